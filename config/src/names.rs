@@ -1,0 +1,78 @@
+//! Every xDS name, statistics prefix and runtime key, typed, and parsed back by the same module.
+//!
+//! A name never depends on policy or on a generation: resources keep their names for as long as the thing they describe
+//! exists. Names of a proxy's own resources (`limit/8080/0`) repeat between proxies, never inside one snapshot.
+
+mod parts;
+mod resource;
+
+use std::fmt;
+
+pub use resource::{AppProtocol, ClusterName, ExtensionName, ListenerName, RouteName, SecretName};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::model::{Key, SpiffeId};
+use crate::origin::ObjectRef;
+
+/// Mesh traffic is recognised by this suffix of the SNI.
+pub const SNI_SUFFIX: &str = ".tulle.mesh";
+
+/// The header that carries the caller's identity, followed by `/`, to the filters of the destination.
+pub const SOURCE_HEADER: &str = "x-tulle-source";
+
+/// The header that carries the normalised path without the query, followed by `/`.
+pub const PATH_HEADER: &str = "x-tulle-path";
+
+/// The response header that names the `RateLimit` object which refused the request.
+pub const LIMITED_BY_HEADER: &str = "x-tulle-limited-by";
+
+/// The EDS name of a proxy's own group (`cluster_manager.local_cluster_name` of the bootstrap).
+pub const LOCAL_ENDPOINTS: &str = "local";
+
+/// The RTDS layer.
+pub const RUNTIME_LAYER: &str = "tulle";
+
+/// The namespace of our route metadata.
+pub const METADATA: &str = "tulle";
+
+/// The SNI by which callers announce the Service port they mean.
+pub fn sni(service: &Key, port: u16) -> String {
+    format!("{port}.{}.{}{SNI_SUFFIX}", service.name, service.namespace)
+}
+
+/// The runtime key that cuts the connections of one identity to one port.
+pub fn revocation_key(port: u16, identity: &SpiffeId) -> String {
+    format!("tulle.revoke.{port}.{:016x}", xxh3_64(identity.as_str().as_bytes()))
+}
+
+/// The name under which a cut connection is reported.
+pub fn revocation_rule(identity: &SpiffeId) -> String {
+    format!("revoked/{identity}")
+}
+
+/// Statistics prefixes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatPrefix<'a> {
+    /// What a workload port receives.
+    Inbound(u16),
+    /// What goes to a Service port.
+    Outbound(&'a Key, u16),
+    /// What goes directly to an endpoint of a headless Service.
+    Pod(u16),
+    /// Connections that no listener of ours concerns.
+    CatchAll(&'a str),
+    /// One `RateLimit` object.
+    Limit(&'a ObjectRef),
+}
+
+impl fmt::Display for StatPrefix<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inbound(port) => write!(f, "inbound.{port}"),
+            Self::Outbound(service, port) => write!(f, "outbound.{}.{}.{port}", service.namespace, service.name),
+            Self::Pod(port) => write!(f, "pod.{port}"),
+            Self::CatchAll(name) => write!(f, "catchall.{name}"),
+            Self::Limit(object) => write!(f, "limit.{}.{}", object.namespace, object.name),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Parse: one object -> one typed node and its diagnostics.
+//!
+//! Never an `Err`, never a panic, never a log line: a user's mistake is data. Nothing here looks at a second object; names are
+//! resolved and objects merged by link. The advisory webhook runs the same functions.
+
+pub(crate) mod findings;
+pub(crate) mod header;
+pub(crate) mod http;
+pub(crate) mod mesh;
+mod nodes;
+mod path;
+pub(crate) mod protocol;
+mod regex;
+pub(crate) mod service;
+pub(crate) mod source;
+pub(crate) mod target;
+pub(crate) mod value;
+pub(crate) mod workload;
+
+use crds::UnknownFields;
+use crds::conditions::Reason;
+
+use findings::Findings;
+pub use nodes::{Parsed, parse};
+
+/// Reports each field that nobody knows in a narrowing place, and says whether there was one.
+pub(crate) fn report_unknown(narrowing: &impl UnknownFields, path: &str, findings: &mut Findings) -> bool {
+    let mut paths = Vec::new();
+    narrowing.collect_unknown(path, &mut paths);
+    for path in &paths {
+        let field = path.rsplit('.').next().unwrap_or_default();
+        findings.error(path, Reason::UnknownField, format!("nobody knows the field {field:?}; correct its name or remove it"));
+    }
+    !paths.is_empty()
+}
+
+/// Reports fields that nobody knows in one object itself, not below it, and says whether there was one.
+pub(crate) fn report_own_unknown(unknown: &crds::unknown::Unknown, path: &str, findings: &mut Findings) -> bool {
+    for field in unknown.keys() {
+        findings.error(
+            &format!("{path}.{field}"),
+            Reason::UnknownField,
+            format!("nobody knows the field {field:?}; correct its name or remove it"),
+        );
+    }
+    !unknown.is_empty()
+}

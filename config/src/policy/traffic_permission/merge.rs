@@ -1,0 +1,222 @@
+//! All permissions -> what holds at each port.
+//!
+//! Order-free: rules are sets by name, selection is a flag. A failed Allow rule selects and grants nothing; a failed Deny rule
+//! denies its sources on its ports, whatever they send.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crds::conditions::Reason;
+
+use super::parse::{Action, PermissionNode, RuleNode};
+use super::verdict;
+use crate::diagnostic::Diagnostic;
+use crate::link::reach::{Reach, resolve};
+use crate::link::topology::{PortId, Topology};
+use crate::model::{HttpMatch, PermissionRule, PolicyReport, PortPermission, Source};
+use crate::origin::Origin;
+use crate::parse::findings::{Findings, Part};
+use crate::policy::{Fate, Merged, Report};
+
+/// What is known of a port so far. Rules are kept by the name under which Envoy knows them.
+#[derive(Debug, Default)]
+struct Draft {
+    selected: bool,
+    deny: BTreeMap<String, Arc<PermissionRule>>,
+    allow: BTreeMap<String, Arc<PermissionRule>>,
+}
+
+/// Merges all permissions; every port of the topology gets an answer.
+pub(crate) fn merge(nodes: &[PermissionNode], topology: &Topology) -> Merged<PortPermission> {
+    let mut drafts: BTreeMap<PortId, Draft> = BTreeMap::new();
+    let mut merged = Merged { ports: BTreeMap::new(), reports: Vec::new(), diagnostics: Vec::new() };
+    for node in nodes {
+        let (report, diagnostics) = apply(node, topology, &mut drafts);
+        merged.reports.push(report);
+        merged.diagnostics.extend(diagnostics);
+    }
+    for (key, place) in &topology.workloads {
+        for (number, facts) in &place.ports {
+            let id = (key.clone(), *number);
+            let draft = drafts.remove(&id).unwrap_or_default();
+            let default = verdict::default(topology.mesh.default_action, facts, draft.selected);
+            let permission =
+                PortPermission { deny: draft.deny.into_values().collect(), allow: draft.allow.into_values().collect(), default };
+            merged.ports.insert(id, permission);
+        }
+    }
+    merged
+}
+
+/// One object's part.
+struct Applying<'a> {
+    node: &'a PermissionNode,
+    topology: &'a Topology,
+    drafts: &'a mut BTreeMap<PortId, Draft>,
+    report: Report,
+    findings: Findings,
+}
+
+fn apply(
+    node: &PermissionNode,
+    topology: &Topology,
+    drafts: &mut BTreeMap<PortId, Draft>,
+) -> (PolicyReport, Vec<Diagnostic>) {
+    let mut findings = Findings::new(&node.head.object);
+    let namespace = &node.head.object.namespace;
+    let reaches: Vec<Reach> = node.targets.iter().map(|target| resolve(target, namespace, topology, &mut findings)).collect();
+    let targets = reaches.iter().map(|reach| reach.report.clone()).collect();
+    let report = Report::new(&node.head, targets, node.rules.iter().map(|rule| &rule.name));
+    let mut applying = Applying { node, topology, drafts, report, findings };
+    for (index, rule) in node.rules.iter().enumerate() {
+        if rule.failed {
+            applying.report.fate(index, Fate::Failed);
+        } else if !node.shadow {
+            applying.report.fate(index, Fate::InForce);
+        }
+    }
+    for (index, reach) in reaches.iter().enumerate() {
+        applying.target(index, reach);
+    }
+    if node.action == Action::Deny && !node.shadow {
+        applying.say_denied_at_l4();
+    }
+    (applying.report.finish(None), applying.findings.into_inner())
+}
+
+impl Applying<'_> {
+    fn target(&mut self, index: usize, reach: &Reach) {
+        if self.node.shadow {
+            return;
+        }
+        let node = self.node;
+        if node.action == Action::Allow {
+            for port in &reach.takes {
+                self.drafts.entry(port.clone()).or_default().selected = true;
+                self.report.reaches(index, port);
+            }
+        }
+        for (number, rule) in node.rules.iter().enumerate() {
+            self.findings.in_rule(&rule.name);
+            let ports = self.ports(number, rule, reach);
+            match node.action {
+                Action::Allow if rule.failed => {}
+                Action::Allow => self.allow(index, number, rule, reach, &ports),
+                Action::Deny => self.deny(index, number, rule, &ports),
+            }
+        }
+    }
+
+    /// The ports of a target that a rule is about.
+    fn ports(&mut self, number: usize, rule: &RuleNode, reach: &Reach) -> RulePorts {
+        let all = RulePorts { ports: reach.takes.clone(), explicit: reach.names_port };
+        let Part::Good(names) = &rule.ports else { return all };
+        let narrowed = reach.narrow(names, self.topology);
+        let mut ports = narrowed.declared;
+        if self.node.action == Action::Deny {
+            // A connection to a port that nobody declared is decided with all undeclared ports: denied there, never let by.
+            ports.extend(narrowed.undeclared);
+        }
+        // A target that does not exist has said so already.
+        if narrowed.unresolved.is_empty() || !reach.report.resolved {
+            return if reach.report.resolved || self.node.action == Action::Allow { RulePorts { ports, explicit: true } } else { all };
+        }
+        let (fate, says) = match self.node.action {
+            Action::Allow => (Fate::Failed, "the rule grants nothing there"),
+            Action::Deny => (Fate::Failed, "the rule denies on all ports of the target"),
+        };
+        self.report.fate(number, fate);
+        let message = format!("{} has no port {}, so {says}; correct the name", reach.report.text, narrowed.unresolved.join(", "));
+        self.findings.error(&format!("{}.ports", rule.path), Reason::TargetNotFound, message);
+        match self.node.action {
+            Action::Allow => RulePorts { ports, explicit: true },
+            Action::Deny => all,
+        }
+    }
+
+    fn allow(&mut self, index: usize, number: usize, rule: &RuleNode, reach: &Reach, ports: &RulePorts) {
+        let Some(made) = self.made(rule, rule.http.good().cloned()) else { return };
+        for port in ports.ports.intersection(&reach.gives) {
+            if rule.about_requests && !self.topology.is_http(port) {
+                self.no_requests(index, number, rule, port, ports.explicit);
+                continue;
+            }
+            self.report.reaches(index, port);
+            let draft = self.drafts.entry(port.clone()).or_default();
+            draft.allow.insert(made.origin.to_string(), Arc::clone(&made));
+        }
+    }
+
+    fn deny(&mut self, index: usize, number: usize, rule: &RuleNode, ports: &RulePorts) {
+        let whole = self.made(rule, None);
+        let exact = if rule.failed { whole.clone() } else { self.made(rule, rule.http.good().cloned()) };
+        for port in &ports.ports {
+            let requests = !rule.about_requests || self.topology.is_http(port);
+            if !requests {
+                self.no_requests(index, number, rule, port, ports.explicit);
+            }
+            if !requests && !ports.explicit {
+                continue;
+            }
+            let Some(made) = if requests { &exact } else { &whole } else { continue };
+            self.report.reaches(index, port);
+            let known = self.drafts.entry(port.clone()).or_default().deny.entry(made.origin.to_string());
+            // Two targets may bring the same rule; the wider form stays.
+            known
+                .and_modify(|known| {
+                    if made.http.is_none() {
+                        *known = Arc::clone(made);
+                    }
+                })
+                .or_insert_with(|| Arc::clone(made));
+        }
+    }
+
+    /// A rule about requests meets a port without requests.
+    fn no_requests(&mut self, index: usize, number: usize, rule: &RuleNode, port: &PortId, explicit: bool) {
+        if !explicit {
+            self.report.not_concerned(index, port);
+            return;
+        }
+        self.report.fate(number, Fate::Failed);
+        let says = match self.node.action {
+            Action::Allow => "the rule grants nothing there",
+            Action::Deny => "the rule denies its sources there, whatever they send",
+        };
+        let message = format!(
+            "port {} of {} carries TCP, in which there are no requests, so {says}; remove the match, or declare the port's protocol by appProtocol",
+            port.1, port.0
+        );
+        self.findings.error(&format!("{}.http", rule.path), Reason::ProtocolMismatch, message);
+    }
+
+    /// The rule as the model has it. Unreadable sources mean everybody, which only a Deny may say.
+    fn made(&self, rule: &RuleNode, http: Option<Vec<HttpMatch>>) -> Option<Arc<PermissionRule>> {
+        let sources = match &rule.sources {
+            Part::Good(sources) => {
+                let trust_domain = &self.topology.mesh.trust_domain;
+                let resolved: BTreeSet<Source> = sources.iter().map(|source| source.resolve(trust_domain)).collect();
+                Some(resolved.into_iter().collect())
+            }
+            Part::Absent | Part::Bad if self.node.action == Action::Deny => None,
+            Part::Absent | Part::Bad => return None,
+        };
+        Some(Arc::new(PermissionRule { origin: Origin::rule(&self.node.head.object, &rule.name), sources, http }))
+    }
+
+    fn say_denied_at_l4(&mut self) {
+        for rule in self.node.rules.iter().filter(|rule| rule.failed) {
+            self.findings.in_rule(&rule.name);
+            let who = if rule.sources.is_bad() { "everybody" } else { "its sources" };
+            let message = format!("the rule could not be compiled, so it denies {who} on its ports, whatever they send; correct it");
+            self.findings.error(&rule.path, Reason::DeniedAtL4, message);
+        }
+    }
+}
+
+/// Ports of a target that one rule is about.
+struct RulePorts {
+    ports: BTreeSet<PortId>,
+    /// The author named them, so a port that does not fit is a mistake.
+    explicit: bool,
+}

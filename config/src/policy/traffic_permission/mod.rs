@@ -1,0 +1,8 @@
+//! Who may call whom: any Deny denies, else any Allow allows, else the default.
+
+mod merge;
+mod parse;
+mod verdict;
+
+pub(crate) use merge::merge;
+pub(crate) use parse::{PermissionNode, parse};

@@ -1,0 +1,7 @@
+//! Test environments of Tulle with real Envoys, and the tools that they run inside network namespaces.
+//!
+//! `traffic` and `probe` are small programs of the `tulle-e2e` binary; the end-to-end tests under `tests/` start them in
+//! the namespaces of workloads and read their JSON.
+
+pub mod probe;
+pub mod traffic;

@@ -1,0 +1,33 @@
+//! `tulle-e2e`: the tools that tests run inside network namespaces.
+
+use anyhow::Result;
+use clap::Parser;
+use operator::shop::{AppArgs, CallArgs, app};
+use tulle_e2e::probe::{call, tcp, tls};
+use tulle_e2e::traffic::{self, TrafficArgs};
+
+/// Tools of Tulle's end-to-end tests.
+#[derive(Parser)]
+enum Command {
+    /// The shop's application.
+    App(AppArgs),
+    /// A load that runs until it is told to end.
+    Traffic(TrafficArgs),
+    /// A set of requests.
+    Call(CallArgs),
+    /// A plain TCP connection.
+    Tcp(tcp::TcpArgs),
+    /// A TLS handshake with any certificate.
+    Tls(tls::TlsArgs),
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    match Command::parse() {
+        Command::App(args) => Ok(app::run(args).await?),
+        Command::Traffic(args) => traffic::run(args).await,
+        Command::Call(args) => call::run(args).await,
+        Command::Tcp(args) => tcp::run(args).await,
+        Command::Tls(args) => tls::run(args).await,
+    }
+}

@@ -1,0 +1,136 @@
+//! What a load saw: data that the harness reads back.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One line of the load's standard output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum Event {
+    /// Every flow has had its first answer, whatever it was.
+    Ready,
+    /// Something went without an answer.
+    Failure(Failure),
+    /// Where the flows stand, several times a second.
+    Progress(Report),
+    /// The last line.
+    Report(Report),
+}
+
+/// Something that got no answer, or the end of a stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Which flow.
+    pub flow: String,
+    /// When.
+    pub at: Timestamp,
+    /// Which of the flow's connections, from 0.
+    pub connection: usize,
+    /// Why, in one line.
+    pub cause: String,
+}
+
+/// The whole load.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Report {
+    /// How long it ran.
+    pub seconds: f64,
+    /// Its flows by name.
+    pub flows: BTreeMap<String, FlowReport>,
+}
+
+/// One flow.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FlowReport {
+    /// Requests, pings or messages that were answered or received.
+    pub answered: u64,
+    /// Answers by HTTP status (for gRPC streams by gRPC status at their end).
+    pub statuses: BTreeMap<u16, u64>,
+    /// Answers by version of the application.
+    pub versions: BTreeMap<String, u64>,
+    /// How many got no answer.
+    pub failed: u64,
+    /// The first of them.
+    pub failures: Vec<Failure>,
+    /// When each status was first seen.
+    pub first_seen: BTreeMap<u16, Timestamp>,
+    /// When each status was last seen.
+    pub last_seen: BTreeMap<u16, Timestamp>,
+    /// Local ports that each connection has had; more than one means that it was opened again.
+    pub ports: Vec<Vec<u16>>,
+    /// How long answers took.
+    pub latency: Latency,
+}
+
+/// How long answers took, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Latency {
+    /// Half were faster.
+    pub p50: f64,
+    /// Nine of ten were faster.
+    pub p90: f64,
+    /// 99 of 100 were faster.
+    pub p99: f64,
+    /// The slowest.
+    pub max: f64,
+}
+
+impl Latency {
+    /// The percentiles of unsorted samples in milliseconds.
+    pub fn of(samples: &[f64]) -> Self {
+        let mut sorted = samples.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let at = |permille: usize| {
+            let index = (sorted.len() * permille / 1000).min(sorted.len().saturating_sub(1));
+            sorted.get(index).copied().unwrap_or_default()
+        };
+        Self { p50: at(500), p90: at(900), p99: at(990), max: at(1000) }
+    }
+}
+
+impl Report {
+    /// A flow by name; an unknown one is empty.
+    pub fn flow(&self, name: &str) -> FlowReport {
+        self.flows.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Whether every connection of every flow is still its first.
+    pub fn connections_kept(&self) -> bool {
+        self.flows.values().all(|flow| flow.ports.iter().all(|ports| ports.len() == 1))
+    }
+
+    /// Everything that got no answer, over all flows.
+    pub fn failed(&self) -> u64 {
+        self.flows.values().map(|flow| flow.failed).sum()
+    }
+}
+
+impl FlowReport {
+    /// How many answers had this status.
+    pub fn status(&self, status: u16) -> u64 {
+        self.statuses.get(&status).copied().unwrap_or_default()
+    }
+
+    /// How many answers came from this version.
+    pub fn version(&self, version: &str) -> u64 {
+        self.versions.get(version).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_of_a_thousand_and_of_nothing() {
+        let samples: Vec<f64> = (0..1000).rev().map(f64::from).collect();
+        assert_eq!(Latency::of(&samples), Latency { p50: 500.0, p90: 900.0, p99: 990.0, max: 999.0 });
+        assert_eq!(Latency::of(&[]), Latency::default());
+        assert_eq!(Latency::of(&[7.0]), Latency { p50: 7.0, p90: 7.0, p99: 7.0, max: 7.0 });
+    }
+}

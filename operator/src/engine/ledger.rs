@@ -1,0 +1,168 @@
+//! The books on proxies: who is connected, what it was sent, what it acknowledged, what it refuses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use config::model::Key;
+use config::{Model, ObjectRef};
+use xds::{Kind, Name, ProxyId, Snapshot, Version};
+
+use super::view::{ProxyView, Rejection};
+
+/// One proxy's page.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) id: ProxyId,
+    streams: BTreeSet<u64>,
+    /// What was last published to it.
+    pub(super) snapshot: Option<Arc<Snapshot>>,
+    view: Arc<ProxyView>,
+}
+
+/// All pages.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    pages: BTreeMap<Key, Page>,
+}
+
+impl Ledger {
+    /// A stream began. Says whether it is the proxy's first.
+    pub(super) fn connected(&mut self, key: &Key, id: &ProxyId, stream: u64, now: SystemTime) -> bool {
+        let page = self.pages.entry(key.clone()).or_insert_with(|| Page {
+            id: id.clone(),
+            streams: BTreeSet::new(),
+            snapshot: None,
+            view: Arc::new(ProxyView {
+                connected: false,
+                since: now,
+                sent: None,
+                acked: None,
+                rejections: Vec::new(),
+                failed: None,
+            }),
+        });
+        let first = page.streams.is_empty();
+        page.streams.insert(stream);
+        let view = Arc::make_mut(&mut page.view);
+        // A new stream has acknowledged nothing yet.
+        view.acked = None;
+        if first {
+            (view.connected, view.since) = (true, now);
+        }
+        first
+    }
+
+    /// A stream ended. Says whether it was the proxy's last.
+    pub(super) fn gone(&mut self, key: &Key, stream: u64, now: SystemTime) -> bool {
+        let Some(page) = self.pages.get_mut(key) else { return false };
+        let last = page.streams.remove(&stream) && page.streams.is_empty();
+        if last {
+            page.snapshot = None;
+            let view = Arc::make_mut(&mut page.view);
+            (view.connected, view.since) = (false, now);
+        }
+        last
+    }
+
+    /// A snapshot was published.
+    pub(super) fn sent(&mut self, key: &Key, snapshot: &Arc<Snapshot>) {
+        let Some(page) = self.pages.get_mut(key) else { return };
+        page.snapshot = Some(Arc::clone(snapshot));
+        let view = Arc::make_mut(&mut page.view);
+        view.sent = Some(snapshot.revision);
+        view.failed = None;
+        view.rejections.retain(|rejection| {
+            snapshot.get(rejection.kind, &rejection.name).is_some_and(|resource| match &rejection.version {
+                Some(version) => resource.version == *version,
+                None => false,
+            })
+        });
+    }
+
+    /// What would have been sent is what it has: a failure before is over.
+    pub(super) fn confirmed(&mut self, key: &Key) {
+        if let Some(page) = self.pages.get_mut(key).filter(|page| page.view.failed.is_some()) {
+            Arc::make_mut(&mut page.view).failed = None;
+        }
+    }
+
+    /// Compiling for it failed.
+    pub(super) fn failed(&mut self, key: &Key, reason: &str) {
+        if let Some(page) = self.pages.get_mut(key) {
+            Arc::make_mut(&mut page.view).failed = Some(reason.to_owned());
+        }
+    }
+
+    /// A proxy acknowledged everything up to a revision.
+    pub(super) fn synced(&mut self, key: &Key, stream: u64, revision: u64) {
+        let Some(page) = self.pages.get_mut(key).filter(|page| page.streams.contains(&stream)) else { return };
+        let view = Arc::make_mut(&mut page.view);
+        view.acked = view.acked.max(Some(revision));
+    }
+
+    /// A proxy refused resources.
+    pub(super) fn nacked(&mut self, key: &Key, stream: u64, rejections: impl IntoIterator<Item = Rejection>) {
+        let Some(page) = self.pages.get_mut(key).filter(|page| page.streams.contains(&stream)) else { return };
+        let view = Arc::make_mut(&mut page.view);
+        for rejection in rejections {
+            view.rejections.retain(|old| (old.kind, &old.name) != (rejection.kind, &rejection.name));
+            view.rejections.push(rejection);
+        }
+        view.rejections.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+    }
+
+    /// Forgets proxies whose workload is gone and names those that still have a stream.
+    pub(super) fn forget_strangers(&mut self, model: &Model) -> Vec<ProxyId> {
+        let mut streaming = Vec::new();
+        self.pages.retain(|key, page| {
+            let known = model.workloads.contains_key(key);
+            if !known {
+                streaming.push(page.id.clone());
+            }
+            known
+        });
+        streaming
+    }
+
+    /// The connected proxies.
+    pub(super) fn connected_proxies(&self) -> Vec<Key> {
+        self.pages.iter().filter(|(_, page)| !page.streams.is_empty()).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// One page.
+    pub(super) fn page(&self, key: &Key) -> Option<&Page> {
+        self.pages.get(key)
+    }
+
+    /// All views.
+    pub(super) fn views(&self) -> BTreeMap<Key, Arc<ProxyView>> {
+        self.pages.iter().map(|(key, page)| (key.clone(), Arc::clone(&page.view))).collect()
+    }
+}
+
+/// Builds the rejections of one refused batch; `message` is a client's text and is kept short.
+pub(super) fn rejections(
+    kind: Kind,
+    names: &[Name],
+    versions: &[Version],
+    message: &str,
+    now: SystemTime,
+    blame: impl Fn(Kind, &str) -> BTreeSet<Arc<ObjectRef>>,
+) -> Vec<Rejection> {
+    /// Envoy's texts are far shorter; a client's memory is not ours to fill.
+    const LONGEST: usize = 2048;
+    let message: Arc<str> = message.chars().take(LONGEST).collect::<String>().into();
+    names
+        .iter()
+        .enumerate()
+        .map(|(index, name)| Rejection {
+            kind,
+            name: Arc::clone(name),
+            version: versions.get(index).cloned(),
+            message: Arc::clone(&message),
+            objects: blame(kind, name),
+            at: now,
+        })
+        .collect()
+}

@@ -1,0 +1,53 @@
+//! The engine: one task that turns changes into published snapshots and keeps the books on proxies.
+//!
+//! It alone owns the compiler. It sleeps until an [`Event`]; the first one is worked on at once, those that arrive while it
+//! works are taken together. It never talks to the network: the xDS server reads what it publishes.
+
+mod blame;
+mod changes;
+mod guard;
+mod ledger;
+mod publish;
+mod revoke;
+mod run;
+mod state;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use config::Settings;
+use tokio::sync::{mpsc, watch};
+use xds::{ProxyEvent, Publisher};
+
+use crate::source::SourceView;
+
+pub use run::{EngineError, EngineHandle, start};
+pub use view::{Counters, EngineView, ProxyView, Rejection};
+
+/// Everything that can wake the engine.
+#[derive(Debug)]
+pub enum Event {
+    /// The source has another view. Carries nothing: the newest one is read.
+    SourceChanged,
+    /// Something happened on a proxy's stream.
+    Proxy(ProxyEvent),
+    /// A fault or a revocation is over.
+    Tick,
+    /// The control plane ends.
+    Shutdown,
+}
+
+/// What the engine works with.
+pub struct EngineInputs {
+    /// What to compile.
+    pub source: watch::Receiver<Arc<SourceView>>,
+    /// What happens on streams.
+    pub proxies: mpsc::UnboundedReceiver<ProxyEvent>,
+    /// Where snapshots go.
+    pub publisher: Publisher,
+    /// What the operator was started with.
+    pub settings: Settings,
+}

@@ -1,0 +1,163 @@
+//! The engine's state and what each event does to it. Synchronous: `run` waits, this works.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use config::model::Key;
+use config::{Compiler, Model, ObjectRef, Settings};
+use xds::{ProxyEvent, ProxyId, Publisher};
+
+use super::guard::guarded;
+use super::ledger::{self, Ledger};
+use super::revoke::Revocations;
+use super::view::{Counters, EngineView};
+use super::{blame, changes};
+use crate::source::SourceView;
+
+/// The engine's state.
+pub(super) struct State {
+    pub(super) compiler: Compiler,
+    pub(super) settings: Settings,
+    pub(super) publisher: Publisher,
+    pub(super) source: Arc<SourceView>,
+    pub(super) model: Arc<Model>,
+    /// What the compiler took for now: faults that were over then are not in the model's future.
+    built_at: SystemTime,
+    pub(super) revision: u64,
+    pub(super) ledger: Ledger,
+    pub(super) revocations: Revocations,
+    pub(super) changed_at: BTreeMap<Arc<ObjectRef>, u64>,
+    pub(super) counters: Counters,
+}
+
+impl State {
+    /// Compiles the first model; without one there is nothing to stand on, so a defect here is an error.
+    pub(super) fn new(
+        settings: Settings,
+        publisher: Publisher,
+        source: Arc<SourceView>,
+        now: SystemTime,
+    ) -> Result<Self, String> {
+        let mut compiler = Compiler::default();
+        let model = guarded(|| compiler.build(&source.objects, &settings, now))?;
+        let changed_at = model.reports.keys().map(|object| (Arc::clone(object), 1)).collect();
+        Ok(Self {
+            compiler,
+            settings,
+            publisher,
+            source,
+            model,
+            built_at: now,
+            revision: 1,
+            ledger: Ledger::default(),
+            revocations: Revocations::default(),
+            changed_at,
+            counters: Counters { builds: 1, ..Counters::default() },
+        })
+    }
+
+    /// Takes a new source view over: builds, compares, publishes.
+    pub(super) fn source_changed(&mut self, source: Arc<SourceView>, now: SystemTime) {
+        self.counters.builds += 1;
+        self.built_at = now;
+        let built = guarded(|| self.compiler.build(&source.objects, &self.settings, now));
+        let model = match built {
+            Ok(model) => model,
+            Err(panic) => {
+                self.defect("the mesh", &panic);
+                // What was read is still what status should show; what is published stays as it was.
+                self.source = source;
+                return;
+            }
+        };
+        self.revision += 1;
+        self.changed_at =
+            changes::update(&self.changed_at, (&self.model, &self.source), (&model, &source), self.revision);
+        self.revocations.update(&self.model, &model, now);
+        (self.model, self.source) = (model, source);
+        for stranger in self.ledger.forget_strangers(&self.model) {
+            // The stream of a removed workload ends.
+            self.publisher.retire(&stranger);
+        }
+        self.publish_all();
+    }
+
+    /// Time passed: faults end, revocations end.
+    pub(super) fn tick(&mut self, now: SystemTime) {
+        let revocations_ended = self.revocations.expire(now);
+        let fault_ended = |until: SystemTime| until <= now;
+        if self.faults_until().any(fault_ended) {
+            self.source_changed(Arc::clone(&self.source), now);
+        } else if revocations_ended {
+            self.revision += 1;
+            self.publish_all();
+        }
+    }
+
+    /// When `tick` has something to do.
+    pub(super) fn next_tick(&self) -> Option<SystemTime> {
+        self.faults_until().chain(self.revocations.next()).min()
+    }
+
+    fn faults_until(&self) -> impl Iterator<Item = SystemTime> {
+        let ports = self.model.workloads.values().flat_map(|workload| workload.ports.values());
+        ports.flat_map(|port| port.faults.slots.values()).filter_map(|fault| fault.until).filter(|until| *until > self.built_at)
+    }
+
+    /// Something happened on a stream.
+    pub(super) fn proxy_event(&mut self, event: ProxyEvent, now: SystemTime) {
+        match event {
+            ProxyEvent::Connected { proxy, stream } => {
+                let Some(key) = key_of(&proxy) else { return };
+                self.ledger.connected(&key, &proxy, stream, now);
+                self.publish(&key);
+            }
+            ProxyEvent::Synced { proxy, stream, revision } => {
+                let Some(key) = key_of(&proxy) else { return };
+                self.ledger.synced(&key, stream, revision);
+            }
+            ProxyEvent::Nacked { proxy, stream, kind, names, versions, message } => {
+                let Some(key) = key_of(&proxy) else { return };
+                tracing::warn!(%proxy, ?kind, ?names, %message, "a proxy refused configuration and keeps what it had");
+                self.counters.nacks += 1;
+                let blame = |kind, name: &str| blame::objects(&self.model, &key, kind, name);
+                let rejections = ledger::rejections(kind, &names, &versions, &message, now, blame);
+                self.ledger.nacked(&key, stream, rejections);
+            }
+            ProxyEvent::Gone { proxy, stream } => {
+                let Some(key) = key_of(&proxy) else { return };
+                if self.ledger.gone(&key, stream, now) {
+                    // A proxy that comes back must not begin with what was right when it left.
+                    self.publisher.retire(&proxy);
+                }
+            }
+        }
+    }
+
+    /// What others may see.
+    pub(super) fn view(&self) -> EngineView {
+        EngineView {
+            processed: self.source.sequence,
+            revision: self.revision,
+            source: Arc::clone(&self.source),
+            model: Arc::clone(&self.model),
+            proxies: self.ledger.views(),
+            changed_at: self.changed_at.clone(),
+            counters: self.counters,
+        }
+    }
+
+    /// A panic of the compiler: say so, count it, and begin with empty memos, which may be half-written.
+    pub(super) fn defect(&mut self, what: &str, panic: &str) {
+        self.counters.failures += 1;
+        self.compiler = Compiler::default();
+        tracing::error!(what, panic, "the compiler failed; everything published stays as it is; please report this");
+    }
+}
+
+/// The workload of a proxy.
+pub(super) fn key_of(proxy: &ProxyId) -> Option<Key> {
+    let id = proxy.to_string();
+    id.split_once('/').map(|(namespace, name)| Key::new(namespace, name))
+}

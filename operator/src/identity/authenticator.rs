@@ -1,0 +1,145 @@
+//! Who is at the other end of an xDS stream.
+//!
+//! Three things must agree: the join token, the node id that the proxy claims, and the address that the stream comes
+//! from, which must be that workload's. Nothing is skipped if something is missing: no token, no workload, no stream.
+//! Refusals name what was wrong and the next step, never another workload's data.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use xds::{Authenticator, Identity, ProxyId, Refusal};
+
+use super::token::{JoinKey, TokenError};
+
+/// What the mesh knows about a workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkloadInfo {
+    /// Where it lives; its proxy's stream comes from here.
+    pub address: IpAddr,
+    /// Its identity.
+    pub spiffe_id: String,
+}
+
+/// The workloads that exist, read by the authenticator at each stream.
+pub trait WorkloadDirectory: Send + Sync + 'static {
+    /// The workload of this namespace and name.
+    fn workload(&self, namespace: &str, name: &str) -> Option<WorkloadInfo>;
+}
+
+impl<D: WorkloadDirectory + ?Sized> WorkloadDirectory for Arc<D> {
+    fn workload(&self, namespace: &str, name: &str) -> Option<WorkloadInfo> {
+        (**self).workload(namespace, name)
+    }
+}
+
+/// A proxy may be faster than the object that describes it.
+const APPEAR: Duration = Duration::from_secs(5);
+/// How often to look meanwhile.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Why a stream is refused; the text goes to the proxy's log.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Reason {
+    /// No `authorization: Bearer ...`.
+    #[error("no join token: the proxy must send `authorization: Bearer <token>`; start it with `tulle proxy --token`")]
+    NoToken,
+    /// The token is not good.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The token is of another workload than the node id.
+    #[error("the join token is not for node {node:?}; start the proxy with the token of that workload")]
+    OtherNode {
+        /// The claimed node id.
+        node: String,
+    },
+    /// There is no such workload.
+    #[error("there is no Workload {node}; add it to the mesh's folder first")]
+    UnknownWorkload {
+        /// The node id, which the token proved.
+        node: String,
+    },
+    /// The stream comes from elsewhere.
+    #[error("the stream of {node} comes from {peer}, which is not the address of that Workload; correct its `address`")]
+    OtherAddress {
+        /// The node id, which the token proved.
+        node: String,
+        /// Where the stream comes from.
+        peer: IpAddr,
+    },
+}
+
+/// Authenticates by join tokens.
+pub struct TokenAuthenticator<D> {
+    key: Arc<JoinKey>,
+    directory: D,
+    appear: Duration,
+}
+
+impl<D: WorkloadDirectory> TokenAuthenticator<D> {
+    /// An authenticator over a directory that others keep up to date.
+    pub fn new(key: Arc<JoinKey>, directory: D) -> Self {
+        Self { key, directory, appear: APPEAR }
+    }
+
+    /// Changes how long a workload may take to appear (5 s).
+    #[must_use]
+    pub fn with_patience(mut self, appear: Duration) -> Self {
+        self.appear = appear;
+        self
+    }
+
+    /// All checks, in the order in which they cost.
+    pub async fn check(&self, peer: SocketAddr, authorization: Option<&str>, node: &str) -> Result<Identity, Reason> {
+        let token = authorization.and_then(bearer).ok_or(Reason::NoToken)?;
+        let claims = self.key.verify(token, SystemTime::now())?;
+        if claims.sub != node {
+            return Err(Reason::OtherNode { node: node.to_owned() });
+        }
+        let (namespace, name) = claims.sub.split_once('/').ok_or(TokenError::Malformed)?;
+        let workload = self.appears(namespace, name).await;
+        let workload = workload.ok_or_else(|| Reason::UnknownWorkload { node: node.to_owned() })?;
+        // A dual-stack socket shows IPv4 peers as ::ffff:a.b.c.d.
+        let peer = peer.ip().to_canonical();
+        if peer != workload.address.to_canonical() {
+            return Err(Reason::OtherAddress { node: node.to_owned(), peer });
+        }
+        Ok(Identity {
+            proxy: ProxyId::new(node),
+            spiffe_id: workload.spiffe_id.into(),
+            expires_at: Some(claims.expires_at()),
+        })
+    }
+
+    async fn appears(&self, namespace: &str, name: &str) -> Option<WorkloadInfo> {
+        let deadline = Instant::now() + self.appear;
+        loop {
+            let found = self.directory.workload(namespace, name);
+            if found.is_some() || Instant::now() >= deadline {
+                return found;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+impl<D: WorkloadDirectory> Authenticator for TokenAuthenticator<D> {
+    async fn authenticate(
+        &self,
+        peer: SocketAddr,
+        authorization: Option<&str>,
+        node_id: &str,
+    ) -> Result<Identity, Refusal> {
+        self.check(peer, authorization, node_id).await.map_err(|reason| {
+            tracing::warn!(%peer, node = node_id, %reason, "xDS stream refused");
+            Refusal::new(reason.to_string())
+        })
+    }
+}
+
+/// The token of an `authorization` header.
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}

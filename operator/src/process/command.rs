@@ -1,0 +1,83 @@
+//! What to run, and the command line that runs it there and as that user.
+//!
+//! `ip netns exec` enters the namespace (and shows its `hosts` file), `setpriv` drops root: both replace themselves by the
+//! next program, so the pid that we get is the application's own.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// A user without root's rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The user id.
+    pub uid: u32,
+    /// The group id; there are no further groups.
+    pub gid: u32,
+}
+
+/// When to start a process again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// Whenever it ends.
+    Always,
+    /// Only if it failed.
+    OnFailure,
+    /// Never.
+    Never,
+}
+
+/// A process to run.
+#[derive(Clone, Debug)]
+pub struct ProcessSpec {
+    /// For people: logs, errors, the registry.
+    pub name: String,
+    /// The program; found on PATH if it has no slash.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// Its environment; added to ours if `inherit_environment`.
+    pub environment: BTreeMap<OsString, OsString>,
+    /// Whether it sees our environment.
+    pub inherit_environment: bool,
+    /// Its working folder; ours if absent.
+    pub folder: Option<PathBuf>,
+    /// Its network namespace; ours if absent.
+    pub namespace: Option<String>,
+    /// Its user; ours if absent.
+    pub user: Option<User>,
+    /// The file that its output is appended to.
+    pub log: PathBuf,
+    /// Whether the kernel kills it when we die (also by `kill -9`). If not, it outlives us and the next start removes it.
+    pub die_with_parent: bool,
+    /// When to start it again.
+    pub restart: Restart,
+}
+
+impl ProcessSpec {
+    /// The program and arguments that are really started.
+    pub fn command_line(&self) -> Vec<OsString> {
+        let mut line: Vec<OsString> = Vec::new();
+        if let Some(namespace) = &self.namespace {
+            line.extend(["ip", "netns", "exec", namespace].map(Into::into));
+        }
+        if self.user.is_some() || self.die_with_parent {
+            line.push("setpriv".into());
+        }
+        if let Some(User { uid, gid }) = self.user {
+            line.extend([format!("--reuid={uid}"), format!("--regid={gid}")].map(Into::into));
+            // Without this a set-uid program would lead around interception, which exempts root's rights to change it.
+            line.extend(["--clear-groups", "--no-new-privs"].map(Into::into));
+        }
+        if self.die_with_parent {
+            // Set after the user: changing the user clears it.
+            line.push("--pdeathsig=KILL".into());
+        }
+        if self.user.is_some() || self.die_with_parent {
+            line.push("--".into());
+        }
+        line.push(self.program.clone().into());
+        line.extend(self.arguments.iter().cloned());
+        line
+    }
+}
