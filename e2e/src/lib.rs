@@ -1,7 +1,9 @@
 //! Test environments of Tulle with real Envoys, and the tools that they run inside network namespaces.
 //!
 //! `traffic` and `probe` are small programs of the `tulle-e2e` binary; the end-to-end tests under `tests/` start them in
-//! the namespaces of workloads and read their JSON.
+//! the namespaces of workloads and read their JSON. `sim` are simulated proxies for tests and benchmarks of the control
+//! plane alone.
 
 pub mod probe;
+pub mod sim;
 pub mod traffic;

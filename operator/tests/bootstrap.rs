@@ -1,5 +1,13 @@
 //! The bootstrap, as text and as the real Envoy sees it; and how that Envoy is found.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests are tests too"
+)]
+
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -78,15 +86,25 @@ fn what_cannot_be_added_later_is_there() {
     let files = render(&input).unwrap();
     assert_eq!(files, render(&input).unwrap());
     let bootstrap: Value = serde_json::from_str(&files.bootstrap).unwrap();
-    let at = |pointer: &str| bootstrap.pointer(pointer).unwrap_or_else(|| panic!("no {pointer}")).clone();
+    let at = |pointer: &str| {
+        bootstrap
+            .pointer(pointer)
+            .unwrap_or_else(|| panic!("no {pointer}"))
+            .clone()
+    };
     assert_eq!(at("/node/id"), "shop/orders-1");
     assert_eq!(at("/admin/address/pipe/path"), "/run/tulle/x/admin.sock");
     assert_eq!(at("/cluster_manager/local_cluster_name"), "local");
-    assert_eq!(at("/static_resources/clusters/1/eds_cluster_config/service_name"), "local");
+    assert_eq!(
+        at("/static_resources/clusters/1/eds_cluster_config/service_name"),
+        "local"
+    );
     assert_eq!(at("/dynamic_resources/ads_config/set_node_on_first_message_only"), true);
     assert_eq!(at("/dynamic_resources/cds_config/initial_fetch_timeout"), "0s");
     assert_eq!(at("/dynamic_resources/lds_config/initial_fetch_timeout"), "0s");
-    let names: Vec<Value> = (0..3).map(|n| at(&format!("/layered_runtime/layers/{n}/name"))).collect();
+    let names: Vec<Value> = (0..3)
+        .map(|n| at(&format!("/layered_runtime/layers/{n}/name")))
+        .collect();
     assert_eq!(names, ["static", "tulle", "admin"]);
     assert!(files.token_sds.contains("/run/tulle/x/token\"") && files.ca_sds.contains("xds.tulle.internal"));
 }
@@ -99,8 +117,14 @@ fn paths_that_envoy_could_not_use_are_refused() {
         edit(&mut input);
         render(&input).unwrap_err()
     };
-    assert_eq!(error(&|i| i.admin_socket = long.clone()), BootstrapError::SocketPathTooLong(long.clone()));
-    assert!(matches!(error(&|i| i.token_file = "token".into()), BootstrapError::PathNotAbsolute(_)));
+    assert_eq!(
+        error(&|i| i.admin_socket = long.clone()),
+        BootstrapError::SocketPathTooLong(long.clone())
+    );
+    assert!(matches!(
+        error(&|i| i.token_file = "token".into()),
+        BootstrapError::PathNotAbsolute(_)
+    ));
 }
 
 mod provisioning {
@@ -118,7 +142,11 @@ mod provisioning {
     const OLD: &str = "envoy  version: abc/1.38.0/Clean/RELEASE/BoringSSL";
 
     fn search(explicit: Option<PathBuf>, path: &Path, cache: &Path) -> Search {
-        Search { explicit, path: Some(path.into()), cache_dir: cache.into() }
+        Search {
+            explicit,
+            path: Some(path.into()),
+            cache_dir: cache.into(),
+        }
     }
 
     #[test]
@@ -133,9 +161,22 @@ mod provisioning {
         let folder = tempfile::tempdir().unwrap();
         let cache = folder.path().join("cache");
         let given = |output| search(Some(fake(folder.path(), output)), Path::new("/nonexistent"), &cache);
-        assert_eq!(locate(&given(GOOD), &|_| ()).unwrap().version, Version { major: 1, minor: 40, patch: 3 });
-        assert!(matches!(locate(&given(OLD), &|_| ()), Err(EnvoyError::WrongVersion { .. })));
-        assert!(matches!(locate(&given("hello"), &|_| ()), Err(EnvoyError::NotRunnable { .. })));
+        assert_eq!(
+            locate(&given(GOOD), &|_| ()).unwrap().version,
+            Version {
+                major: 1,
+                minor: 40,
+                patch: 3
+            }
+        );
+        assert!(matches!(
+            locate(&given(OLD), &|_| ()),
+            Err(EnvoyError::WrongVersion { .. })
+        ));
+        assert!(matches!(
+            locate(&given("hello"), &|_| ()),
+            Err(EnvoyError::NotRunnable { .. })
+        ));
         let missing = search(Some("/nonexistent/envoy".into()), folder.path(), &cache);
         let error = locate(&missing, &|_| ()).unwrap_err().to_string();
         assert!(error.contains("TULLE_ENVOY"), "{error}");
@@ -165,7 +206,10 @@ mod provisioning {
         let copy = reachable_by(&binary, 1337, open.path()).unwrap();
         assert!(copy.starts_with(open.path()));
         assert_eq!(probe(&copy).unwrap().version, binary.version);
-        let reachable = EnvoyBinary { path: fake(open.path(), GOOD), version: PINNED };
+        let reachable = EnvoyBinary {
+            path: fake(open.path(), GOOD),
+            version: PINNED,
+        };
         let same = reachable_by(&reachable, 1337, closed.path()).unwrap();
         assert_eq!(same, std::fs::canonicalize(&reachable.path).unwrap());
     }

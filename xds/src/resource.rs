@@ -135,7 +135,7 @@ mod tests {
         assert_ne!(first.version, Resource::new(Kind::Cluster, "c", &cluster("y")).version);
         assert_eq!(first.version.len(), 32);
         // Pinned: a change here makes every proxy of a running mesh receive everything again.
-        assert_eq!(&*first.version, "PIN");
+        assert_eq!(&*first.version, "e1ca155ff13ecd1ebecf453492d828c5");
     }
 
     #[test]

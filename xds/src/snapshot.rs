@@ -88,18 +88,14 @@ impl Snapshot {
 }
 
 /// Sorted iterators as one sorted iterator.
-fn merged<'a>(
+pub(crate) fn merged<'a>(
     parts: impl Iterator<Item = impl Iterator<Item = &'a Arc<Resource>>>,
 ) -> impl Iterator<Item = &'a Arc<Resource>> {
     let mut parts: Vec<Peekable<_>> = parts.map(Iterator::peekable).collect();
     std::iter::from_fn(move || {
-        let (_, first) = parts
-            .iter_mut()
-            .enumerate()
-            .filter_map(|(index, part)| Some((Arc::clone(&part.peek()?.name), index)))
-            .min()
-            .map(|(name, index)| (name, parts.get_mut(index)))?;
-        first?.next()
+        let first = |(index, part): (usize, &mut Peekable<_>)| part.peek().map(|next: &&'a Arc<Resource>| (&*next.name, index));
+        let (_, index) = parts.iter_mut().enumerate().filter_map(first).min()?;
+        parts.get_mut(index)?.next()
     })
 }
 

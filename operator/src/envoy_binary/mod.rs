@@ -15,7 +15,11 @@ use std::path::{Path, PathBuf};
 pub use version::Version;
 
 /// The release that is installed, and whose minor every other Envoy must have.
-pub const PINNED: Version = Version { major: 1, minor: 40, patch: 0 };
+pub const PINNED: Version = Version {
+    major: 1,
+    minor: 40,
+    patch: 0,
+};
 
 /// Where to look for Envoy.
 #[derive(Clone, Debug)]
@@ -41,7 +45,9 @@ pub struct EnvoyBinary {
 #[derive(Debug, thiserror::Error)]
 pub enum EnvoyError {
     /// The given path cannot be run.
-    #[error("cannot run {path}: {reason}; point --envoy (TULLE_ENVOY) at an Envoy {PINNED} executable, or leave it out")]
+    #[error(
+        "cannot run {path}: {reason}; point --envoy (TULLE_ENVOY) at an Envoy {PINNED} executable, or leave it out"
+    )]
     NotRunnable {
         /// What was tried.
         path: PathBuf,
@@ -83,7 +89,10 @@ pub fn locate(search: &Search, progress: &dyn Fn(&str)) -> Result<EnvoyBinary, E
         if found.version.is_pinned_minor() {
             return Ok(found);
         }
-        return Err(EnvoyError::WrongVersion { path: path.clone(), found: found.version });
+        return Err(EnvoyError::WrongVersion {
+            path: path.clone(),
+            found: found.version,
+        });
     }
     if let Some(found) = on_path(search.path.as_deref(), progress) {
         return Ok(found);
@@ -115,7 +124,9 @@ pub fn reachable_by(binary: &EnvoyBinary, uid: u32, folder: &Path) -> Result<Pat
     if !copy.exists() {
         let unfinished = folder.join(".envoy.new");
         // A link costs nothing, but cannot cross file systems.
-        fs::hard_link(&path, &unfinished).or_else(|_| fs::copy(&path, &unfinished).map(drop)).map_err(cache(&copy))?;
+        fs::hard_link(&path, &unfinished)
+            .or_else(|_| fs::copy(&path, &unfinished).map(drop))
+            .map_err(cache(&copy))?;
         fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o755)).map_err(cache(&unfinished))?;
         fs::rename(&unfinished, &copy).map_err(cache(&copy))?;
     }
@@ -144,10 +155,19 @@ fn on_path(path: Option<&OsStr>, progress: &dyn Fn(&str)) -> Option<EnvoyBinary>
 
 /// Asks a binary what it is.
 pub fn probe(path: &Path) -> Result<EnvoyBinary, EnvoyError> {
-    let refuse = |reason: String| EnvoyError::NotRunnable { path: path.to_owned(), reason };
-    let output = std::process::Command::new(path).arg("--version").output().map_err(|e| refuse(e.to_string()))?;
+    let refuse = |reason: String| EnvoyError::NotRunnable {
+        path: path.to_owned(),
+        reason,
+    };
+    let output = std::process::Command::new(path)
+        .arg("--version")
+        .output()
+        .map_err(|e| refuse(e.to_string()))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let version = Version::from_output(&text)
         .ok_or_else(|| refuse(format!("`--version` does not look like Envoy's ({})", text.trim())))?;
-    Ok(EnvoyBinary { path: path.to_owned(), version })
+    Ok(EnvoyBinary {
+        path: path.to_owned(),
+        version,
+    })
 }

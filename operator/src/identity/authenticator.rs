@@ -79,7 +79,11 @@ pub struct TokenAuthenticator<D> {
 impl<D: WorkloadDirectory> TokenAuthenticator<D> {
     /// An authenticator over a directory that others keep up to date.
     pub fn new(key: Arc<JoinKey>, directory: D) -> Self {
-        Self { key, directory, appear: APPEAR }
+        Self {
+            key,
+            directory,
+            appear: APPEAR,
+        }
     }
 
     /// Changes how long a workload may take to appear (5 s).
@@ -102,7 +106,10 @@ impl<D: WorkloadDirectory> TokenAuthenticator<D> {
         // A dual-stack socket shows IPv4 peers as ::ffff:a.b.c.d.
         let peer = peer.ip().to_canonical();
         if peer != workload.address.to_canonical() {
-            return Err(Reason::OtherAddress { node: node.to_owned(), peer });
+            return Err(Reason::OtherAddress {
+                node: node.to_owned(),
+                peer,
+            });
         }
         Ok(Identity {
             proxy: ProxyId::new(node),

@@ -67,7 +67,9 @@ pub struct CertificateAuthority {
 
 impl std::fmt::Debug for CertificateAuthority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CertificateAuthority").field("key_id", &self.key_id).finish_non_exhaustive()
+        f.debug_struct("CertificateAuthority")
+            .field("key_id", &self.key_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -86,10 +88,16 @@ impl CertificateAuthority {
 
     /// `origin` is only for error texts.
     fn from_pem(certificate: &str, key: &str, origin: &Path, now: SystemTime) -> Result<Self, CaError> {
-        let damaged = |reason: String| CaError::Damaged { path: origin.to_owned(), reason };
+        let damaged = |reason: String| CaError::Damaged {
+            path: origin.to_owned(),
+            reason,
+        };
         let key = KeyPair::from_pem(key).map_err(|e| damaged(format!("the private key does not parse ({e})")))?;
         let chain = ca_files::check_chain(certificate, &key.subject_public_key_info(), now).map_err(damaged)?;
-        let key_id = hex(digest::digest(&digest::SHA256, &key.subject_public_key_info()).as_ref(), 8);
+        let key_id = hex(
+            digest::digest(&digest::SHA256, &key.subject_public_key_info()).as_ref(),
+            8,
+        );
         let version_key = derive_version_key(&key)?;
         let issuer = Issuer::from_ca_cert_der(&chain.issuing, key)
             .map_err(|e| damaged(format!("the certificate does not parse ({e})")))?;

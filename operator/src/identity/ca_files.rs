@@ -61,7 +61,10 @@ pub(super) fn load_or_create(
 
 /// Reads a text file of the CA.
 pub(super) fn read(path: &Path) -> Result<String, CaError> {
-    fs::read_to_string(path).map_err(|source| CaError::Io { path: path.to_owned(), source })
+    fs::read_to_string(path).map_err(|source| CaError::Io {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn create(state_dir: &Path, folder: &Path, certificate: &str, key: &str) -> std::io::Result<()> {
@@ -138,7 +141,9 @@ fn check_authority(certificate: &X509Certificate<'_>, now: SystemTime) -> Result
 }
 
 fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, String> {
-    X509Certificate::from_der(der).map(|(_, c)| c).map_err(|e| format!("a certificate does not parse ({e})"))
+    X509Certificate::from_der(der)
+        .map(|(_, c)| c)
+        .map_err(|e| format!("a certificate does not parse ({e})"))
 }
 
 /// The certificates of a PEM text, each a text of its own (comments between them are dropped).

@@ -49,7 +49,12 @@ pub fn sync_parent(path: &Path) -> io::Result<()> {
 
 /// Takes an exclusive lock on `path` (created if missing), waiting for whoever holds it. Dropping the file releases it.
 pub fn lock(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)?;
     file.lock()?;
     Ok(file)
 }

@@ -6,9 +6,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use rcgen::{
-    CertificateParams, DistinguishedName, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,
-};
+use rcgen::{CertificateParams, DistinguishedName, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType};
 
 use super::ca::{BACKDATE, CaError, CertificateAuthority};
 use super::spiffe::SpiffeId;
@@ -23,7 +21,9 @@ pub struct LeafPolicy {
 
 impl Default for LeafPolicy {
     fn default() -> Self {
-        Self { lifetime: Duration::from_hours(24) }
+        Self {
+            lifetime: Duration::from_hours(24),
+        }
     }
 }
 
@@ -40,7 +40,9 @@ pub struct Leaf {
 
 impl std::fmt::Debug for Leaf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Leaf").field("not_after", &self.not_after).finish_non_exhaustive()
+        f.debug_struct("Leaf")
+            .field("not_after", &self.not_after)
+            .finish_non_exhaustive()
     }
 }
 
@@ -55,7 +57,12 @@ impl CertificateAuthority {
     /// A new certificate of a server of ours, by DNS name.
     pub fn issue_server(&self, dns_name: &str, lifetime: Duration, now: SystemTime) -> Result<Leaf, CaError> {
         let name = dns_name.to_owned().try_into()?;
-        self.sign(SanType::DnsName(name), vec![ExtendedKeyUsagePurpose::ServerAuth], lifetime, now)
+        self.sign(
+            SanType::DnsName(name),
+            vec![ExtendedKeyUsagePurpose::ServerAuth],
+            lifetime,
+            now,
+        )
     }
 
     fn sign(

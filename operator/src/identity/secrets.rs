@@ -63,9 +63,14 @@ impl IdentitySecrets {
             .ok()?;
         let version = self.ca.version(&identity.spiffe_id, leaf.not_after);
         // A CA near its end issues short leaves; those must not be due at once, again and again.
-        let renew_at = self.renewal(identity, leaf.not_after).max(now + self.policy.lifetime / 100);
+        let renew_at = self
+            .renewal(identity, leaf.not_after)
+            .max(now + self.policy.lifetime / 100);
         let resource = Resource::new(Kind::Secret, IDENTITY, &message(leaf)).with_version(version);
-        Some(SecretAnswer::Send { resource: Arc::new(resource), renew_at })
+        Some(SecretAnswer::Send {
+            resource: Arc::new(resource),
+            renew_at,
+        })
     }
 }
 
@@ -76,14 +81,20 @@ impl SecretSource for IdentitySecrets {
         }
         let now = (self.clock)();
         match held.and_then(|held| Some((held, self.keep(identity, held, now)?))) {
-            Some((held, renew_at)) => Some(SecretAnswer::Keep { version: held.into(), renew_at }),
+            Some((held, renew_at)) => Some(SecretAnswer::Keep {
+                version: held.into(),
+                renew_at,
+            }),
             None => self.send(identity, now),
         }
     }
 }
 
 fn message(leaf: Leaf) -> Secret {
-    let inline = |text: String| DataSource { specifier: Some(Specifier::InlineString(text)), ..Default::default() };
+    let inline = |text: String| DataSource {
+        specifier: Some(Specifier::InlineString(text)),
+        ..Default::default()
+    };
     Secret {
         name: IDENTITY.to_owned(),
         r#type: Some(secret::Type::TlsCertificate(TlsCertificate {

@@ -48,7 +48,9 @@ pub struct RotatingCertificate {
 
 impl std::fmt::Debug for RotatingCertificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RotatingCertificate").field("lifetime", &self.lifetime).finish_non_exhaustive()
+        f.debug_struct("RotatingCertificate")
+            .field("lifetime", &self.lifetime)
+            .finish_non_exhaustive()
     }
 }
 
@@ -56,7 +58,12 @@ impl RotatingCertificate {
     /// Issues the first certificate.
     pub fn new(ca: Arc<CertificateAuthority>, lifetime: Duration, clock: Clock) -> Result<Self, CaError> {
         let current = Mutex::new(issue(&ca, lifetime, clock())?);
-        Ok(Self { ca, lifetime, clock, current })
+        Ok(Self {
+            ca,
+            lifetime,
+            clock,
+            current,
+        })
     }
 
     /// The certificate for a handshake now.
@@ -83,8 +90,13 @@ impl ResolvesServerCert for RotatingCertificate {
 fn issue(ca: &CertificateAuthority, lifetime: Duration, now: SystemTime) -> Result<Current, CaError> {
     let leaf = ca.issue_server(XDS_SERVER_NAME, lifetime, now)?;
     let pem = |e: rustls_pki_types::pem::Error| CaError::Crypto(e.to_string());
-    let chain = CertificateDer::pem_slice_iter(leaf.chain_pem.as_bytes()).collect::<Result<Vec<_>, _>>().map_err(pem)?;
+    let chain = CertificateDer::pem_slice_iter(leaf.chain_pem.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(pem)?;
     let key = PrivateKeyDer::from_pem_slice(leaf.key_pem.as_bytes()).map_err(pem)?;
     let key = aws_lc_rs::sign::any_supported_type(&key).map_err(|e| CaError::Crypto(e.to_string()))?;
-    Ok(Current { key: Arc::new(CertifiedKey::new(chain, key)), renew_at: now + lifetime / 2 })
+    Ok(Current {
+        key: Arc::new(CertifiedKey::new(chain, key)),
+        renew_at: now + lifetime / 2,
+    })
 }

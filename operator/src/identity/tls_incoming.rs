@@ -33,7 +33,11 @@ pub struct IncomingLimits {
 
 impl Default for IncomingLimits {
     fn default() -> Self {
-        Self { handshakes: 1024, handshakes_per_address: 64, handshake_timeout: Duration::from_secs(10) }
+        Self {
+            handshakes: 1024,
+            handshakes_per_address: 64,
+            handshake_timeout: Duration::from_secs(10),
+        }
     }
 }
 
@@ -88,7 +92,9 @@ async fn accept_all(listener: TcpListener, acceptor: TlsAcceptor, limits: Incomi
     let slots = Arc::new(Semaphore::new(limits.handshakes));
     let per_address = Arc::new(Mutex::new(HashMap::new()));
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+            return;
+        };
         let accepted = tokio::select! {
             () = ready.closed() => return,
             accepted = listener.accept() => accepted,
@@ -100,7 +106,14 @@ async fn accept_all(listener: TcpListener, acceptor: TlsAcceptor, limits: Incomi
                     continue;
                 };
                 let (acceptor, ready) = (acceptor.clone(), ready.clone());
-                tokio::spawn(handshake(socket, peer, acceptor, limits.handshake_timeout, (slot, share), ready));
+                tokio::spawn(handshake(
+                    socket,
+                    peer,
+                    acceptor,
+                    limits.handshake_timeout,
+                    (slot, share),
+                    ready,
+                ));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept on the xDS port");
@@ -122,7 +135,10 @@ async fn handshake(
     if let Err(error) = tune(&socket) {
         tracing::debug!(%peer, %error, "cannot set socket options");
     }
-    let info = TcpConnectInfo { local_addr: socket.local_addr().ok(), remote_addr: Some(peer) };
+    let info = TcpConnectInfo {
+        local_addr: socket.local_addr().ok(),
+        remote_addr: Some(peer),
+    };
     match tokio::time::timeout(timeout, acceptor.accept(socket)).await {
         Ok(Ok(stream)) => {
             // The handshake is over; waiting for the server to take the connection is not its business.
@@ -161,7 +177,10 @@ impl Share {
             return None;
         }
         *count += 1;
-        Some(Self { counts: Arc::clone(counts), address })
+        Some(Self {
+            counts: Arc::clone(counts),
+            address,
+        })
     }
 }
 

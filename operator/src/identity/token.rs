@@ -105,7 +105,10 @@ impl JoinKey {
     /// The key in `<state_dir>/join.key`: made at the first call, loaded ever after.
     pub fn open(state_dir: &Path) -> Result<Self, JoinKeyError> {
         let path = state_dir.join("join.key");
-        let io = |source| JoinKeyError::Io { path: path.clone(), source };
+        let io = |source| JoinKeyError::Io {
+            path: path.clone(),
+            source,
+        };
         files::ensure_dir(state_dir, 0o700).map_err(io)?;
         let _lock = files::lock(&state_dir.join("join.lock")).map_err(io)?;
         if !path.exists() {
@@ -124,8 +127,17 @@ impl JoinKey {
     }
 
     /// A new token for a workload.
-    pub fn issue(&self, namespace: &str, workload: &str, ttl: Duration, now: SystemTime) -> Result<String, JoinKeyError> {
-        if [namespace, workload].iter().any(|part| part.is_empty() || part.contains('/')) {
+    pub fn issue(
+        &self,
+        namespace: &str,
+        workload: &str,
+        ttl: Duration,
+        now: SystemTime,
+    ) -> Result<String, JoinKeyError> {
+        if [namespace, workload]
+            .iter()
+            .any(|part| part.is_empty() || part.contains('/'))
+        {
             return Err(JoinKeyError::Issue(format!(
                 "{namespace:?} and {workload:?} must be a namespace and a workload's name"
             )));
@@ -156,7 +168,9 @@ impl JoinKey {
         rules.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
         // Time is an argument here, so it is compared below, without leeway.
         rules.validate_exp = false;
-        let claims = jsonwebtoken::decode::<JoinClaims>(token, &self.verifying, &rules).map_err(|e| reason(&e))?.claims;
+        let claims = jsonwebtoken::decode::<JoinClaims>(token, &self.verifying, &rules)
+            .map_err(|e| reason(&e))?
+            .claims;
         let now = unix(now);
         if claims.exp <= now {
             return Err(TokenError::Expired);

@@ -22,7 +22,12 @@ impl CertificateAuthority {
     pub fn version(&self, spiffe_id: &str, not_after: SystemTime) -> String {
         let end = unix(not_after);
         let tag = hmac::sign(&self.version_key, self.signed(end, spiffe_id).as_bytes());
-        format!("{end}.{}.{}.{}", self.key_id(), id_hash(spiffe_id), hex(tag.as_ref(), 32))
+        format!(
+            "{end}.{}.{}.{}",
+            self.key_id(),
+            id_hash(spiffe_id),
+            hex(tag.as_ref(), 32)
+        )
     }
 
     /// What `version` proves about the leaf of this identity: nothing, unless this CA issued it and it is still valid.
@@ -50,9 +55,14 @@ impl CertificateAuthority {
 /// Without the jitter, proxies that joined together would renew together for ever.
 pub fn renew_at(not_after: SystemTime, lifetime: Duration, seed: &str) -> SystemTime {
     let hash = digest::digest(&digest::SHA256, seed.as_bytes());
-    let share = hash.as_ref().first_chunk::<4>().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+    let share = hash
+        .as_ref()
+        .first_chunk::<4>()
+        .map_or(0, |bytes| u32::from_be_bytes(*bytes));
     let jitter = (lifetime / 10).mul_f64(f64::from(share) / f64::from(u32::MAX));
-    not_after.checked_sub(lifetime / 2 + jitter).unwrap_or(SystemTime::UNIX_EPOCH)
+    not_after
+        .checked_sub(lifetime / 2 + jitter)
+        .unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// Whole seconds since 1970.
@@ -75,5 +85,8 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     if !rest.is_empty() {
         return None;
     }
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
+    pairs
+        .iter()
+        .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?))
+        .collect()
 }

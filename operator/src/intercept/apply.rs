@@ -1,6 +1,6 @@
 //! Puts the rules in place, in this network namespace or a named one, with the system's iptables programs.
 
-use std::path::Path;
+use std::fs;
 use std::process::Command;
 
 use super::rules::{self, Family};
@@ -28,7 +28,9 @@ pub enum InterceptError {
         package: &'static str,
     },
     /// A program ran and failed.
-    #[error("{program} failed: {message}; interception needs root (CAP_NET_ADMIN) and a kernel with nat and owner matches")]
+    #[error(
+        "{program} failed: {message}; interception needs root (CAP_NET_ADMIN) and a kernel with nat and owner matches"
+    )]
     Failed {
         /// The program.
         program: &'static str,
@@ -46,40 +48,67 @@ struct Programs {
 impl Family {
     fn programs(self) -> Programs {
         match self {
-            Self::V4 => Programs { save: "iptables-save", restore: "iptables-restore" },
-            Self::V6 => Programs { save: "ip6tables-save", restore: "ip6tables-restore" },
+            Self::V4 => Programs {
+                save: "iptables-save",
+                restore: "iptables-restore",
+            },
+            Self::V6 => Programs {
+                save: "ip6tables-save",
+                restore: "ip6tables-restore",
+            },
         }
     }
 }
 
 /// Intercepts, whatever was there before.
 pub fn apply(input: &Interception, place: Place<'_>) -> Result<(), InterceptError> {
-    for family in families() {
+    for family in families(place) {
         if family == Family::V6 {
             // 127.0.0.6 is on every loopback device; its IPv6 counterpart has to be put there.
-            run(place, "ip", &["-6", "addr", "replace", family.envoy_to_application(), "dev", "lo"], "")?;
+            run(
+                place,
+                "ip",
+                &["-6", "addr", "replace", family.envoy_to_application(), "dev", "lo"],
+                "",
+            )?;
         }
         let Programs { save, restore } = family.programs();
         let existing = run(place, save, &["-t", "nat"], "")?;
-        run(place, restore, &["--noflush", "--wait"], &render(input, family, &existing))?;
+        run(
+            place,
+            restore,
+            &["--noflush", "--wait"],
+            &render(input, family, &existing),
+        )?;
     }
     Ok(())
 }
 
 /// Takes the rules away; nothing happens if there are none.
 pub fn remove(place: Place<'_>) -> Result<(), InterceptError> {
-    for family in families() {
+    for family in families(place) {
         let Programs { save, restore } = family.programs();
         let existing = run(place, save, &["-t", "nat"], "")?;
-        run(place, restore, &["--noflush", "--wait"], &rules::render_removal(&existing))?;
+        run(
+            place,
+            restore,
+            &["--noflush", "--wait"],
+            &rules::render_removal(&existing),
+        )?;
     }
     Ok(())
 }
 
-/// IPv6 may be switched off in the kernel; then there is nothing to go around by either.
-fn families() -> Vec<Family> {
-    let has_v6 = Path::new("/proc/net/if_inet6").exists();
-    if has_v6 { vec![Family::V4, Family::V6] } else { vec![Family::V4] }
+/// IPv6 may be switched off; then there is nothing to go around by either.
+fn families(place: Place<'_>) -> Vec<Family> {
+    // The file lists the addresses of this namespace; a container without IPv6 has none, not even on its loopback.
+    let addresses = fs::read_to_string("/proc/net/if_inet6");
+    let has_v6 = addresses.is_ok_and(|list| !list.is_empty() || place != Place::Here);
+    if has_v6 {
+        vec![Family::V4, Family::V6]
+    } else {
+        vec![Family::V4]
+    }
 }
 
 fn package_of(program: &'static str) -> &'static str {
@@ -97,12 +126,14 @@ fn run(place: Place<'_>, program: &'static str, arguments: &[&str], input: &str)
     };
     let failed = |message: String| InterceptError::Failed { program, message };
     let output = feed(command.args(arguments), input).map_err(|error| match (error.kind(), place) {
-        (std::io::ErrorKind::NotFound, Place::Here) => {
-            InterceptError::Missing { program, package: package_of(program) }
-        }
-        (std::io::ErrorKind::NotFound, Place::Namespace(_)) => {
-            InterceptError::Missing { program: "ip", package: "iproute2" }
-        }
+        (std::io::ErrorKind::NotFound, Place::Here) => InterceptError::Missing {
+            program,
+            package: package_of(program),
+        },
+        (std::io::ErrorKind::NotFound, Place::Namespace(_)) => InterceptError::Missing {
+            program: "ip",
+            package: "iproute2",
+        },
         _ => failed(error.to_string()),
     })?;
     if output.status.success() {
@@ -111,7 +142,10 @@ fn run(place: Place<'_>, program: &'static str, arguments: &[&str], input: &str)
     let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     // What `ip netns exec` says if the program is not there.
     if message.contains("exec of") && message.contains("No such file") {
-        return Err(InterceptError::Missing { program, package: package_of(program) });
+        return Err(InterceptError::Missing {
+            program,
+            package: package_of(program),
+        });
     }
     Err(failed(message))
 }

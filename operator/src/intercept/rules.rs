@@ -65,11 +65,16 @@ pub fn render_removal(existing: &str) -> String {
 }
 
 fn has_jump(existing: &str, hook: &str, chain: &str) -> bool {
-    existing.lines().any(|line| line.trim() == format!("-A {hook} -p tcp -j {chain}"))
+    existing
+        .lines()
+        .any(|line| line.trim() == format!("-A {hook} -p tcp -j {chain}"))
 }
 
 fn inbound(input: &Interception) -> Vec<String> {
-    let excluded = input.excluded_inbound_ports.iter().map(|port| format!("-A {IN} -p tcp --dport {port} -j RETURN"));
+    let excluded = input
+        .excluded_inbound_ports
+        .iter()
+        .map(|port| format!("-A {IN} -p tcp --dport {port} -j RETURN"));
     excluded.chain([redirect(IN, "", input.inbound_port)]).collect()
 }
 
@@ -81,7 +86,9 @@ fn outbound(input: &Interception, family: Family) -> Vec<String> {
     // the inbound port, so that the same permissions hold; except where other callers do not pass Envoy either.
     for own in input.own_addresses.iter().filter(|a| Family::of(**a) == family) {
         for port in &input.excluded_inbound_ports {
-            rules.push(format!("-A {OUT} -o lo -d {own} -p tcp --dport {port} {envoy} -j RETURN"));
+            rules.push(format!(
+                "-A {OUT} -o lo -d {own} -p tcp --dport {port} {envoy} -j RETURN"
+            ));
         }
         rules.push(redirect(OUT, &format!("-o lo -d {own} {envoy} "), input.inbound_port));
     }
@@ -97,8 +104,14 @@ fn outbound(input: &Interception, family: Family) -> Vec<String> {
 fn excluded_outbound(input: &Interception, family: Family) -> Vec<String> {
     let xds = input.xds.filter(|xds| Family::of(xds.ip()) == family);
     let xds = xds.map(|xds| format!("-A {OUT} -d {} -p tcp --dport {} -j RETURN", xds.ip(), xds.port()));
-    let ports = input.excluded_outbound_ports.iter().map(|port| format!("-A {OUT} -p tcp --dport {port} -j RETURN"));
-    let blocks = input.excluded_outbound.iter().filter(|block| Family::of(block.address) == family);
+    let ports = input
+        .excluded_outbound_ports
+        .iter()
+        .map(|port| format!("-A {OUT} -p tcp --dport {port} -j RETURN"));
+    let blocks = input
+        .excluded_outbound
+        .iter()
+        .filter(|block| Family::of(block.address) == family);
     let blocks = blocks.map(|block| format!("-A {OUT} -d {}/{} -j RETURN", block.address, block.prefix));
     xds.into_iter().chain(ports).chain(blocks).collect()
 }

@@ -71,7 +71,9 @@ fn end_processes(registry: &Registry) -> Result<(), CleanupError> {
             return Ok(());
         }
     }
-    Err(CleanupError::Processes(alive.iter().map(|process| process.pid).collect()))
+    Err(CleanupError::Processes(
+        alive.iter().map(|process| process.pid).collect(),
+    ))
 }
 
 fn remove_link(name: &str) -> Result<(), String> {

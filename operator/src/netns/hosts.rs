@@ -33,6 +33,11 @@ pub(super) fn create(namespace: &str) -> io::Result<()> {
     write(namespace, &[])
 }
 
+/// Removes the folder.
+pub(super) fn remove(namespace: &str) -> io::Result<()> {
+    fs::remove_dir_all(folder(namespace))
+}
+
 /// Replaces the content, in place and in one write.
 pub(super) fn write(namespace: &str, entries: &[HostEntry]) -> io::Result<()> {
     let path = folder(namespace).join("hosts");
@@ -42,7 +47,12 @@ pub(super) fn write(namespace: &str, entries: &[HostEntry]) -> io::Result<()> {
         text.extend([&address.to_string(), "\t", &names.join(" "), "\n"]);
     }
     let length = text.len();
-    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path)?;
     let before = usize::try_from(file.metadata()?.len()).unwrap_or(0);
     // A reader between the two steps sees empty lines, not the end of an old entry.
     text.extend(std::iter::repeat_n('\n', before.saturating_sub(length)));

@@ -17,21 +17,40 @@ pub(super) enum Line {
     /// A new namespace.
     AddNamespace(String),
     /// A cable from here into a namespace.
-    AddPairTo { name: String, peer: String, peer_namespace: String },
+    AddPairTo {
+        name: String,
+        peer: String,
+        peer_namespace: String,
+    },
     /// A cable between two namespaces.
-    AddPair { name: String, namespace: String, peer: String, peer_namespace: String },
+    AddPair {
+        name: String,
+        namespace: String,
+        peer: String,
+        peer_namespace: String,
+    },
     /// A bridge without spanning tree: its ports forward at once.
     AddBridge(String),
     /// A link becomes a port of a bridge.
     Join { link: String, bridge: String },
     /// An address of a link.
-    AddAddress { address: Ipv4Addr, prefix: u8, link: String },
+    AddAddress {
+        address: Ipv4Addr,
+        prefix: u8,
+        link: String,
+    },
     /// A link begins to work.
     Up(String),
     /// What is reached directly on a link.
     RouteOnLink { to: Ipv4Addr, link: String },
     /// What is reached through another address; everything, if `to` is absent.
-    RouteVia { to: Option<Ipv4Addr>, via: Ipv4Addr, link: String },
+    RouteVia {
+        to: Option<Ipv4Addr>,
+        via: Ipv4Addr,
+        link: String,
+    },
+    /// Removes a route.
+    DeleteRoute { to: Ipv4Addr, link: String },
     /// Removes a link.
     DeleteLink(String),
     /// Removes a namespace's name; the kernel removes it with its last process.
@@ -42,19 +61,39 @@ impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AddNamespace(name) => write!(f, "netns add {name}"),
-            Self::AddPairTo { name, peer, peer_namespace } => {
+            Self::AddPairTo {
+                name,
+                peer,
+                peer_namespace,
+            } => {
                 write!(f, "link add {name} type veth peer name {peer} netns {peer_namespace}")
             }
-            Self::AddPair { name, namespace, peer, peer_namespace } => {
-                write!(f, "link add {name} netns {namespace} type veth peer name {peer} netns {peer_namespace}")
+            Self::AddPair {
+                name,
+                namespace,
+                peer,
+                peer_namespace,
+            } => {
+                write!(
+                    f,
+                    "link add {name} netns {namespace} type veth peer name {peer} netns {peer_namespace}"
+                )
             }
-            Self::AddBridge(name) => write!(f, "link add {name} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"),
+            Self::AddBridge(name) => write!(
+                f,
+                "link add {name} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"
+            ),
             Self::Join { link, bridge } => write!(f, "link set {link} master {bridge}"),
             Self::AddAddress { address, prefix, link } => write!(f, "addr add {address}/{prefix} dev {link}"),
             Self::Up(link) => write!(f, "link set {link} up"),
             Self::RouteOnLink { to, link } => write!(f, "route add {to}/32 dev {link} scope link"),
             Self::RouteVia { to: None, via, link } => write!(f, "route add default via {via} dev {link}"),
-            Self::RouteVia { to: Some(to), via, link } => write!(f, "route add {to}/32 via {via} dev {link}"),
+            Self::RouteVia {
+                to: Some(to),
+                via,
+                link,
+            } => write!(f, "route add {to}/32 via {via} dev {link}"),
+            Self::DeleteRoute { to, link } => write!(f, "route del {to}/32 dev {link}"),
             Self::DeleteLink(name) => write!(f, "link del {name}"),
             Self::DeleteNamespace(name) => write!(f, "netns del {name}"),
         }
@@ -78,31 +117,52 @@ pub(super) fn batch(namespace: Option<&str>, lines: &[Line]) -> Result<(), Netwo
     }
     let message = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
     // `ip` says "Command failed -:3".
-    let number = message.rsplit_once("-:").and_then(|(_, number)| number.parse::<usize>().ok());
+    let number = message
+        .rsplit_once("-:")
+        .and_then(|(_, number)| number.parse::<usize>().ok());
     let failed = number.and_then(|n| lines.get(n.saturating_sub(1)));
-    Err(failure(failed.map_or_else(|| "-batch".to_owned(), ToString::to_string), message))
+    Err(failure(
+        failed.map_or_else(|| "-batch".to_owned(), ToString::to_string),
+        message,
+    ))
 }
 
 /// Sets kernel settings of a namespace (paths below `/proc/sys`).
-pub(super) fn set(namespace: &str, settings: &[(&str, &str)]) -> Result<(), NetworkError> {
-    let script: Vec<String> = settings.iter().map(|(path, value)| format!("echo {value} > /proc/sys/{path}")).collect();
+pub(super) fn set(namespace: &str, settings: &[(String, &str)]) -> Result<(), NetworkError> {
+    let script: Vec<String> = settings
+        .iter()
+        .map(|(path, value)| format!("echo {value} > /proc/sys/{path}"))
+        .collect();
     run(&["netns", "exec", namespace, "sh", "-c", &script.join(" && ")]).map(drop)
 }
 
 /// The blocks that this machine's addresses and routes use; the default route does not count.
 pub(super) fn used_blocks() -> Result<Vec<Subnet>, NetworkError> {
-    let (addresses, routes) = (json(&["-4", "-j", "addr", "show"])?, json(&["-4", "-j", "route", "show", "table", "all"])?);
-    let addresses = addresses.iter().filter_map(|link| link.get("addr_info")?.as_array()).flatten().filter_map(|info| {
-        let prefix = u8::try_from(info.get("prefixlen")?.as_u64()?).ok()?;
-        Some(Subnet { address: info.get("local")?.as_str()?.parse().ok()?, prefix })
-    });
+    let (addresses, routes) = (
+        json(&["-4", "-j", "addr", "show"])?,
+        json(&["-4", "-j", "route", "show", "table", "all"])?,
+    );
+    let addresses = addresses
+        .iter()
+        .filter_map(|link| link.get("addr_info")?.as_array())
+        .flatten()
+        .filter_map(|info| {
+            let prefix = u8::try_from(info.get("prefixlen")?.as_u64()?).ok()?;
+            Some(Subnet {
+                address: info.get("local")?.as_str()?.parse().ok()?,
+                prefix,
+            })
+        });
     let routes = routes.iter().filter_map(|route| block(route.get("dst")?.as_str()?));
     Ok(addresses.chain(routes).collect())
 }
 
 fn block(text: &str) -> Option<Subnet> {
     let (address, prefix) = text.split_once('/').unwrap_or((text, "32"));
-    let block = Subnet { address: address.parse().ok()?, prefix: prefix.parse().ok()? };
+    let block = Subnet {
+        address: address.parse().ok()?,
+        prefix: prefix.parse().ok()?,
+    };
     (block.prefix > 0).then_some(block)
 }
 
@@ -119,11 +179,18 @@ fn run(arguments: &[&str]) -> Result<String, NetworkError> {
     if status.success() {
         return Ok(String::from_utf8_lossy(&stdout).into_owned());
     }
-    Err(failure(arguments.join(" "), String::from_utf8_lossy(&stderr).trim().to_owned()))
+    Err(failure(
+        arguments.join(" "),
+        String::from_utf8_lossy(&stderr).trim().to_owned(),
+    ))
 }
 
 fn cannot_run(error: &std::io::Error) -> NetworkError {
-    if error.kind() == ErrorKind::NotFound { NetworkError::NoIp } else { failure(String::new(), error.to_string()) }
+    if error.kind() == ErrorKind::NotFound {
+        NetworkError::NoIp
+    } else {
+        failure(String::new(), error.to_string())
+    }
 }
 
 fn failure(command: String, message: String) -> NetworkError {

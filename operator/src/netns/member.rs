@@ -43,11 +43,30 @@ impl Network {
         let made: Vec<Entry> = members
             .iter()
             .flat_map(|m| {
-                [Entry::Namespace { name: m.namespace.clone() }, Entry::Folder { path: hosts::folder(&m.namespace) }]
+                [
+                    Entry::Namespace {
+                        name: m.namespace.clone(),
+                    },
+                    Entry::Folder {
+                        path: hosts::folder(&m.namespace),
+                    },
+                ]
             })
             .collect();
         self.registry.record(&made)?;
-        for member in &members {
+        if let Err(error) = self.make(&members) {
+            // So that a second attempt does not find half of the first; what cannot be undone, cleanup removes.
+            for member in &members {
+                drop(self.unmake(member));
+            }
+            return Err(error);
+        }
+        self.members.extend(members.iter().map(|m| (m.name.clone(), m.clone())));
+        Ok(members)
+    }
+
+    fn make(&self, members: &[Member]) -> Result<(), NetworkError> {
+        for member in members {
             hosts::create(&member.namespace).map_err(NetworkError::files(&hosts::folder(&member.namespace)))?;
         }
         let names = Names::of(self.registry.id());
@@ -55,34 +74,59 @@ impl Network {
         ip::batch(None, &cables)?;
         let ports: Vec<Line> = members.iter().flat_map(|m| m.port_lines(self.subnet)).collect();
         ip::batch(Some(&names.hub), &ports)?;
-        configure_all(&members, self.subnet)?;
-        let routes: Vec<Line> = members.iter().filter_map(|m| m.host_route(self.subnet, &names)).collect();
-        ip::batch(None, &routes)?;
-        self.members.extend(members.iter().map(|m| (m.name.clone(), m.clone())));
-        Ok(members)
+        configure_all(members, self.subnet)?;
+        let routes: Vec<Line> = members
+            .iter()
+            .filter_map(|m| m.host_route(self.subnet, &names))
+            .collect();
+        ip::batch(None, &routes)
+    }
+
+    /// Every step, whatever becomes of the others; the first error.
+    fn unmake(&self, member: &Member) -> Result<(), NetworkError> {
+        let names = Names::of(self.registry.id());
+        let routed = !self.subnet.contains(member.address);
+        let route = |link: &str| Line::DeleteRoute {
+            to: member.address,
+            link: link.to_owned(),
+        };
+        let route = |link: &str| if routed { vec![route(link)] } else { Vec::new() };
+        let steps = [
+            ip::batch(None, &route(&names.link)),
+            ip::batch(Some(&names.hub), &route(BRIDGE)),
+            // The cable before the namespace, which goes away at some later time: the address must be free now.
+            ip::batch(Some(&names.hub), &[Line::DeleteLink(member.port.clone())]),
+            ip::batch(None, &[Line::DeleteNamespace(member.namespace.clone())]),
+            hosts::remove(&member.namespace).map_err(NetworkError::files(&hosts::folder(&member.namespace))),
+        ];
+        steps.into_iter().collect()
     }
 
     /// Removes a member. Its processes must have ended.
     pub fn remove(&mut self, name: &str) -> Result<(), NetworkError> {
-        let member = self.members.remove(name).ok_or_else(|| NetworkError::Unknown(name.to_owned()))?;
-        let names = Names::of(self.registry.id());
-        // The cable first: a namespace goes away at some later time, an address must be free now.
-        ip::batch(Some(&names.hub), &[Line::DeleteLink(member.port)])?;
-        ip::batch(None, &[Line::DeleteNamespace(member.namespace.clone())])?;
-        let folder = hosts::folder(&member.namespace);
-        std::fs::remove_dir_all(&folder).map_err(NetworkError::files(&folder))
+        let member = self
+            .members
+            .remove(name)
+            .ok_or_else(|| NetworkError::Unknown(name.to_owned()))?;
+        self.unmake(&member)
     }
 
     /// Replaces the names that a member's processes can resolve.
     pub fn set_hosts(&self, name: &str, entries: &[HostEntry]) -> Result<(), NetworkError> {
-        let member = self.members.get(name).ok_or_else(|| NetworkError::Unknown(name.to_owned()))?;
+        let member = self
+            .members
+            .get(name)
+            .ok_or_else(|| NetworkError::Unknown(name.to_owned()))?;
         hosts::write(&member.namespace, entries).map_err(NetworkError::files(&hosts::folder(&member.namespace)))
     }
 
     /// Decides names and addresses; makes nothing.
     fn plan(&mut self, specs: &[MemberSpec]) -> Result<Vec<Member>, NetworkError> {
-        let elsewhere: Vec<Subnet> =
-            if specs.iter().any(|s| s.address.is_some()) { ip::used_blocks()? } else { Vec::new() };
+        let elsewhere: Vec<Subnet> = if specs.iter().any(|s| s.address.is_some()) {
+            ip::used_blocks()?
+        } else {
+            Vec::new()
+        };
         let mut taken: BTreeSet<Ipv4Addr> = self.members.values().map(|m| m.address).collect();
         taken.extend([self.subnet.gateway(), self.subnet.host()]);
         // Wishes first, so that no member is given an address that a later one names.
@@ -95,16 +139,26 @@ impl Network {
             let Some(address) = spec.address else { continue };
             let foreign = !self.subnet.contains(address) && elsewhere.iter().any(|block| block.contains(address));
             if foreign || !taken.insert(address) {
-                return Err(NetworkError::AddressInUse { member: spec.name.clone(), address });
+                return Err(NetworkError::AddressInUse {
+                    member: spec.name.clone(),
+                    address,
+                });
             }
         }
         let prefix = Names::of(self.registry.id()).prefix;
         let mut members = Vec::new();
         for spec in specs {
-            let address = spec.address.map_or_else(|| self.subnet.address_for(&spec.name, &taken), Ok)?;
+            let address = spec
+                .address
+                .map_or_else(|| self.subnet.address_for(&spec.name, &taken), Ok)?;
             taken.insert(address);
             let (name, namespace) = (spec.name.clone(), format!("{prefix}{}", spec.name));
-            members.push(Member { name, namespace, address, port: format!("w{}", self.next_port) });
+            members.push(Member {
+                name,
+                namespace,
+                address,
+                port: format!("w{}", self.next_port),
+            });
             self.next_port += 1;
         }
         Ok(members)
@@ -126,10 +180,16 @@ impl Member {
 
     /// In the hub.
     fn port_lines(&self, subnet: Subnet) -> Vec<Line> {
-        let join = Line::Join { link: self.port.clone(), bridge: BRIDGE.to_owned() };
+        let join = Line::Join {
+            link: self.port.clone(),
+            bridge: BRIDGE.to_owned(),
+        };
         let mut lines = vec![join, Line::Up(self.port.clone())];
         if !subnet.contains(self.address) {
-            lines.push(Line::RouteOnLink { to: self.address, link: BRIDGE.to_owned() });
+            lines.push(Line::RouteOnLink {
+                to: self.address,
+                link: BRIDGE.to_owned(),
+            });
         }
         lines
     }
@@ -141,26 +201,44 @@ impl Member {
         let prefix = if inside { subnet.prefix } else { 32 };
         let mut lines = vec![
             Line::Up("lo".to_owned()),
-            Line::AddAddress { address: self.address, prefix, link: LINK.to_owned() },
+            Line::AddAddress {
+                address: self.address,
+                prefix,
+                link: LINK.to_owned(),
+            },
             Line::Up(LINK.to_owned()),
         ];
         if !inside {
-            lines.push(Line::RouteOnLink { to: subnet.gateway(), link: LINK.to_owned() });
+            lines.push(Line::RouteOnLink {
+                to: subnet.gateway(),
+                link: LINK.to_owned(),
+            });
         }
-        lines.push(Line::RouteVia { to: None, via: subnet.gateway(), link: LINK.to_owned() });
+        lines.push(Line::RouteVia {
+            to: None,
+            via: subnet.gateway(),
+            link: LINK.to_owned(),
+        });
         lines
     }
 
     /// In the host's namespace.
     fn host_route(&self, subnet: Subnet, names: &Names) -> Option<Line> {
-        let route = Line::RouteVia { to: Some(self.address), via: subnet.gateway(), link: names.link.clone() };
+        let route = Line::RouteVia {
+            to: Some(self.address),
+            via: subnet.gateway(),
+            link: names.link.clone(),
+        };
         (!subnet.contains(self.address)).then_some(route)
     }
 
     fn configure(&self, subnet: Subnet) -> Result<(), NetworkError> {
         ip::batch(Some(&self.namespace), &self.own_lines(subnet))?;
         // Applications are not root, and a namespace of their own has no ports to protect.
-        ip::set(&self.namespace, &[("net/ipv4/ip_unprivileged_port_start", "0")])
+        ip::set(
+            &self.namespace,
+            &[("net/ipv4/ip_unprivileged_port_start".to_owned(), "0")],
+        )
     }
 }
 
@@ -182,5 +260,9 @@ fn configure_all(members: &[Member], subnet: Subnet) -> Result<(), NetworkError>
 fn check_name(name: &str) -> Result<(), NetworkError> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     let good = (1..=200).contains(&name.len()) && name.bytes().all(plain) && !name.starts_with(['-', '.']);
-    if good { Ok(()) } else { Err(NetworkError::BadName(name.to_owned())) }
+    if good {
+        Ok(())
+    } else {
+        Err(NetworkError::BadName(name.to_owned()))
+    }
 }

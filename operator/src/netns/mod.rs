@@ -45,7 +45,10 @@ impl Default for NetworkSettings {
     fn default() -> Self {
         Self {
             // Shared address space (RFC 6598): no private network of a company is in it.
-            pool: Subnet { address: Ipv4Addr::new(100, 72, 0, 0), prefix: 16 },
+            pool: Subnet {
+                address: Ipv4Addr::new(100, 72, 0, 0),
+                prefix: 16,
+            },
             prefix: 22,
             lock_folder: PathBuf::from("/run/tulle"),
         }
@@ -71,30 +74,21 @@ impl Network {
         let _lock = files::lock(&lock).map_err(NetworkError::files(&lock))?;
         let used = ip::used_blocks()?;
         let subnet = settings.pool.choose(settings.prefix, registry.id().as_str(), &used)?;
-        registry.record(&[Entry::Link { name: names.link.clone() }, Entry::Namespace { name: names.hub.clone() }])?;
-        ip::batch(
-            None,
-            &[
-                Line::AddNamespace(names.hub.clone()),
-                Line::AddPairTo { name: names.link.clone(), peer: UPLINK.into(), peer_namespace: names.hub.clone() },
-                Line::AddAddress { address: subnet.host(), prefix: subnet.prefix, link: names.link.clone() },
-                Line::Up(names.link),
-            ],
-        )?;
-        ip::batch(
-            Some(&names.hub),
-            &[
-                Line::Up("lo".into()),
-                Line::AddBridge(BRIDGE.into()),
-                Line::Join { link: UPLINK.into(), bridge: BRIDGE.into() },
-                Line::AddAddress { address: subnet.gateway(), prefix: subnet.prefix, link: BRIDGE.into() },
-                Line::Up(UPLINK.into()),
-                Line::Up(BRIDGE.into()),
-            ],
-        )?;
-        // Without forwarding the hub would swallow packets to nowhere, and callers would wait instead of failing.
-        ip::set(&names.hub, &[("net/ipv4/ip_forward", "1"), ("net/ipv4/conf/all/send_redirects", "0")])?;
-        Ok(Self { registry, subnet, members: BTreeMap::new(), next_port: 0 })
+        registry.record(&[
+            Entry::Link {
+                name: names.link.clone(),
+            },
+            Entry::Namespace {
+                name: names.hub.clone(),
+            },
+        ])?;
+        make_hub(&names, subnet)?;
+        Ok(Self {
+            registry,
+            subnet,
+            members: BTreeMap::new(),
+            next_port: 0,
+        })
     }
 
     /// The run's subnet.
@@ -118,6 +112,52 @@ impl Network {
     }
 }
 
+fn make_hub(names: &Names, subnet: Subnet) -> Result<(), NetworkError> {
+    ip::batch(
+        None,
+        &[
+            Line::AddNamespace(names.hub.clone()),
+            Line::AddPairTo {
+                name: names.link.clone(),
+                peer: UPLINK.into(),
+                peer_namespace: names.hub.clone(),
+            },
+            Line::AddAddress {
+                address: subnet.host(),
+                prefix: subnet.prefix,
+                link: names.link.clone(),
+            },
+            Line::Up(names.link.clone()),
+        ],
+    )?;
+    ip::batch(
+        Some(&names.hub),
+        &[
+            Line::Up("lo".into()),
+            Line::AddBridge(BRIDGE.into()),
+            Line::Join {
+                link: UPLINK.into(),
+                bridge: BRIDGE.into(),
+            },
+            Line::AddAddress {
+                address: subnet.gateway(),
+                prefix: subnet.prefix,
+                link: BRIDGE.into(),
+            },
+            Line::Up(UPLINK.into()),
+            Line::Up(BRIDGE.into()),
+        ],
+    )?;
+    // Without forwarding the hub would swallow packets to nowhere, and callers would wait instead of failing.
+    // Redirects, which members would ignore, count against the rate of those answers.
+    let redirects = ["all", "default", BRIDGE].map(|link| (format!("net/ipv4/conf/{link}/send_redirects"), "0"));
+    let forwarding = [
+        ("net/ipv4/ip_forward".to_owned(), "1"),
+        ("net/ipv4/icmp_ratelimit".to_owned(), "0"),
+    ];
+    ip::set(&names.hub, &[&forwarding[..], &redirects[..]].concat())
+}
+
 /// Names in the host's namespace; all begin with the run.
 struct Names {
     hub: String,
@@ -129,6 +169,10 @@ impl Names {
     fn of(id: &RunId) -> Self {
         let prefix = format!("tulle-{id}-");
         // The double hyphen keeps it apart from a member that is called "hub".
-        Self { hub: format!("tulle-{id}--hub"), link: format!("tul{id}"), prefix }
+        Self {
+            hub: format!("tulle-{id}--hub"),
+            link: format!("tul{id}"),
+            prefix,
+        }
     }
 }

@@ -43,7 +43,9 @@ impl Subnet {
     }
 
     fn size(self) -> u32 {
-        1_u32.checked_shl(u32::from(32 - self.prefix.min(32))).unwrap_or(u32::MAX)
+        1_u32
+            .checked_shl(u32::from(32 - self.prefix.min(32)))
+            .unwrap_or(u32::MAX)
     }
 
     fn nth(self, n: u32) -> Ipv4Addr {
@@ -54,7 +56,10 @@ impl Subnet {
     pub(super) fn choose(self, prefix: u8, seed: &str, used: &[Self]) -> Result<Self, NetworkError> {
         let prefix = prefix.clamp(self.prefix, 29);
         let blocks = 1_u32 << u32::from(prefix - self.prefix).min(24);
-        let block = |n: u32| Self { address: self.nth(n << (32 - u32::from(prefix))), prefix };
+        let block = |n: u32| Self {
+            address: self.nth(n << (32 - u32::from(prefix))),
+            prefix,
+        };
         probe(seed, blocks)
             .map(block)
             .find(|candidate| !used.iter().any(|other| other.overlaps(*candidate)))
@@ -62,7 +67,7 @@ impl Subnet {
     }
 
     /// A free address of the block for a member; the same one for a name whenever it is free.
-    pub(super) fn address_for(self, name: &str, used: &BTreeSet<Ipv4Addr>) -> Result<Ipv4Addr, NetworkError> {
+    pub fn address_for(self, name: &str, used: &BTreeSet<Ipv4Addr>) -> Result<Ipv4Addr, NetworkError> {
         // Network, gateway, host and broadcast are taken.
         let free = self.size().saturating_sub(4);
         probe(name, free)
@@ -81,6 +86,17 @@ fn probe(seed: &str, count: u32) -> impl Iterator<Item = u32> {
 
 fn mask(prefix: u8) -> u32 {
     u32::MAX.checked_shl(u32::from(32 - prefix.min(32))).unwrap_or(0)
+}
+
+impl std::str::FromStr for Subnet {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || format!("{text:?} is not an IPv4 block; write it as 100.72.4.0/22");
+        let (address, prefix) = text.split_once('/').ok_or_else(error)?;
+        let prefix: u8 = prefix.parse().ok().filter(|prefix| *prefix <= 30).ok_or_else(error)?;
+        Ok(Self { address: address.parse().map_err(|_| error())?, prefix })
+    }
 }
 
 impl fmt::Display for Subnet {

@@ -55,7 +55,10 @@ pub struct AdminClient {
 impl AdminClient {
     /// A client of the Envoy with this admin socket.
     pub fn new(socket: impl Into<PathBuf>) -> Self {
-        Self { socket: socket.into(), timeout: Duration::from_secs(5) }
+        Self {
+            socket: socket.into(),
+            timeout: Duration::from_secs(5),
+        }
     }
 
     /// Changes how long an answer may take (5 s).
@@ -79,7 +82,11 @@ impl AdminClient {
     pub async fn stats(&self, filter: Option<&str>) -> Result<BTreeMap<String, u64>, AdminError> {
         let filter = filter.map_or(String::new(), |f| format!("&filter={}", encode(f)));
         let answer = self.json(&format!("/stats?format=json{filter}")).await?;
-        let stats = answer.get("stats").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let stats = answer
+            .get("stats")
+            .and_then(Value::as_array)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         let pair = |stat: &Value| Some((stat.get("name")?.as_str()?.to_owned(), stat.get("value")?.as_u64()?));
         Ok(stats.iter().filter_map(pair).collect())
     }
@@ -106,8 +113,10 @@ impl AdminClient {
 
     async fn json(&self, path: &str) -> Result<Value, AdminError> {
         let body = self.get(path).await?;
-        serde_json::from_slice(&body)
-            .map_err(|e| AdminError::Answer { request: path.to_owned(), reason: e.to_string() })
+        serde_json::from_slice(&body).map_err(|e| AdminError::Answer {
+            request: path.to_owned(),
+            reason: e.to_string(),
+        })
     }
 
     async fn expect_ok(&self, method: Method, path: &str) -> Result<Bytes, AdminError> {
@@ -117,29 +126,50 @@ impl AdminClient {
         }
         let text = String::from_utf8_lossy(&body);
         let reason = format!("{status}: {}", text.lines().next().unwrap_or_default());
-        Err(AdminError::Answer { request: path.to_owned(), reason })
+        Err(AdminError::Answer {
+            request: path.to_owned(),
+            reason,
+        })
     }
 
     async fn request(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes), AdminError> {
-        let timeout = || AdminError::Timeout { request: path.to_owned(), timeout: self.timeout };
-        tokio::time::timeout(self.timeout, self.exchange(method, path)).await.map_err(|_| timeout())?
+        let timeout = || AdminError::Timeout {
+            request: path.to_owned(),
+            timeout: self.timeout,
+        };
+        tokio::time::timeout(self.timeout, self.exchange(method, path))
+            .await
+            .map_err(|_| timeout())?
     }
 
     async fn exchange(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes), AdminError> {
-        let bad = |reason: String| AdminError::Answer { request: path.to_owned(), reason };
+        let bad = |reason: String| AdminError::Answer {
+            request: path.to_owned(),
+            reason,
+        };
         let stream = UnixStream::connect(&self.socket)
             .await
-            .map_err(|source| AdminError::Connect { path: self.socket.clone(), source })?;
+            .map_err(|source| AdminError::Connect {
+                path: self.socket.clone(),
+                source,
+            })?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|e| bad(e.to_string()))?;
         // Ends with the sender, at the end of this function.
         let driver = tokio::spawn(connection);
-        let request = Request::builder().method(method).uri(path).header("host", "envoy").body(Empty::<Bytes>::new());
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "envoy")
+            .body(Empty::<Bytes>::new());
         let answer = sender.send_request(request.map_err(|e| bad(e.to_string()))?).await;
         let answer = answer.map_err(|e| bad(e.to_string()))?;
         let status = answer.status();
-        let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await.map_err(|e| bad(e.to_string()))?;
+        let body = Limited::new(answer.into_body(), MAX_ANSWER)
+            .collect()
+            .await
+            .map_err(|e| bad(e.to_string()))?;
         driver.abort();
         Ok((status, body.to_bytes()))
     }
@@ -148,6 +178,12 @@ impl AdminClient {
 /// Percent-encodes what is not plain in a query.
 fn encode(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
-    let byte = |b: u8| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") };
+    let byte = |b: u8| {
+        if plain(b) {
+            char::from(b).to_string()
+        } else {
+            format!("%{b:02X}")
+        }
+    };
     text.bytes().map(byte).collect()
 }

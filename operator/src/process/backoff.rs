@@ -15,7 +15,11 @@ pub struct Backoff {
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { first: Duration::from_millis(200), max: Duration::from_secs(30), reset_after: Duration::from_secs(10) }
+        Self {
+            first: Duration::from_millis(200),
+            max: Duration::from_secs(30),
+            reset_after: Duration::from_secs(10),
+        }
     }
 }
 

@@ -48,7 +48,8 @@ pub struct ProcessSpec {
     pub user: Option<User>,
     /// The file that its output is appended to.
     pub log: PathBuf,
-    /// Whether the kernel kills it when we die (also by `kill -9`). If not, it outlives us and the next start removes it.
+    /// Whether the kernel kills it when we die (also by `kill -9`). If not, it outlives us and the next start removes it,
+    /// as it does with the children of either.
     pub die_with_parent: bool,
     /// When to start it again.
     pub restart: Restart,
@@ -61,20 +62,18 @@ impl ProcessSpec {
         if let Some(namespace) = &self.namespace {
             line.extend(["ip", "netns", "exec", namespace].map(Into::into));
         }
-        if self.user.is_some() || self.die_with_parent {
-            line.push("setpriv".into());
-        }
         if let Some(User { uid, gid }) = self.user {
-            line.extend([format!("--reuid={uid}"), format!("--regid={gid}")].map(Into::into));
-            // Without this a set-uid program would lead around interception, which exempts root's rights to change it.
-            line.extend(["--clear-groups", "--no-new-privs"].map(Into::into));
+            line.extend([
+                "setpriv".into(),
+                format!("--reuid={uid}").into(),
+                format!("--regid={gid}").into(),
+            ]);
+            // A set-uid program could change the rules of interception.
+            line.extend(["--clear-groups", "--no-new-privs", "--"].map(Into::into));
         }
         if self.die_with_parent {
-            // Set after the user: changing the user clears it.
-            line.push("--pdeathsig=KILL".into());
-        }
-        if self.user.is_some() || self.die_with_parent {
-            line.push("--".into());
+            // A step of its own: the kernel forgets the signal when the user changes.
+            line.extend(["setpriv", "--pdeathsig=KILL", "--"].map(Into::into));
         }
         line.push(self.program.clone().into());
         line.extend(self.arguments.iter().cloned());

@@ -19,7 +19,10 @@ pub struct Pid {
 impl Pid {
     /// The process with this id now, if there is one.
     pub fn of(pid: u32) -> Option<Self> {
-        Some(Self { pid, start_time: start_time(pid)? })
+        Some(Self {
+            pid,
+            start_time: start_time(pid)?,
+        })
     }
 
     /// Whether it still runs (a zombie does not).
@@ -29,7 +32,9 @@ impl Pid {
 
     /// Sends a signal to exactly this process; nothing happens if it is gone.
     pub fn signal(self, signal: Signal) -> io::Result<()> {
-        let Some(raw) = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw) else { return Ok(()) };
+        let Some(raw) = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw) else {
+            return Ok(());
+        };
         let handle = match pidfd_open(raw, PidfdFlags::empty()) {
             Ok(handle) => handle,
             Err(rustix::io::Errno::SRCH) => return Ok(()),
@@ -73,12 +78,16 @@ pub fn ended(processes: &[Pid], timeout: Duration) -> bool {
 /// Every process whose initial environment has this variable.
 pub(super) fn with_variable(name: &str, value: &str) -> Vec<Pid> {
     let wanted = format!("{name}={value}");
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     pids.filter(|pid| *pid != std::process::id())
         .filter(|pid| {
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+            environment
+                .split(|byte| *byte == 0)
+                .any(|variable| variable == wanted.as_bytes())
         })
         .filter_map(Pid::of)
         .collect()
@@ -86,5 +95,8 @@ pub(super) fn with_variable(name: &str, value: &str) -> Vec<Pid> {
 
 /// A value that changes with each boot; start times mean nothing across boots.
 pub(super) fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }

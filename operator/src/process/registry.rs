@@ -96,7 +96,10 @@ impl Registry {
             return Err(RegistryError::LeftOver(id.clone()));
         }
         let registry = Self::open(id.clone(), folder, random_marker(), lock)?;
-        registry.record(&[Entry::Run { marker: registry.marker.clone(), boot: os::boot_id() }])?;
+        registry.record(&[Entry::Run {
+            marker: registry.marker.clone(),
+            boot: os::boot_id(),
+        }])?;
         files::sync_parent(&path).map_err(io_error(&path))?;
         Ok(registry)
     }
@@ -104,11 +107,15 @@ impl Registry {
     /// The runs of this state folder that are over but were not cleaned up.
     pub fn previous(state_dir: &Path) -> Result<Vec<Self>, RegistryError> {
         let folder = runs(state_dir);
-        let Ok(entries) = fs::read_dir(&folder) else { return Ok(Vec::new()) };
+        let Ok(entries) = fs::read_dir(&folder) else {
+            return Ok(Vec::new());
+        };
         let mut found = Vec::new();
         for entry in entries {
             let entry = entry.map_err(io_error(&folder))?;
-            let Some(id) = entry.file_name().to_str().and_then(RunId::parse) else { continue };
+            let Some(id) = entry.file_name().to_str().and_then(RunId::parse) else {
+                continue;
+            };
             let folder = entry.path();
             if !folder.join(LIST).exists() {
                 continue;
@@ -125,8 +132,18 @@ impl Registry {
 
     fn open(id: RunId, folder: PathBuf, marker: String, lock: File) -> Result<Self, RegistryError> {
         let path = folder.join(LIST);
-        let list = OpenOptions::new().create(true).append(true).open(&path).map_err(io_error(&path))?;
-        Ok(Self { id, folder, marker, list: Mutex::new(list), _lock: lock })
+        let list = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(io_error(&path))?;
+        Ok(Self {
+            id,
+            folder,
+            marker,
+            list: Mutex::new(list),
+            _lock: lock,
+        })
     }
 
     /// The run's name.
@@ -148,12 +165,16 @@ impl Registry {
     pub fn record(&self, entries: &[Entry]) -> Result<(), RegistryError> {
         let mut text = String::new();
         for entry in entries {
-            let line = serde_json::to_string(entry).map_err(io::Error::other).map_err(io_error(&self.folder))?;
+            let line = serde_json::to_string(entry)
+                .map_err(io::Error::other)
+                .map_err(io_error(&self.folder))?;
             text.push_str(&line);
             text.push('\n');
         }
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        list.write_all(text.as_bytes()).and_then(|()| list.sync_data()).map_err(io_error(&self.folder.join(LIST)))
+        list.write_all(text.as_bytes())
+            .and_then(|()| list.sync_data())
+            .map_err(io_error(&self.folder.join(LIST)))
     }
 
     /// Everything that was written down.
@@ -164,7 +185,9 @@ impl Registry {
     /// The processes of the run that are alive: the recorded ones and, by the marker, their descendants.
     pub fn alive(&self) -> Result<Vec<Pid>, RegistryError> {
         let entries = self.entries()?;
-        let this_boot = entries.iter().any(|e| matches!(e, Entry::Run { boot, .. } if *boot == os::boot_id()));
+        let this_boot = entries
+            .iter()
+            .any(|e| matches!(e, Entry::Run { boot, .. } if *boot == os::boot_id()));
         if !this_boot {
             return Ok(Vec::new());
         }
@@ -203,7 +226,12 @@ fn runs(state_dir: &Path) -> PathBuf {
 
 fn try_lock(folder: &Path) -> Result<Option<File>, RegistryError> {
     let path = folder.join(LOCK);
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io_error(&path))?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(io_error(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -215,7 +243,10 @@ fn try_lock(folder: &Path) -> Result<Option<File>, RegistryError> {
 fn read(folder: &Path) -> Result<Vec<Entry>, RegistryError> {
     let path = folder.join(LIST);
     let text = fs::read_to_string(&path).map_err(io_error(&path))?;
-    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    Ok(text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect())
 }
 
 fn random_marker() -> String {

@@ -12,7 +12,10 @@ pub struct RunId(String);
 impl RunId {
     /// The run of a folder: the same at each start, so that people find their namespaces under the same names.
     pub fn for_folder(folder: &Path) -> Self {
-        Self(format!("{:08x}", xxh3_64(folder.as_os_str().as_encoded_bytes()) & 0xffff_ffff))
+        Self(format!(
+            "{:08x}",
+            xxh3_64(folder.as_os_str().as_encoded_bytes()) & 0xffff_ffff
+        ))
     }
 
     /// Reads a name that was printed.

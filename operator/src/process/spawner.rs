@@ -25,15 +25,17 @@ impl Spawner {
     pub(super) fn new() -> io::Result<Self> {
         let runtime = tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
         let (requests, received) = mpsc::channel::<Request>();
-        std::thread::Builder::new().name("tulle-spawner".to_owned()).spawn(move || {
-            let _entered = runtime.enter();
-            for mut request in received {
-                // Nobody waits for the answer any more: then nobody must be started either.
-                if !request.reply.is_closed() {
-                    drop(request.reply.send(request.command.spawn()));
+        std::thread::Builder::new()
+            .name("tulle-spawner".to_owned())
+            .spawn(move || {
+                let _entered = runtime.enter();
+                for mut request in received {
+                    // Nobody waits for the answer any more: then nobody must be started either.
+                    if !request.reply.is_closed() {
+                        drop(request.reply.send(request.command.spawn()));
+                    }
                 }
-            }
-        })?;
+            })?;
         Ok(Self { requests })
     }
 

@@ -72,7 +72,11 @@ pub struct ProcessHandle {
 impl Supervisor {
     /// A supervisor whose processes belong to a run. Must be called within a tokio runtime.
     pub fn new(registry: Arc<Registry>) -> io::Result<Self> {
-        Ok(Self { spawner: Spawner::new()?, registry, backoff: Backoff::default() })
+        Ok(Self {
+            spawner: Spawner::new()?,
+            registry,
+            backoff: Backoff::default(),
+        })
     }
 
     /// Changes how long crashed processes wait.
@@ -87,8 +91,20 @@ impl Supervisor {
         let (state, seen) = watch::channel(ProcessState::Starting);
         let (stop, stopped) = oneshot::channel();
         let name = spec.name.clone();
-        tokio::spawn(Keeper { supervisor: self.clone(), spec, state, crashes: 0 }.keep(stopped));
-        ProcessHandle { name, state: seen, stop: Some(stop) }
+        tokio::spawn(
+            Keeper {
+                supervisor: self.clone(),
+                spec,
+                state,
+                crashes: 0,
+            }
+            .keep(stopped),
+        );
+        ProcessHandle {
+            name,
+            state: seen,
+            stop: Some(stop),
+        }
     }
 }
 
@@ -115,7 +131,11 @@ impl ProcessHandle {
             stop.send(grace).ok();
         }
         // An error means that the task is over, and so is the process.
-        drop(self.state.wait_for(|state| matches!(state, ProcessState::Ended { .. })).await);
+        drop(
+            self.state
+                .wait_for(|state| matches!(state, ProcessState::Ended { .. }))
+                .await,
+        );
     }
 }
 
@@ -148,7 +168,10 @@ impl Keeper {
             let delay = self.supervisor.backoff.delay(self.crashes);
             let (process, log) = (&self.spec.name, self.spec.log.display());
             tracing::warn!(process, reason, crashes = self.crashes, ?delay, %log, "process ended, starting it again");
-            self.state.send_replace(ProcessState::Waiting { reason, crashes: self.crashes });
+            self.state.send_replace(ProcessState::Waiting {
+                reason,
+                crashes: self.crashes,
+            });
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 // A dropped handle does not stop the process, and never becomes ready again.
@@ -180,12 +203,19 @@ impl Keeper {
         };
         leader.signal_group(Signal::KILL);
         let status = child.wait().await?;
-        Ok(if asked { Outcome::Stopped } else { Outcome::Exited(status) })
+        Ok(if asked {
+            Outcome::Stopped
+        } else {
+            Outcome::Exited(status)
+        })
     }
 
     fn record(&self, leader: &Leader) {
         let Some(id) = Pid::of(leader.pid) else { return };
-        if let Err(error) = self.supervisor.registry.record(&[Entry::Process { name: self.spec.name.clone(), id }]) {
+        if let Err(error) = self.supervisor.registry.record(&[Entry::Process {
+            name: self.spec.name.clone(),
+            id,
+        }]) {
             // Its marker still finds it.
             tracing::error!(%error, process = self.spec.name, "cannot record a process");
         }
@@ -215,7 +245,10 @@ impl Leader {
     fn of(child: &Child) -> io::Result<Self> {
         let pid = child.id().ok_or_else(|| io::Error::other("the process has no id"))?;
         let handle = pidfd_open(raw(pid)?, PidfdFlags::NONBLOCK)?;
-        #[allow(deprecated, reason = "the successor is unsafe; an OwnedFd is one descriptor all its life, as it demands")]
+        #[allow(
+            deprecated,
+            reason = "the successor is unsafe; an OwnedFd is one descriptor all its life, as it demands"
+        )]
         let handle = AsyncFd::with_interest(handle, Interest::READABLE)?;
         Ok(Self { pid, handle })
     }

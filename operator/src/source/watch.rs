@@ -120,7 +120,8 @@ impl Work {
                 }
                 Ok(Message::Rescan(reply)) => {
                     self.look(Hints { everything: true, ..Hints::default() });
-                    drop(reply.send(self.reader.view().sequence));
+                    // Nobody waits any more if this fails.
+                    reply.send(self.reader.view().sequence).ok();
                 }
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
@@ -174,7 +175,11 @@ impl Pens {
                     self.writing.insert(path, now);
                 }
             }
-            EventKind::Remove(_) => paths.for_each(|path| drop(self.writing.remove(&path))),
+            EventKind::Remove(_) => {
+                for path in paths {
+                    self.writing.remove(&path);
+                }
+            }
             // Reading is not a change, least of all our own.
             EventKind::Access(_) => return false,
             _ => {}

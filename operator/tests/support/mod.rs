@@ -1,6 +1,8 @@
 //! What several test files need: a real Envoy, root, and code that runs inside a network namespace.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod run;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -24,7 +26,8 @@ pub(crate) fn envoy() -> &'static EnvoyBinary {
             path: variable("PATH"),
             cache_dir: default_cache_dir(is_root(), xdg.as_deref(), home.as_deref()),
         };
-        locate(&search, &|line| eprintln!("{line}")).unwrap_or_else(|error| panic!("this test needs a real Envoy: {error}"))
+        locate(&search, &|line| eprintln!("{line}"))
+            .unwrap_or_else(|error| panic!("this test needs a real Envoy: {error}"))
     })
 }
 

@@ -117,17 +117,19 @@ impl Applying<'_> {
             // A connection to a port that nobody declared is decided with all undeclared ports: denied there, never let by.
             ports.extend(narrowed.undeclared);
         }
-        // A target that does not exist has said so already.
-        if narrowed.unresolved.is_empty() || !reach.report.resolved {
-            return if reach.report.resolved || self.node.action == Action::Allow { RulePorts { ports, explicit: true } } else { all };
+        if narrowed.unresolved.is_empty() {
+            return RulePorts { ports, explicit: true };
         }
-        let (fate, says) = match self.node.action {
-            Action::Allow => (Fate::Failed, "the rule grants nothing there"),
-            Action::Deny => (Fate::Failed, "the rule denies on all ports of the target"),
+        let says = match self.node.action {
+            Action::Allow => "the rule grants nothing there",
+            Action::Deny => "the rule denies on all ports of the target",
         };
-        self.report.fate(number, fate);
-        let message = format!("{} has no port {}, so {says}; correct the name", reach.report.text, narrowed.unresolved.join(", "));
-        self.findings.error(&format!("{}.ports", rule.path), Reason::TargetNotFound, message);
+        // A target that does not exist has said so already.
+        if reach.report.resolved {
+            self.report.fate(number, Fate::Failed);
+            let message = format!("{} has no port {}, so {says}; correct the name", reach.report.text, narrowed.unresolved.join(", "));
+            self.findings.error(&format!("{}.ports", rule.path), Reason::TargetNotFound, message);
+        }
         match self.node.action {
             Action::Allow => RulePorts { ports, explicit: true },
             Action::Deny => all,
@@ -136,6 +138,7 @@ impl Applying<'_> {
 
     fn allow(&mut self, index: usize, number: usize, rule: &RuleNode, reach: &Reach, ports: &RulePorts) {
         let Some(made) = self.made(rule, rule.http.good().cloned()) else { return };
+        let name = made.origin.to_string();
         for port in ports.ports.intersection(&reach.gives) {
             if rule.about_requests && !self.topology.is_http(port) {
                 self.no_requests(index, number, rule, port, ports.explicit);
@@ -143,7 +146,7 @@ impl Applying<'_> {
             }
             self.report.reaches(index, port);
             let draft = self.drafts.entry(port.clone()).or_default();
-            draft.allow.insert(made.origin.to_string(), Arc::clone(&made));
+            draft.allow.insert(name.clone(), Arc::clone(&made));
         }
     }
 

@@ -1,0 +1,145 @@
+//! The access log: one JSON line a request or connection. `rule` names what decided, as `kind/namespace/name/rule`.
+
+use std::sync::Arc;
+
+use super::api::{accesslog, any, core, ext};
+use super::common::text_struct;
+use crate::input::Settings;
+use crate::model::Mesh;
+use crate::names::{ExtensionName, LIMITED_BY_HEADER, METADATA};
+
+/// Where the log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LogTo {
+    /// Nowhere.
+    Off,
+    /// Standard output.
+    Stdout,
+    /// A file.
+    File(Arc<str>),
+}
+
+impl LogTo {
+    /// What the mesh and the operator's settings say.
+    pub(crate) fn of(mesh: &Mesh, settings: &Settings) -> Self {
+        match (&settings.access_log_path, mesh.access_log) {
+            (_, false) => Self::Off,
+            (None, true) => Self::Stdout,
+            (Some(path), true) => Self::File(Arc::clone(path)),
+        }
+    }
+}
+
+const CONNECTION: [(&str, &str); 17] = [
+    ("time", "%START_TIME%"),
+    ("direction", "%TRAFFIC_DIRECTION%"),
+    ("listener", "%LISTENER_NAME%"),
+    ("chain", "%FILTER_CHAIN_NAME%"),
+    ("peer", "%DOWNSTREAM_PEER_URI_SAN%"),
+    ("downstream", "%DOWNSTREAM_REMOTE_ADDRESS%"),
+    ("destination", "%DOWNSTREAM_LOCAL_ADDRESS%"),
+    ("sni", "%REQUESTED_SERVER_NAME%"),
+    ("cluster", "%UPSTREAM_CLUSTER%"),
+    ("upstream", "%UPSTREAM_HOST%"),
+    ("upstream_failure", "%UPSTREAM_TRANSPORT_FAILURE_REASON%"),
+    ("tls_failure", "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%"),
+    ("flags", "%RESPONSE_FLAGS%"),
+    ("termination", "%CONNECTION_TERMINATION_DETAILS%"),
+    ("duration_ms", "%DURATION%"),
+    ("received", "%BYTES_RECEIVED%"),
+    ("sent", "%BYTES_SENT%"),
+];
+
+const REQUEST: [(&str, &str); 10] = [
+    ("protocol", "%PROTOCOL%"),
+    ("method", "%REQ(:METHOD)%"),
+    ("path", "%REQ(:PATH)%"),
+    ("authority", "%REQ(:AUTHORITY)%"),
+    ("request_id", "%REQ(X-REQUEST-ID)%"),
+    ("status", "%RESPONSE_CODE%"),
+    ("grpc_status", "%GRPC_STATUS%"),
+    ("details", "%RESPONSE_CODE_DETAILS%"),
+    ("route", "%ROUTE_NAME%"),
+    ("attempts", "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"),
+];
+
+/// The log of connections.
+pub(crate) fn connections(to: &LogTo) -> Vec<accesslog::AccessLog> {
+    log(to, text_struct(CONNECTION))
+}
+
+/// The log of requests that callers send through their own proxy.
+pub(crate) fn outbound_requests(to: &LogTo) -> Vec<accesslog::AccessLog> {
+    log(to, text_struct(CONNECTION.into_iter().chain(REQUEST).chain([("rule", "%ROUTE_NAME%")])))
+}
+
+/// The log of requests at their destination.
+pub(crate) fn inbound_requests(to: &LogTo, faults: &[ExtensionName]) -> Vec<accesslog::AccessLog> {
+    let rbac = |key: &str| dynamic_metadata("envoy.filters.http.rbac", key);
+    let limited = operator("RESP", LIMITED_BY_HEADER);
+    let faults: Vec<_> = faults.iter().map(|slot| dynamic_metadata(&slot.to_string(), "name")).collect();
+    let denied = rbac(&format!("{DENY_PREFIX}enforced_effective_policy_id"));
+    let allowed = rbac(&format!("{ALLOW_PREFIX}enforced_effective_policy_id"));
+    let default = operator("METADATA", &format!("ROUTE:{METADATA}:default"));
+    let mut order = vec![limited.clone(), denied.clone()];
+    order.extend(faults.iter().cloned());
+    order.extend([allowed.clone(), default.clone()]);
+    let (rule, fault) = (first_of(&order), first_of(&faults));
+    let (limited, denied, allowed) = (first_of(&[limited]), first_of(&[denied]), first_of(&[allowed]));
+    let default = first_of(&[default]);
+    let ours = [
+        ("rule", &*rule),
+        ("denied_by", &denied),
+        ("allowed_by", &allowed),
+        ("default", &default),
+        ("limited_by", &limited),
+        ("fault", &fault),
+    ];
+    log(to, text_struct(CONNECTION.into_iter().chain(REQUEST).chain(ours)))
+}
+
+/// The prefix of what the deny filter reports.
+pub(crate) const DENY_PREFIX: &str = "deny_";
+/// The prefix of what the allow filter reports.
+pub(crate) const ALLOW_PREFIX: &str = "allow_";
+
+/// One entry of a `COALESCE`.
+fn operator(command: &str, param: &str) -> String {
+    format!(r#"{{"command":"{command}","param":"{param}"}}"#)
+}
+
+fn dynamic_metadata(namespace: &str, key: &str) -> String {
+    operator("DYNAMIC_METADATA", &format!("{namespace}:{key}"))
+}
+
+/// The first of the values that is there.
+fn first_of(operators: &[String]) -> String {
+    format!(r#"%COALESCE({{"operators":[{}]}})%"#, operators.join(","))
+}
+
+fn log(to: &LogTo, fields: prost_types::Struct) -> Vec<accesslog::AccessLog> {
+    let format = core::SubstitutionFormatString {
+        format: Some(core::substitution_format_string::Format::JsonFormat(fields)),
+        ..Default::default()
+    };
+    let (name, config) = match to {
+        LogTo::Off => return Vec::new(),
+        LogTo::Stdout => ("envoy.access_loggers.stdout", any(&stdout(format))),
+        LogTo::File(path) => ("envoy.access_loggers.file", any(&file(path, format))),
+    };
+    vec![accesslog::AccessLog {
+        name: name.to_owned(),
+        config_type: Some(accesslog::access_log::ConfigType::TypedConfig(config)),
+        ..Default::default()
+    }]
+}
+
+fn stdout(format: core::SubstitutionFormatString) -> ext::access_loggers::stream::v3::StdoutAccessLog {
+    use ext::access_loggers::stream::v3::{StdoutAccessLog, stdout_access_log::AccessLogFormat};
+    StdoutAccessLog { access_log_format: Some(AccessLogFormat::LogFormat(format)) }
+}
+
+fn file(path: &str, format: core::SubstitutionFormatString) -> ext::access_loggers::file::v3::FileAccessLog {
+    use ext::access_loggers::file::v3::{FileAccessLog, file_access_log::AccessLogFormat};
+    FileAccessLog { path: path.to_owned(), access_log_format: Some(AccessLogFormat::LogFormat(format)) }
+}

@@ -1,0 +1,161 @@
+//! Inbound listeners: one a workload port, and the catch-all one that hands over to them and serves undeclared ports.
+//!
+//! Nothing here depends on a policy but whether a TCP port of a Permissive workload takes plaintext callers at all.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use xds::{Kind, Reference, Resource};
+
+use super::access_log::LogTo;
+use super::api::{core, listener, network_rbac};
+use super::common::{discovered, duration, reference};
+use super::listener::{catch_all, hand_off, loop_guard, original_dst, tcp, tls_inspector};
+use super::{hcm, slots, tls};
+use crate::model::{MtlsMode, Protocol};
+use crate::names::{AppProtocol, ClusterName, ExtensionName, ListenerName, RouteName, SNI_SUFFIX, SecretName, StatPrefix};
+
+/// A caller that says nothing for so long speaks a protocol in which the server begins.
+const SILENT_CALLER: Duration = Duration::from_secs(2);
+
+/// What one port's listener depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InboundInput {
+    /// The workload's address.
+    pub(crate) address: IpAddr,
+    /// The port.
+    pub(crate) port: u16,
+    /// What it speaks.
+    pub(crate) protocol: Protocol,
+    /// Whether it accepts plaintext.
+    pub(crate) mtls: MtlsMode,
+    /// Whether, being TCP and Permissive, it has callers for it.
+    pub(crate) plaintext: bool,
+    /// Its routes, for HTTP.
+    pub(crate) route: RouteName,
+    /// HTTP/2 pings this often.
+    pub(crate) keepalive: Duration,
+    /// The access log.
+    pub(crate) log: LogTo,
+}
+
+/// Compiles a port's listener.
+pub(crate) fn inbound(input: &InboundInput) -> Resource {
+    let http = input.protocol.is_http();
+    let name = ListenerName::Inbound(input.address, input.port);
+    let mut chains = vec![mtls_chain(input)];
+    if input.mtls == MtlsMode::Permissive && (http || input.plaintext) {
+        chains.push(plain_chain(vec![application(input, false)]));
+    }
+    let message = listener::Listener {
+        traffic_direction: core::TrafficDirection::Inbound.into(),
+        listener_filters: vec![tls_inspector()],
+        listener_filters_timeout: (!http).then(|| duration(SILENT_CALLER)),
+        continue_on_listener_filters_timeout: !http,
+        filter_chains: chains,
+        ..hand_off(&name, input.address, input.port)
+    };
+    Resource::new(Kind::Listener, name.to_string(), &message).with_references(references(input))
+}
+
+/// What the catch-all listener depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CatchAllInput {
+    /// The redirect port.
+    pub(crate) redirect_port: u16,
+    /// How undeclared ports are served: as TCP.
+    pub(crate) undeclared: InboundInput,
+}
+
+/// Compiles the catch-all listener.
+pub(crate) fn inbound_catch_all(input: &CatchAllInput) -> Resource {
+    let name = ListenerName::InboundCatchAll;
+    let permissive = input.undeclared.mtls == MtlsMode::Permissive;
+    let mut filters = vec![original_dst()];
+    let mut mtls = mtls_chain(&input.undeclared);
+    if permissive {
+        filters.push(tls_inspector());
+    } else {
+        // Without an inspector there is nothing to match by; without TLS the handshake fails.
+        mtls.filter_chain_match = None;
+    }
+    let mut chains = vec![loop_guard(input.redirect_port), mtls];
+    if permissive && input.undeclared.plaintext {
+        chains.push(plain_chain(vec![application(&input.undeclared, false)]));
+    }
+    let message = listener::Listener {
+        traffic_direction: core::TrafficDirection::Inbound.into(),
+        listener_filters: filters,
+        listener_filters_timeout: permissive.then(|| duration(SILENT_CALLER)),
+        continue_on_listener_filters_timeout: permissive,
+        filter_chains: chains,
+        ..catch_all(&name, input.redirect_port)
+    };
+    let mut references = references(&input.undeclared);
+    references.push(reference(Kind::Cluster, &ClusterName::Blackhole));
+    Resource::new(Kind::Listener, name.to_string(), &message).with_references(references)
+}
+
+/// Callers with an identity. In Permissive other TLS is the application's own, so the mesh's is told apart by its SNI.
+fn mtls_chain(input: &InboundInput) -> listener::FilterChain {
+    let server_names = match input.mtls {
+        MtlsMode::Strict => Vec::new(),
+        MtlsMode::Permissive => vec![format!("*{SNI_SUFFIX}")],
+    };
+    listener::FilterChain {
+        name: "mtls".to_owned(),
+        filter_chain_match: Some(listener::FilterChainMatch {
+            transport_protocol: "tls".to_owned(),
+            server_names,
+            ..Default::default()
+        }),
+        transport_socket: Some(tls::downstream(&callers(input), input.protocol.is_http())),
+        filters: vec![revocation(input.port), application(input, true)],
+        ..Default::default()
+    }
+}
+
+/// Callers without one.
+fn plain_chain(filters: Vec<listener::Filter>) -> listener::FilterChain {
+    listener::FilterChain { name: "plain".to_owned(), filters, ..Default::default() }
+}
+
+/// HTTP ports take any identity of the mesh and decide by request; TCP ports decide in the handshake.
+fn callers(input: &InboundInput) -> SecretName {
+    if input.protocol.is_http() { SecretName::Mesh } else { SecretName::Callers(input.port) }
+}
+
+fn revocation(port: u16) -> listener::Filter {
+    let type_url = <network_rbac::Rbac as prost::Name>::type_url();
+    listener::Filter {
+        name: ExtensionName::Revoke(port).to_string(),
+        config_type: Some(listener::filter::ConfigType::ConfigDiscovery(discovered(type_url, None))),
+    }
+}
+
+fn application(input: &InboundInput, verified: bool) -> listener::Filter {
+    if input.protocol.is_http() {
+        hcm::inbound(&input.route, input.port, input.keepalive, &input.log)
+    } else {
+        tcp(&application_cluster(input), &StatPrefix::Inbound(input.port), &input.log, verified)
+    }
+}
+
+fn application_cluster(input: &InboundInput) -> ClusterName {
+    ClusterName::App(AppProtocol::of(input.protocol), input.address.is_ipv6())
+}
+
+fn references(input: &InboundInput) -> Vec<Reference> {
+    let mut all = vec![
+        reference(Kind::Secret, &callers(input)),
+        reference(Kind::ExtensionConfig, &ExtensionName::Revoke(input.port)),
+    ];
+    if input.protocol.is_http() {
+        all.push(reference(Kind::Route, &input.route));
+        let filters = slots::limits(input.port).chain(slots::faults(input.port));
+        all.extend(filters.map(|slot| reference(Kind::ExtensionConfig, &slot)));
+    } else {
+        all.push(reference(Kind::Cluster, &application_cluster(input)));
+    }
+    all
+}

@@ -1,0 +1,31 @@
+//! The runtime layer of one proxy: which connections are being cut.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use prost_types::value::Kind as ValueKind;
+use prost_types::{Struct, Value};
+use xds::{Kind, Resource};
+
+use crate::model::SpiffeId;
+use crate::names::{RUNTIME_LAYER, revocation_key};
+
+/// Every connection of the identity.
+const ALL_PERCENT: f64 = 100.0;
+
+/// What the layer depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RuntimeInput {
+    /// By port.
+    pub(crate) revoked: BTreeMap<u16, BTreeSet<SpiffeId>>,
+}
+
+/// Compiles the layer.
+pub(crate) fn runtime(input: &RuntimeInput) -> Resource {
+    let keys = input.revoked.iter().flat_map(|(port, ids)| ids.iter().map(|id| revocation_key(*port, id)));
+    let all = Value { kind: Some(ValueKind::NumberValue(ALL_PERCENT)) };
+    let message = xds::proto::envoy::service::runtime::v3::Runtime {
+        name: RUNTIME_LAYER.to_owned(),
+        layer: Some(Struct { fields: keys.map(|key| (key, all.clone())).collect() }),
+    };
+    Resource::new(Kind::Runtime, RUNTIME_LAYER, &message)
+}

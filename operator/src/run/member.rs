@@ -1,0 +1,224 @@
+//! One workload of a run: its namespace, its Envoy and its application.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context as _, bail};
+use k8s_openapi::api::core::v1::Service;
+
+use super::desired::{DesiredMember, hosts};
+use crate::bootstrap::{self, BootstrapInput, OverloadSettings, StatsDetail, XdsHost};
+use crate::identity::{JoinKey, XDS_SERVER_NAME, files};
+use crate::intercept::{self, Interception, Place};
+use crate::netns::{HostEntry, MemberSpec, Network};
+use crate::process::{
+    APPLICATION_UID, AdminClient, ENVOY_UID, ProcessHandle, ProcessSpec, Registry, Restart, Supervisor, User,
+};
+
+/// How long a join token is valid; renewed at a third of it.
+pub const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
+/// How long a proxy may take to be configured.
+const READY: Duration = Duration::from_secs(30);
+/// Time that an application has to end.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// What all members need.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    /// The folder of small files.
+    pub(super) runtime: PathBuf,
+    /// The folder of logs.
+    pub(super) logs: PathBuf,
+    /// The mesh's root certificate.
+    pub(super) ca_file: PathBuf,
+    /// Signs join tokens.
+    pub(super) join_key: Arc<JoinKey>,
+    /// The Envoy executable.
+    pub(super) envoy: PathBuf,
+    /// The folder with `tulle` in it, first on the PATH of applications.
+    pub(super) programs: PathBuf,
+    /// The control plane.
+    pub(super) xds: SocketAddr,
+}
+
+/// A workload that runs.
+#[derive(Debug)]
+pub(super) struct Member {
+    desired: DesiredMember,
+    namespace: String,
+    folder: PathBuf,
+    envoy: ProcessHandle,
+    application: Option<ProcessHandle>,
+    hosts: Vec<HostEntry>,
+}
+
+/// Makes the namespaces of new members, with interception in place before anything can start in them.
+pub(super) fn make_namespaces(new: &[DesiredMember], network: &mut Network) -> anyhow::Result<Vec<String>> {
+    let specs: Vec<MemberSpec> = new
+        .iter()
+        .map(|member| MemberSpec { name: member.member_name(), address: Some(member.address) })
+        .collect();
+    let made = network.add(&specs)?;
+    for member in &made {
+        let interception = Interception::new(BTreeSet::from([IpAddr::V4(member.address)]), ENVOY_UID);
+        intercept::apply(&interception, Place::Namespace(&member.namespace))?;
+    }
+    Ok(made.into_iter().map(|member| member.namespace).collect())
+}
+
+impl Member {
+    /// Writes the proxy's files and starts it.
+    pub(super) fn start(
+        desired: DesiredMember,
+        namespace: String,
+        surroundings: &Surroundings,
+        supervisor: &Supervisor,
+        _registry: &Registry,
+    ) -> anyhow::Result<Self> {
+        let folder = surroundings.runtime.join(desired.member_name());
+        files::ensure_dir(&folder, 0o700).with_context(|| format!("cannot make {}", folder.display()))?;
+        chown(&folder, Some(ENVOY_UID), Some(ENVOY_UID))?;
+        write_owned(&folder.join("ca.pem"), &std::fs::read(&surroundings.ca_file)?)?;
+        let token = folder.join("token");
+        issue_token(&desired, &token, surroundings)?;
+        let input = BootstrapInput {
+            node_id: desired.id(),
+            cluster: desired.group.clone(),
+            xds_host: XdsHost::Address(surroundings.xds.ip()),
+            xds_port: surroundings.xds.port(),
+            xds_server_name: XDS_SERVER_NAME.to_owned(),
+            token_file: token,
+            ca_file: folder.join("ca.pem"),
+            token_sds_file: folder.join("token-sds.json"),
+            ca_sds_file: folder.join("ca-sds.json"),
+            admin_socket: folder.join("admin.sock"),
+            overload: OverloadSettings::default(),
+            stats: StatsDetail::default(),
+        };
+        let rendered = bootstrap::render(&input)?;
+        write_owned(&input.token_sds_file, rendered.token_sds.as_bytes())?;
+        write_owned(&input.ca_sds_file, rendered.ca_sds.as_bytes())?;
+        let bootstrap_file = folder.join("bootstrap.json");
+        write_owned(&bootstrap_file, rendered.bootstrap.as_bytes())?;
+        let envoy = supervisor.start(ProcessSpec {
+            name: format!("{} (envoy)", desired.id()),
+            program: surroundings.envoy.clone(),
+            arguments: bootstrap::arguments(&bootstrap_file, 1),
+            environment: BTreeMap::new(),
+            inherit_environment: false,
+            folder: Some(folder.clone()),
+            namespace: Some(namespace.clone()),
+            user: Some(User { uid: ENVOY_UID, gid: ENVOY_UID }),
+            log: surroundings.logs.join(format!("{}.envoy.log", desired.member_name())),
+            die_with_parent: true,
+            restart: Restart::Always,
+        });
+        Ok(Self { desired, namespace, folder, envoy, application: None, hosts: Vec::new() })
+    }
+
+    /// What it was made from.
+    pub(super) fn desired(&self) -> &DesiredMember {
+        &self.desired
+    }
+
+    /// Its network namespace.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Waits until its proxy has its configuration: an application must not start before.
+    pub(super) async fn proxy_ready(&self) -> anyhow::Result<()> {
+        let admin = AdminClient::new(self.folder.join("admin.sock"));
+        let started = Instant::now();
+        while !admin.ready().await.unwrap_or(false) {
+            if started.elapsed() > READY {
+                bail!("its state is {:?}; see its log and that of the control plane", self.envoy.state());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// Starts the application.
+    pub(super) fn start_application(&mut self, surroundings: &Surroundings, supervisor: &Supervisor) {
+        let process = &self.desired.process;
+        let Some((program, arguments)) = process.command.split_first() else { return };
+        let program = if program == "tulle" { surroundings.programs.join("tulle") } else { program.into() };
+        let mut environment: BTreeMap<OsString, OsString> =
+            process.env.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        environment.entry("PATH".into()).or_insert_with(|| path_with(&surroundings.programs));
+        self.application = Some(supervisor.start(ProcessSpec {
+            name: self.desired.id(),
+            program,
+            arguments: arguments.iter().map(Into::into).collect(),
+            environment,
+            inherit_environment: false,
+            folder: process.working_dir.as_ref().map(PathBuf::from).or_else(|| Some(PathBuf::from("/"))),
+            namespace: Some(self.namespace.clone()),
+            user: Some(User { uid: APPLICATION_UID, gid: APPLICATION_UID }),
+            log: surroundings.logs.join(format!("{}.log", self.desired.member_name())),
+            die_with_parent: true,
+            restart: Restart::Always,
+        }));
+    }
+
+    /// Lets its processes resolve the Services' names.
+    pub(super) fn set_hosts(&mut self, services: &[Service], network: &Network) -> anyhow::Result<()> {
+        let wanted = hosts(services, &self.desired.namespace);
+        if wanted != self.hosts {
+            network.set_hosts(&self.desired.member_name(), &wanted)?;
+            self.hosts = wanted;
+        }
+        Ok(())
+    }
+
+    /// Writes a fresh token.
+    pub(super) fn write_token(&self, surroundings: &Surroundings) -> anyhow::Result<()> {
+        issue_token(&self.desired, &self.folder.join("token"), surroundings)
+    }
+
+    /// Ends application and proxy.
+    pub(super) async fn end_processes(self) {
+        if let Some(application) = self.application {
+            application.stop(GRACE).await;
+        }
+        self.envoy.stop(GRACE).await;
+    }
+
+    /// Ends it and removes its namespace.
+    pub(super) async fn stop(self, network: &mut Network) -> anyhow::Result<()> {
+        let name = self.desired.member_name();
+        let folder = self.folder.clone();
+        self.end_processes().await;
+        std::fs::remove_dir_all(&folder).ok();
+        Ok(network.remove(&name)?)
+    }
+}
+
+fn issue_token(desired: &DesiredMember, path: &Path, surroundings: &Surroundings) -> anyhow::Result<()> {
+    let token = surroundings.join_key.issue(&desired.namespace, &desired.name, TOKEN_LIFETIME, SystemTime::now())?;
+    write_owned(path, token.as_bytes())
+}
+
+/// Writes a file that only Envoy's user can read.
+fn write_owned(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    // Owned before it has its name: the proxy must never find one that it cannot read.
+    let unfinished = path.with_extension("new");
+    std::fs::remove_file(&unfinished).ok();
+    files::write_new(&unfinished, content, 0o600).with_context(|| format!("cannot write {}", path.display()))?;
+    chown(&unfinished, Some(ENVOY_UID), Some(ENVOY_UID))?;
+    std::fs::rename(&unfinished, path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn path_with(first: &Path) -> OsString {
+    let usual = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let mut path = OsString::from(first);
+    path.push(":");
+    path.push(usual);
+    path
+}

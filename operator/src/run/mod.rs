@@ -1,0 +1,223 @@
+//! `tulle up --run`: the processes of a folder of YAML, each in its own network namespace with its own Envoy.
+//!
+//! The control plane is a child process like any other: it may be killed at any moment, the proxies go on, and it is started
+//! again. This side only knows what the control plane says about workloads and Services; it makes namespaces, writes
+//! tokens and bootstraps, and keeps processes running. Everything made is in the run's registry first, so that the next
+//! start removes what a killed run left.
+
+mod desired;
+mod member;
+mod plane;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+pub use desired::{DesiredMember, desired};
+pub use plane::Plane;
+
+use crate::envoy_binary::{self, EnvoyBinary};
+use crate::identity::{JoinKey, files};
+use crate::netns::{self, Network, NetworkSettings};
+use crate::process::{ENVOY_UID, Entry, Registry, RunId, Supervisor};
+use member::{Member, Surroundings};
+
+/// How often the run looks for new and gone workloads.
+const LOOK: Duration = Duration::from_secs(1);
+/// Where executables are put that every user can reach; `/run` often forbids execution.
+const EXECUTABLES: &str = "/var/cache/tulle/runs";
+/// Where the small files of a run are: sockets have short names.
+const RUNTIME: &str = "/run/tulle";
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The folder of objects.
+    pub folder: PathBuf,
+    /// The state folder of the control plane and of the run.
+    pub state_dir: PathBuf,
+    /// The Envoy to run.
+    pub envoy: EnvoyBinary,
+    /// This program.
+    pub program: PathBuf,
+    /// More arguments for the control plane.
+    pub plane_arguments: Vec<String>,
+}
+
+/// A running mesh of processes.
+#[derive(Debug)]
+pub struct Run {
+    options: RunOptions,
+    registry: Arc<Registry>,
+    network: Network,
+    supervisor: Supervisor,
+    plane: Plane,
+    surroundings: Surroundings,
+    members: BTreeMap<String, Member>,
+}
+
+impl Run {
+    /// Removes what an earlier run left, makes the network, and starts the control plane. Workloads follow by [`Run::look`].
+    pub async fn start(options: RunOptions, progress: &dyn Fn(&str)) -> anyhow::Result<Self> {
+        files::ensure_dir(&options.state_dir, 0o700).context("cannot use the state folder")?;
+        for left in netns::cleanup_previous(&options.state_dir)? {
+            progress(&format!("removed what the earlier run {left} left behind"));
+        }
+        let id = RunId::for_folder(&options.state_dir);
+        let registry = Arc::new(Registry::create(&options.state_dir, &id)?);
+        match Self::build(options, Arc::clone(&registry), progress).await {
+            Ok(run) => Ok(run),
+            Err(error) => {
+                netns::cleanup(&registry)?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn build(options: RunOptions, registry: Arc<Registry>, progress: &dyn Fn(&str)) -> anyhow::Result<Self> {
+        let (runtime, envoy, programs) = prepare_files(&options, &registry)?;
+        let network = Network::create(&NetworkSettings::default(), Arc::clone(&registry))?;
+        progress(&format!("network {} is up", network.subnet()));
+        let supervisor = Supervisor::new(Arc::clone(&registry))?;
+        let plane = Plane::start(&options, &network, &supervisor)?;
+        plane.ready().await?;
+        progress("control plane is up");
+        let surroundings = Surroundings {
+            runtime,
+            logs: options.state_dir.join("logs"),
+            ca_file: options.state_dir.join("ca/root.pem"),
+            join_key: Arc::new(JoinKey::open(&options.state_dir)?),
+            envoy,
+            programs,
+            xds: plane.xds_address(),
+        };
+        Ok(Self { options, registry, network, supervisor, plane, surroundings, members: BTreeMap::new() })
+    }
+
+    /// The control plane.
+    pub fn plane(&self) -> &Plane {
+        &self.plane
+    }
+
+    /// The folder of objects.
+    pub fn folder(&self) -> &std::path::Path {
+        &self.options.folder
+    }
+
+    /// The network, for namespaces of outside hosts.
+    pub fn network(&mut self) -> &mut Network {
+        &mut self.network
+    }
+
+    /// Names of the workloads that run, as `namespace/name`, with their network namespaces.
+    pub fn members(&self) -> BTreeMap<String, String> {
+        self.members.iter().map(|(name, member)| (name.clone(), member.namespace().to_owned())).collect()
+    }
+
+    /// Brings what runs in line with what the control plane says should run. Returns whether anything changed.
+    pub async fn look(&mut self, progress: &dyn Fn(&str)) -> anyhow::Result<bool> {
+        let workloads = self.plane.workloads().await?;
+        let services = self.plane.services().await?;
+        let wanted: BTreeMap<String, DesiredMember> =
+            desired(&workloads).into_iter().map(|member| (member.id(), member)).collect();
+        let gone: Vec<String> = self
+            .members
+            .iter()
+            .filter(|(id, member)| wanted.get(*id) != Some(member.desired()))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in &gone {
+            if let Some(member) = self.members.remove(id) {
+                progress(&format!("{id} ends"));
+                member.stop(&mut self.network).await?;
+            }
+        }
+        let new: Vec<DesiredMember> =
+            wanted.into_values().filter(|member| !self.members.contains_key(&member.id())).collect();
+        let changed = !gone.is_empty() || !new.is_empty();
+        if !new.is_empty() {
+            self.add(new, &services, progress).await?;
+        }
+        for member in self.members.values_mut() {
+            member.set_hosts(&services, &self.network)?;
+        }
+        Ok(changed)
+    }
+
+    async fn add(
+        &mut self,
+        new: Vec<DesiredMember>,
+        services: &[k8s_openapi::api::core::v1::Service],
+        progress: &dyn Fn(&str),
+    ) -> anyhow::Result<()> {
+        let made = member::make_namespaces(&new, &mut self.network)?;
+        progress(&format!("{} network namespaces are up", made.len()));
+        let mut started = Vec::new();
+        for (desired, namespace) in new.into_iter().zip(made) {
+            let mut member = Member::start(desired, namespace, &self.surroundings, &self.supervisor, &self.registry)
+                .context("cannot start a proxy")?;
+            member.set_hosts(services, &self.network)?;
+            started.push(member);
+        }
+        for mut member in started {
+            let id = member.desired().id();
+            member.proxy_ready().await.with_context(|| format!("the proxy of {id} does not become ready"))?;
+            member.start_application(&self.surroundings, &self.supervisor);
+            progress(&format!("{id} runs at {}", member.desired().address));
+            self.members.insert(id, member);
+        }
+        Ok(())
+    }
+
+    /// Keeps looking until `shutdown` resolves.
+    pub async fn keep(&mut self, shutdown: impl Future<Output = ()>, progress: &dyn Fn(&str)) {
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            if let Err(error) = self.look(progress).await {
+                // The control plane may be away; the mesh goes on without it.
+                tracing::debug!(%error, "cannot look for new workloads now");
+            }
+        }
+    }
+
+    /// Renews the tokens of all proxies; call it well within [`member::TOKEN_LIFETIME`].
+    pub fn renew_tokens(&self) -> anyhow::Result<()> {
+        self.members.values().try_for_each(|member| member.write_token(&self.surroundings))
+    }
+
+    /// Ends everything and removes all that was made.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let Self { registry, members, plane, network, supervisor, .. } = self;
+        // Applications first, then their proxies: what they still send arrives.
+        for member in members.into_values() {
+            member.end_processes().await;
+        }
+        plane.stop().await;
+        drop((network, supervisor));
+        tokio::task::spawn_blocking(move || netns::cleanup(&registry)).await??;
+        Ok(())
+    }
+}
+
+/// Makes the folders of the run, and puts executables where applications can reach them.
+fn prepare_files(options: &RunOptions, registry: &Registry) -> anyhow::Result<(PathBuf, PathBuf, PathBuf)> {
+    let id = registry.id().as_str().to_owned();
+    let runtime = PathBuf::from(RUNTIME).join(&id);
+    let programs = PathBuf::from(EXECUTABLES).join(&id);
+    registry.record(&[Entry::Folder { path: runtime.clone() }, Entry::Folder { path: programs.clone() }])?;
+    for folder in [&runtime, &programs] {
+        files::ensure_dir(folder, 0o755).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    files::ensure_dir(&options.state_dir.join("logs"), 0o700).context("cannot make the folder of logs")?;
+    let program = programs.join("tulle");
+    std::fs::copy(&options.program, &program).with_context(|| format!("cannot copy {}", options.program.display()))?;
+    let envoy = envoy_binary::reachable_by(&options.envoy, ENVOY_UID, &programs)?;
+    Ok((runtime, envoy, programs))
+}
