@@ -99,7 +99,13 @@ const INCLUDES: &[&str] = &[
 ];
 
 /// Packages that only define options of other protos; no message that is sent has one of their types.
-const OPTIONS: &[&str] = &["validate", "udpa.annotations", "xds.annotations.v3", "envoy.annotations", "google.api"];
+const OPTIONS: &[&str] = &[
+    "validate",
+    "udpa.annotations",
+    "xds.annotations.v3",
+    "envoy.annotations",
+    "google.api",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");
@@ -147,8 +153,11 @@ enum Side {
 fn generate_service(out: &Path, side: Side) -> Result<(), Box<dyn Error>> {
     const DISCOVERY: &str = "crate::proto::envoy::service::discovery::v3";
     std::fs::create_dir_all(out)?;
-    let response =
-        if side == Side::Server { "crate::wire::DeltaResponse".into() } else { format!("{DISCOVERY}::DeltaDiscoveryResponse") };
+    let response = if side == Side::Server {
+        "crate::wire::DeltaResponse".into()
+    } else {
+        format!("{DISCOVERY}::DeltaDiscoveryResponse")
+    };
     let method = |name: &str, route: &str, input: String, output: String| {
         manual::Method::builder()
             .name(name)
@@ -193,11 +202,23 @@ fn feature(name: &str) -> bool {
 fn protos() -> Result<PathBuf, Box<dyn Error>> {
     // Offline first: the answer is nearly always on disk, and a build must not depend on the network then.
     let metadata = metadata(&["--offline"]).or_else(|_| metadata(&[]))?;
-    let packages = metadata.get("packages").and_then(|list| list.as_array()).ok_or("cargo metadata lists no packages")?;
+    let packages = metadata
+        .get("packages")
+        .and_then(|list| list.as_array())
+        .ok_or("cargo metadata lists no packages")?;
     let named = |package: &&serde_json::Value| package.get("name").is_some_and(|name| name == "envoy-types");
-    let package = packages.iter().find(named).ok_or("envoy-types is not in Cargo.lock: run `cargo update -p tulle-xds`")?;
-    let manifest = package.get("manifest_path").and_then(|path| path.as_str()).ok_or("envoy-types has no manifest")?;
-    Ok(Path::new(manifest).parent().ok_or("envoy-types has no folder")?.join("proto"))
+    let package = packages
+        .iter()
+        .find(named)
+        .ok_or("envoy-types is not in Cargo.lock: run `cargo update -p tulle-xds`")?;
+    let manifest = package
+        .get("manifest_path")
+        .and_then(|path| path.as_str())
+        .ok_or("envoy-types has no manifest")?;
+    Ok(Path::new(manifest)
+        .parent()
+        .ok_or("envoy-types has no folder")?
+        .join("proto"))
 }
 
 fn metadata(extra: &[&str]) -> Result<serde_json::Value, Box<dyn Error>> {

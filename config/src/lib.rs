@@ -4,12 +4,33 @@
 //! what a proxy may see, *compile* one input into one Envoy resource, *assemble* a snapshot, and *publish* (which is the
 //! operator's). Everything here is a function of its arguments: no clock, no files, no network, no environment.
 
+pub mod access;
+pub mod assemble;
+pub mod compiler;
 pub mod diagnostic;
+mod envoy;
 pub mod input;
+pub mod link;
+pub mod memo;
 pub mod model;
+pub mod names;
 pub mod origin;
+pub mod parse;
+mod policy;
+pub mod scope;
 
+pub use assemble::AssembleError;
+pub use compiler::{Compiler, origins_of};
 pub use diagnostic::{Diagnostic, Severity};
+pub use envoy::stub;
 pub use input::{Objects, Settings, Transient};
 pub use model::Model;
 pub use origin::{ObjectRef, Origin};
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Parses and links all objects. `now` decides which faults are over; nothing else depends on time.
+pub fn build(objects: &Objects, settings: &Settings, now: SystemTime) -> Arc<Model> {
+    Arc::new(link::link(&parse::parse(objects, now), settings))
+}

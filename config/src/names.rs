@@ -57,8 +57,6 @@ pub enum StatPrefix<'a> {
     Inbound(u16),
     /// What goes to a Service port.
     Outbound(&'a Key, u16),
-    /// What goes directly to an endpoint of a headless Service.
-    Pod(u16),
     /// Connections that no listener of ours concerns.
     CatchAll(&'a str),
     /// One `RateLimit` object.
@@ -70,7 +68,6 @@ impl fmt::Display for StatPrefix<'_> {
         match self {
             Self::Inbound(port) => write!(f, "inbound.{port}"),
             Self::Outbound(service, port) => write!(f, "outbound.{}.{}.{port}", service.namespace, service.name),
-            Self::Pod(port) => write!(f, "pod.{port}"),
             Self::CatchAll(name) => write!(f, "catchall.{name}"),
             Self::Limit(object) => write!(f, "limit.{}.{}", object.namespace, object.name),
         }

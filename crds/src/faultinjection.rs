@@ -9,6 +9,10 @@ use crate::status::PolicyStatus;
 use crate::target_ref::TargetRef;
 use crate::unknown::{Unknown, UnknownFields, unknown_fields};
 
+/// The shape of `until`: a time as RFC 3339 writes it, or `never`. Whether the day exists is for the rule beside it.
+const UNTIL: &str =
+    r"^(never|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2}))$";
+
 /// Where the fault happens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum FaultSide {
@@ -47,7 +51,9 @@ pub struct FaultInjectionSpec {
     #[serde(default)]
     pub at: FaultSide,
     /// When it ends by itself: a time (RFC 3339), or `never`, said out loud.
-    #[schemars(length(min = 5, max = 40))]
+    #[schemars(length(min = 5, max = 40), regex(pattern = UNTIL), extend("x-kubernetes-validations" = [
+        {"rule": "self == 'never' || !format.datetime().validate(self).hasValue()", "message": "until is a time such as 2026-12-01T12:00:00Z, or never"},
+    ]))]
     pub until: String,
     /// At most so many requests are faulty at once, in each proxy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,7 +110,7 @@ pub struct Fault {
     /// Their answers are slow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bandwidth: Option<Bandwidth>,
-    /// Who decides that a request is faulty.
+    /// Who decides that a request is faulty; Always unless said otherwise.
     #[serde(default)]
     pub trigger: FaultTrigger,
     /// Fields that nobody knows.

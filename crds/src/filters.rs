@@ -28,7 +28,14 @@ pub enum FilterType {
 /// A filter of a rule or of a backend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
+#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true, "x-kubernetes-validations" = [
+    {"rule": "(self.type == 'RequestHeaderModifier') == has(self.requestHeaderModifier)", "message": "requestHeaderModifier goes with type RequestHeaderModifier"},
+    {"rule": "(self.type == 'ResponseHeaderModifier') == has(self.responseHeaderModifier)", "message": "responseHeaderModifier goes with type ResponseHeaderModifier"},
+    {"rule": "(self.type == 'RequestRedirect') == has(self.requestRedirect)", "message": "requestRedirect goes with type RequestRedirect"},
+    {"rule": "(self.type == 'URLRewrite') == has(self.urlRewrite)", "message": "urlRewrite goes with type URLRewrite"},
+    {"rule": "(self.type == 'RequestMirror') == has(self.requestMirror)", "message": "requestMirror goes with type RequestMirror"},
+    {"rule": "(self.type == 'CORS') == has(self.cors)", "message": "cors goes with type CORS"},
+]))]
 pub struct HttpRouteFilter {
     /// Which filter it is.
     #[serde(rename = "type")]
@@ -112,7 +119,10 @@ pub enum PathModifierType {
 /// Replaces a path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
+#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true, "x-kubernetes-validations" = [
+    {"rule": "(self.type == 'ReplaceFullPath') == has(self.replaceFullPath)", "message": "replaceFullPath goes with type ReplaceFullPath"},
+    {"rule": "(self.type == 'ReplacePrefixMatch') == has(self.replacePrefixMatch)", "message": "replacePrefixMatch goes with type ReplacePrefixMatch"},
+]))]
 pub struct PathModifier {
     /// How.
     #[serde(rename = "type")]

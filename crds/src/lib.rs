@@ -13,6 +13,7 @@ pub mod mesh;
 pub mod meshstatus;
 pub mod percent;
 pub mod ratelimit;
+mod schema;
 pub mod source;
 pub mod status;
 pub mod target_ref;
@@ -39,9 +40,9 @@ pub const GROUP: &str = "mesh.tulle.dev";
 /// The version of all kinds.
 pub const VERSION: &str = "v1alpha1";
 
-/// Every kind's definition, in the order in which documentation lists them.
+/// Every kind's definition, in the order in which documentation lists them, as the API server takes it.
 pub fn all() -> Vec<CustomResourceDefinition> {
-    vec![
+    let derived = [
         Mesh::crd(),
         TrafficPermission::crd(),
         TrafficRoute::crd(),
@@ -49,5 +50,6 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         FaultInjection::crd(),
         Workload::crd(),
         MeshStatus::crd(),
-    ]
+    ];
+    derived.into_iter().map(schema::structural).collect()
 }

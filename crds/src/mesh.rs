@@ -238,7 +238,7 @@ pub struct Observability {
     pub tracing: Option<String>,
     /// Extra tags of every trace; at most 16.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16))]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 256}))]
     pub trace_tags: BTreeMap<String, String>,
     /// Fields that nobody knows.
     #[serde(flatten)]

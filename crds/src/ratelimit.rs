@@ -100,7 +100,7 @@ pub struct Limit {
     pub key: Vec<LimitKey>,
     /// How many in how long.
     pub rate: Rate,
-    /// Who counts together.
+    /// Who counts together; Proxy unless said otherwise.
     #[serde(default)]
     pub scope: LimitScope,
     /// The answer beyond the limit.
@@ -225,7 +225,7 @@ pub struct OnLimit {
     pub status: Option<u16>,
     /// Headers of the answer; at most 16.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16))]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 4096}))]
     pub headers: BTreeMap<String, String>,
     /// Fields that nobody knows.
     #[serde(flatten)]

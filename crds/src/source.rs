@@ -27,7 +27,7 @@ pub enum SourceType {
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true, "x-kubernetes-validations" = [
     {"rule": "(self.type == 'ServiceAccount') == has(self.serviceAccount)", "message": "serviceAccount goes with type ServiceAccount"},
     {"rule": "(self.type == 'SPIFFE') == has(self.spiffe)", "message": "spiffe goes with type SPIFFE"},
-    {"rule": "(self.type == 'Namespace') == has(self.namespace)", "message": "namespace goes with type Namespace"},
+    {"rule": "(self.type == 'Namespace') == has(self.__namespace__)", "message": "namespace goes with type Namespace"},
 ]))]
 pub struct Source {
     /// Which kind of source it is.

@@ -61,6 +61,7 @@ pub struct Problem {
 pub struct PolicyStatus {
     /// The generation that this status speaks of.
     #[serde(default)]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991i64))]
     pub observed_generation: i64,
     /// The summary: Ready.
     #[serde(default)]

@@ -29,7 +29,12 @@ pub enum TargetKind {
 /// One thing that a policy is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
+#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true, "x-kubernetes-validations" = [
+    {"rule": "self.kind in ['Workload', 'Mesh'] || has(self.name)", "message": "a Service, a Namespace or a route needs a name"},
+    {"rule": "self.kind != 'Workload' || has(self.name) != has(self.selector)", "message": "a Workload is either named or selected; give name or selector, not both"},
+    {"rule": "self.kind == 'Workload' || !has(self.selector)", "message": "only a Workload is selected by labels"},
+    {"rule": "self.kind == 'Service' || !has(self.sectionName)", "message": "sectionName goes with kind Service"},
+]))]
 pub struct TargetRef {
     /// The API group; empty for Service and Namespace, `mesh.tulle.dev` for ours. It follows from the kind and may be left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,11 +63,11 @@ unknown_fields!(TargetRef, selector => "selector");
 /// Labels that must all be there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
+#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true, "required" = ["matchLabels"]))]
 pub struct LabelSelector {
     /// Labels with their values; at least one, at most 16.
     #[serde(default)]
-    #[schemars(extend("minProperties" = 1, "maxProperties" = 16))]
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 63}))]
     pub match_labels: BTreeMap<String, String>,
     /// Fields that nobody knows.
     #[serde(flatten)]

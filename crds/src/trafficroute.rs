@@ -112,7 +112,9 @@ unknown_fields!(
 /// Limits in time (Gateway API's HTTPRouteTimeouts); `0s` means none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
+#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true, "x-kubernetes-validations" = [
+    {"rule": "!(has(self.request) && has(self.backendRequest) && duration(self.request) != duration('0s') && duration(self.backendRequest) > duration(self.request))", "message": "backendRequest must not be longer than request"},
+]))]
 pub struct RouteTimeouts {
     /// The whole request, retries included; a duration such as `2s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -93,7 +93,7 @@ pub struct Process {
     pub command: Vec<String>,
     /// Environment variables beside the inherited ones; at most 64.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 32768}))]
     pub env: BTreeMap<String, String>,
     /// The folder it starts in.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,6 +4,8 @@
 //! the namespaces of workloads and read their JSON. `sim` are simulated proxies for tests and benchmarks of the control
 //! plane alone.
 
+pub mod bench;
+pub mod harness;
 pub mod probe;
 pub mod sim;
 pub mod traffic;

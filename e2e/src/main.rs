@@ -1,8 +1,9 @@
-//! `tulle-e2e`: the tools that tests run inside network namespaces.
+//! `tulle-e2e`: the tools that tests run inside network namespaces, and the benchmarks.
 
 use anyhow::Result;
 use clap::Parser;
 use operator::shop::{AppArgs, CallArgs, app};
+use tulle_e2e::bench::{self, BenchArgs, NullArgs};
 use tulle_e2e::probe::{call, tcp, tls};
 use tulle_e2e::traffic::{self, TrafficArgs};
 
@@ -19,6 +20,12 @@ enum Command {
     Tcp(tcp::TcpArgs),
     /// A TLS handshake with any certificate.
     Tls(tls::TlsArgs),
+    /// Benchmarks of the control plane.
+    #[command(subcommand)]
+    Bench(BenchArgs),
+    /// The server that benchmarks are compared with.
+    #[command(hide = true)]
+    NullServer(NullArgs),
 }
 
 #[tokio::main]
@@ -29,5 +36,7 @@ async fn main() -> Result<()> {
         Command::Call(args) => call::run(args).await,
         Command::Tcp(args) => tcp::run(args).await,
         Command::Tls(args) => tls::run(args).await,
+        Command::Bench(args) => bench::run(args).await,
+        Command::NullServer(args) => bench::serve_null(args).await,
     }
 }

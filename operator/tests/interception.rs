@@ -21,9 +21,9 @@ use serde_json::{Value, json};
 use support::run::{Run, application, at, call, ended, finish, reached};
 use support::{get, need_root, until, within};
 use tulle_operator::envoy_binary::reachable_by;
-use tulle_operator::intercept::{self, Interception, Place};
+use tulle_operator::intercept::{self, Cidr, Family, Interception, Place, render};
 use tulle_operator::netns::Member;
-use tulle_operator::process::{APPLICATION_UID, AdminClient, ENVOY_UID, ProcessHandle, ProcessState, Supervisor};
+use tulle_operator::process::{APPLICATION_UID, AdminClient, ENVOY_UID, ProcessState, Supervisor};
 
 /// An Envoy whose listeners say which of them took a connection, and for which destination.
 fn static_envoy(own: Ipv4Addr, admin: &Path) -> Value {
@@ -31,7 +31,7 @@ fn static_envoy(own: Ipv4Addr, admin: &Path) -> Value {
     let hcm = |hop: &str| {
         json!({"name": "envoy.filters.network.http_connection_manager", "typed_config": {
             "@type": any("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"),
-            "stat_prefix": hop,
+            "stat_prefix": hop, "delayed_close_timeout": "0s",
             "http_filters": [{"name": "envoy.filters.http.router",
                 "typed_config": {"@type": any("envoy.extensions.filters.http.router.v3.Router")}}],
             "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{
@@ -69,6 +69,14 @@ fn static_envoy(own: Ipv4Addr, admin: &Path) -> Value {
     })
 }
 
+/// The mesh member is intercepted, `outside` is not.
+struct Pair {
+    run: Run,
+    supervisor: Supervisor,
+    mesh: Member,
+    outside: Member,
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_pass_envoy_in_both_directions_and_nothing_is_left() {
     if !need_root("interception") {
@@ -78,98 +86,162 @@ async fn connections_pass_envoy_in_both_directions_and_nothing_is_left() {
     let [mesh, outside] = run.add(&["shop.orders", "outside"]).try_into().unwrap();
     let supervisor = Supervisor::new(Arc::clone(&run.registry)).unwrap();
     let (envoy, admin) = start_envoy(&run, &supervisor, &mesh).await;
-
-    let mut input = Interception::new(BTreeSet::from([IpAddr::V4(mesh.address)]), ENVOY_UID);
-    input.excluded_inbound_ports.insert(9100);
-    input.excluded_outbound_ports.insert(9200);
-    input.excluded_outbound.insert("203.0.113.0/24".parse().unwrap());
-    let place = Place::Namespace(&mesh.namespace);
-    intercept::apply(&input, place).unwrap();
-    let rules = saved(&mesh.namespace);
-    intercept::apply(&input, place).unwrap();
-    assert_eq!(saved(&mesh.namespace), rules, "applying twice must change nothing");
-    assert!(
-        rules.contains("-A OUTPUT -p tcp -j TULLE_OUT") && rules.contains("-s ::6/128"),
-        "{rules}"
-    );
-
     for port in [8080, 8081, 8082, 9100] {
         application(Some(&mesh.namespace), at(Ipv4Addr::UNSPECIFIED, port), "orders");
     }
-    application(Some(&outside.namespace), at(Ipv4Addr::UNSPECIFIED, 9200), "outside");
-    application(Some(&outside.namespace), at(Ipv4Addr::UNSPECIFIED, 9300), "outside");
+    for port in [9200, 9300] {
+        application(Some(&outside.namespace), at(Ipv4Addr::UNSPECIFIED, port), "outside");
+    }
     application(None, at(run.network.host_address(), 15012), "control plane");
+    let pair = Pair {
+        run,
+        supervisor,
+        mesh,
+        outside,
+    };
 
-    // Inbound: every port but the excluded one, and on to the application under its own address.
-    assert_eq!(
-        call(&outside.namespace, at(mesh.address, 8080)),
-        format!("inbound {}:8080", mesh.address)
-    );
-    assert_eq!(
-        call(&outside.namespace, at(mesh.address, 8081)),
-        "orders called by 127.0.0.6"
-    );
-    assert_eq!(
-        call(&outside.namespace, at(mesh.address, 9100)),
-        format!("orders called by {}", outside.address)
-    );
-    // Outbound: other members, and virtual addresses that nobody has.
-    assert_eq!(
-        call(&mesh.namespace, at(outside.address, 9300)),
-        format!("outbound {}:9300", outside.address)
-    );
-    assert_eq!(
-        call(&mesh.namespace, at([240, 1, 2, 3].into(), 80)),
-        "outbound 240.1.2.3:80"
-    );
-    assert_eq!(
-        call(&mesh.namespace, at(outside.address, 9200)),
-        format!("outside called by {}", mesh.address)
-    );
+    apply_twice(&pair.mesh);
+    calls_from_outside(&pair);
+    calls_of_the_application(&pair);
+    calls_of_envoy(&pair).await;
+    answers_of_the_admin_socket(&admin).await;
+    remove_twice(&pair.mesh);
+    envoy.stop(Duration::from_secs(10)).await;
+    finish(&pair.run);
+}
+
+fn interception(member: &Member) -> Interception {
+    let mut input = Interception::new(BTreeSet::from([IpAddr::V4(member.address)]), ENVOY_UID);
+    input.excluded_inbound_ports.insert(9100);
+    input.excluded_outbound_ports.insert(9200);
+    input.excluded_outbound.insert("203.0.113.0/24".parse().unwrap());
+    input
+}
+
+fn apply_twice(mesh: &Member) {
+    let place = Place::Namespace(&mesh.namespace);
+    intercept::apply(&interception(mesh), place).unwrap();
+    let rules = saved(&mesh.namespace);
+    intercept::apply(&interception(mesh), place).unwrap();
+    assert_eq!(saved(&mesh.namespace), rules, "applying twice must change nothing");
+    let jump = "-A OUTPUT -p tcp -j TULLE_OUT";
+    assert!(rules.contains(jump) && rules.contains("-s ::6/128"), "{rules}");
+}
+
+fn remove_twice(mesh: &Member) {
+    let place = Place::Namespace(&mesh.namespace);
+    intercept::remove(place).unwrap();
+    intercept::remove(place).unwrap();
+    let rules = saved(&mesh.namespace);
+    assert!(!rules.contains("TULLE"), "{rules}");
+}
+
+/// Every port but the excluded one, and on to the application under its own address.
+fn calls_from_outside(Pair { run, mesh, outside, .. }: &Pair) {
+    let (own, caller) = (mesh.address, outside.address);
+    for (to, reached) in [
+        (at(own, 8080), format!("inbound {own}:8080")),
+        (at(own, 8081), "orders called by 127.0.0.6".to_owned()),
+        (at(own, 9100), format!("orders called by {caller}")),
+        (
+            at(run.network.host_address(), 15012),
+            format!("control plane called by {caller}"),
+        ),
+    ] {
+        assert_eq!(call(&outside.namespace, to), reached);
+    }
+}
+
+/// Other members and virtual addresses that nobody has pass Envoy; exclusions and the workload itself do not.
+fn calls_of_the_application(Pair { mesh, outside, .. }: &Pair) {
+    let (own, other) = (mesh.address, outside.address);
+    for (to, reached) in [
+        (at(other, 9300), format!("outbound {other}:9300")),
+        (at([240, 1, 2, 3].into(), 80), "outbound 240.1.2.3:80".to_owned()),
+        (at(other, 9200), format!("outside called by {own}")),
+        (at(own, 8080), format!("orders called by {own}")),
+        (at(Ipv4Addr::LOCALHOST, 8080), "orders called by 127.0.0.1".to_owned()),
+    ] {
+        assert_eq!(call(&mesh.namespace, to), reached);
+    }
     assert!(within(&mesh.namespace, || get(at([203, 0, 113, 1].into(), 80))).is_err());
-    // An application that talks to itself passes no proxy.
-    assert_eq!(
-        call(&mesh.namespace, at(mesh.address, 8080)),
-        format!("orders called by {}", mesh.address)
-    );
-    assert_eq!(
-        call(&mesh.namespace, at(Ipv4Addr::LOCALHOST, 8080)),
-        "orders called by 127.0.0.1"
-    );
-    // Envoy itself: out directly, to its own workload through the inbound port.
-    let as_envoy = async |address, port| as_user(&run, &supervisor, &mesh, ENVOY_UID, at(address, port)).await;
-    assert_eq!(
-        as_envoy(outside.address, 9300).await,
-        format!("outside called by {}", mesh.address)
-    );
-    assert_eq!(
-        as_envoy(mesh.address, 8082).await,
-        format!("inbound {}:8082", mesh.address)
-    );
-    assert_eq!(
-        as_envoy(mesh.address, 9100).await,
-        format!("orders called by {}", mesh.address)
-    );
-    let as_application = as_user(&run, &supervisor, &mesh, APPLICATION_UID, at(outside.address, 9300)).await;
-    assert_eq!(as_application, format!("outbound {}:9300", outside.address));
-    // The control plane in the host's namespace.
-    let xds = at(run.network.host_address(), 15012);
-    assert_eq!(
-        call(&outside.namespace, xds),
-        format!("control plane called by {}", outside.address)
-    );
+}
 
+/// Out directly; to its own workload through the inbound port. Another user in its place is an application.
+async fn calls_of_envoy(pair: &Pair) {
+    let (own, other) = (pair.mesh.address, pair.outside.address);
+    for (uid, to, reached) in [
+        (ENVOY_UID, at(other, 9300), format!("outside called by {own}")),
+        (ENVOY_UID, at(own, 8082), format!("inbound {own}:8082")),
+        (ENVOY_UID, at(own, 9100), format!("orders called by {own}")),
+        (APPLICATION_UID, at(other, 9300), format!("outbound {other}:9300")),
+    ] {
+        assert_eq!(as_user(&pair.run, &pair.supervisor, &pair.mesh, uid, to).await, reached);
+    }
+}
+
+async fn answers_of_the_admin_socket(admin: &AdminClient) {
     let stats = admin.stats(Some("^listener_manager\\.")).await.unwrap();
     assert_eq!(stats.get("listener_manager.total_listeners_active"), Some(&2));
     assert!(admin.config_dump().await.unwrap()["configs"].is_array());
     assert!(admin.certs().await.unwrap().is_object());
+    assert!(admin.get("/nonsense").await.unwrap_err().to_string().contains("404"));
+}
 
-    intercept::remove(place).unwrap();
-    intercept::remove(place).unwrap();
-    assert!(!saved(&mesh.namespace).contains("TULLE"), "{}", saved(&mesh.namespace));
+#[test]
+fn the_rules_in_their_order() {
+    let mut input = Interception::new(["10.0.0.7".parse().unwrap(), "fd00::7".parse().unwrap()].into(), 1337);
+    input.excluded_inbound_ports.insert(9100);
+    input.excluded_outbound_ports.insert(9200);
+    input.excluded_outbound = ["10.96.0.0/12".parse().unwrap(), "fd01::/16".parse().unwrap()].into();
+    input.xds = Some("10.0.0.1:15012".parse().unwrap());
+    let v4 = "\
+*nat
+:TULLE_IN - [0:0]
+:TULLE_OUT - [0:0]
+-I PREROUTING 1 -p tcp -j TULLE_IN
+-I OUTPUT 1 -p tcp -j TULLE_OUT
+-A TULLE_IN -p tcp --dport 9100 -j RETURN
+-A TULLE_IN -p tcp -j REDIRECT --to-ports 15006
+-A TULLE_OUT -s 127.0.0.6/32 -j RETURN
+-A TULLE_OUT -o lo -d 10.0.0.7 -p tcp --dport 9100 -m owner --uid-owner 1337 -j RETURN
+-A TULLE_OUT -o lo -d 10.0.0.7 -m owner --uid-owner 1337 -p tcp -j REDIRECT --to-ports 15006
+-A TULLE_OUT -o lo -j RETURN
+-A TULLE_OUT -m owner --uid-owner 1337 -j RETURN
+-A TULLE_OUT -d 10.0.0.1 -p tcp --dport 15012 -j RETURN
+-A TULLE_OUT -p tcp --dport 9200 -j RETURN
+-A TULLE_OUT -d 10.96.0.0/12 -j RETURN
+-A TULLE_OUT -p tcp -j REDIRECT --to-ports 15001
+COMMIT
+";
+    assert_eq!(render(&input, Family::V4, ""), v4);
+    let v6 = render(&input, Family::V6, "-A OUTPUT -p tcp -j TULLE_OUT\n");
+    assert!(
+        !v6.contains("10.") && !v6.contains("-I OUTPUT") && v6.contains("-I PREROUTING"),
+        "{v6}"
+    );
+    assert!(
+        v6.contains("-s ::6/128") && v6.contains("-d fd00::7") && v6.contains("-d fd01::/16"),
+        "{v6}"
+    );
+}
 
-    envoy.stop(Duration::from_secs(10)).await;
-    finish(&run);
+#[test]
+fn blocks_are_read_strictly() {
+    for good in ["10.0.0.0/8", "10.0.0.1", "::/0", "fd00::/8"] {
+        assert!(good.parse::<Cidr>().is_ok(), "{good}");
+    }
+    for bad in [
+        "",
+        "10.0.0.0/33",
+        "10.0.0/8",
+        "fd00::/129",
+        "10.0.0.0/-1",
+        "10.0.0.0/8 -j ACCEPT",
+        "a/8",
+    ] {
+        assert!(bad.parse::<Cidr>().is_err(), "{bad}");
+    }
 }
 
 async fn start_envoy(
@@ -212,8 +284,8 @@ fn saved(namespace: &str) -> String {
         // Comments hold the time, chain lines counters.
         text.lines()
             .filter(|l| l.starts_with("-A"))
-            .map(|l| format!("{l}\n"))
-            .collect::<String>()
+            .collect::<Vec<_>>()
+            .join("\n")
     };
     save("iptables-save") + &save("ip6tables-save")
 }
@@ -235,4 +307,3 @@ async fn as_user(run: &Run, supervisor: &Supervisor, member: &Member, uid: u32, 
     );
     reached(&answer.replace('\r', ""))
 }
-

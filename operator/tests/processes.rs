@@ -20,78 +20,111 @@ use support::run::{ended, left_of};
 use support::{need_root, open_folder, until};
 use tulle_operator::netns::{MemberSpec, Network, NetworkSettings, cleanup, cleanup_previous};
 use tulle_operator::process::{
-    APPLICATION_UID, Backoff, Pid, ProcessSpec, ProcessState, Registry, Restart, RunId, Supervisor, User,
+    APPLICATION_UID, Backoff, Pid, ProcessHandle, ProcessSpec, ProcessState, Registry, Restart, RunId, Supervisor, User,
 };
 
+/// A run without a network.
+struct Bench {
+    folder: tempfile::TempDir,
+    registry: Arc<Registry>,
+    supervisor: Supervisor,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = open_folder();
+        let registry = Arc::new(Registry::create(folder.path(), &RunId::for_folder(folder.path())).unwrap());
+        let backoff = Backoff {
+            first: Duration::from_millis(10),
+            ..Backoff::default()
+        };
+        let supervisor = Supervisor::new(Arc::clone(&registry)).unwrap().with_backoff(backoff);
+        Self {
+            folder,
+            registry,
+            supervisor,
+        }
+    }
+
+    fn start(&self, name: &str, script: &str, restart: Restart) -> ProcessHandle {
+        self.supervisor.start(ProcessSpec {
+            name: name.into(),
+            program: "sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            environment: [].into(),
+            inherit_environment: false,
+            folder: None,
+            namespace: None,
+            user: None,
+            log: self.folder.path().join(format!("{name}.log")),
+            die_with_parent: true,
+            restart,
+        })
+    }
+
+    fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(format!("{name}.log"))).unwrap_or_default()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn crashed_processes_come_back_with_patience_and_stop_with_their_children() {
-    let folder = open_folder();
-    let registry = Arc::new(Registry::create(folder.path(), &RunId::for_folder(folder.path())).unwrap());
-    let backoff = Backoff {
-        first: Duration::from_millis(10),
-        ..Backoff::default()
-    };
-    let supervisor = Supervisor::new(Arc::clone(&registry)).unwrap().with_backoff(backoff);
-    let spec = |name: &str, script: &str, restart| ProcessSpec {
-        name: name.into(),
-        program: "sh".into(),
-        arguments: vec!["-c".into(), script.into()],
-        environment: [].into(),
-        inherit_environment: false,
-        folder: None,
-        namespace: None,
-        user: None,
-        log: folder.path().join(format!("{name}.log")),
-        die_with_parent: true,
-        restart,
-    };
-    let crashing = supervisor.start(spec("crashing", "echo again; exit 3", Restart::OnFailure));
+async fn a_crashing_process_comes_back_until_it_is_stopped() {
+    let bench = Bench::new();
+    let crashing = bench.start("crashing", "echo again; exit 3", Restart::OnFailure);
     let waiting = |s: &ProcessState| matches!(s, ProcessState::Waiting { crashes: 3.., .. });
     let state = crashing.watch().wait_for(waiting).await.unwrap().clone();
-    assert!(
-        matches!(&state, ProcessState::Waiting { reason, .. } if reason == "exit code 3"),
-        "{state:?}"
-    );
+    let ProcessState::Waiting { reason, .. } = state else {
+        panic!("{state:?}")
+    };
+    assert_eq!(reason, "exit code 3");
     crashing.stop(Duration::from_secs(1)).await;
-    assert!(
-        std::fs::read_to_string(folder.path().join("crashing.log"))
-            .unwrap()
-            .matches("again")
-            .count()
-            >= 3
-    );
+    let starts = bench.log("crashing").matches("again").count();
+    assert!(starts >= 3);
+    assert!(bench.registry.alive().unwrap().is_empty());
+}
 
-    let missing = ended(
-        supervisor
-            .start(spec("missing", "exec /nonexistent", Restart::Never))
-            .watch(),
-    )
-    .await;
-    assert!(
-        matches!(&missing, ProcessState::Ended { reason, ok: false } if reason.contains("127")),
-        "{missing:?}"
-    );
-    assert!(matches!(
-        ended(supervisor.start(spec("fine", "true", Restart::OnFailure)).watch()).await,
-        ProcessState::Ended { ok: true, .. }
-    ));
+#[tokio::test(flavor = "multi_thread")]
+async fn how_a_process_ended_is_told() {
+    let bench = Bench::new();
+    for (name, script, expected, fine) in [
+        ("fine", "true", "exit code 0", true),
+        (
+            "missing",
+            "exec /nonexistent",
+            "exit code 127 (the program was not found",
+            false,
+        ),
+        ("killed", "kill -9 $$", "killed by signal 9", false),
+    ] {
+        let state = ended(bench.start(name, script, Restart::Never).watch()).await;
+        let ProcessState::Ended { reason, ok } = state else {
+            panic!("{state:?}")
+        };
+        assert!(reason.starts_with(expected) && ok == fine, "{name}: {reason}");
+    }
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_takes_stubborn_children_along() {
+    let bench = Bench::new();
     // It ignores SIGTERM, and so does its child.
-    let stubborn = supervisor.start(spec(
-        "stubborn",
-        "trap '' TERM; sleep 1000 & echo ready; wait; wait",
-        Restart::Always,
-    ));
-    let log = folder.path().join("stubborn.log");
-    until("it is ready", async || {
-        std::fs::read_to_string(&log).is_ok_and(|text| text.contains("ready"))
-    })
-    .await;
-    let family = registry.alive().unwrap();
+    let script = "trap '' TERM; sleep 1000 & echo ready; wait; wait";
+    let stubborn = bench.start("stubborn", script, Restart::Always);
+    until("it is ready", async || bench.log("stubborn").contains("ready")).await;
+    let family = bench.registry.alive().unwrap();
     assert_eq!(family.len(), 2, "{family:?}");
     stubborn.stop(Duration::from_millis(200)).await;
     until("both are gone", async || !family.iter().any(|p| p.is_alive())).await;
-    cleanup(&registry).unwrap();
+    cleanup(&bench.registry).unwrap();
+}
+
+#[test]
+fn patience_grows_up_to_a_limit() {
+    let delays: Vec<u64> = (1..=9)
+        .map(|n| Backoff::default().delay(n).as_millis().try_into().unwrap())
+        .collect();
+    assert_eq!(delays, [200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000]);
+    assert_eq!(Backoff::default().delay(u32::MAX), Duration::from_secs(30));
 }
 
 /// What [`a_killed_run_is_removed_by_the_next`] kills.
@@ -167,12 +200,11 @@ fn a_killed_run_is_removed_by_the_next() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(victim.stdout.take().unwrap())
+    let mut lines = BufReader::new(victim.stdout.take().unwrap())
         .lines()
         .map(Result::unwrap);
     let ready = lines
-        .filter_map(|l| Some(l.split_once("READY ")?.1.to_owned()))
-        .next()
+        .find_map(|l| Some(l.split_once("READY ")?.1.to_owned()))
         .expect("the victim failed");
     let pids: Vec<Pid> = ready
         .split(' ')

@@ -1,13 +1,17 @@
 //! A general xDS server: bytes, versions, sessions, and the gRPC service around them.
 //!
-//! Knows nothing of meshes or of Kubernetes. Without the feature `server` it is data only: resources, layers and snapshots.
+//! Knows nothing of meshes or of Kubernetes. Without the feature `server` there is nothing asynchronous in it.
 
+pub mod identity;
 pub mod kind;
 pub mod proto;
 pub mod resource;
+pub mod session;
 pub mod snapshot;
 pub mod wire;
 
+pub use identity::{Authenticator, Identity, NoSecrets, ProxyId, Refusal, SecretAnswer, SecretSource, Secrets};
 pub use kind::Kind;
 pub use resource::{Name, Reference, Resource, Version};
+pub use session::{Now, Outgoing, RequestError, Session, SessionConfig, SessionEvent, Stub};
 pub use snapshot::{Layer, Snapshot};

@@ -5,11 +5,19 @@
 
 #![allow(missing_docs, reason = "generated; Envoy's own reference documents these messages")]
 #![allow(unreachable_pub, rustdoc::all, reason = "generated code")]
-#![allow(clippy::all, clippy::pedantic, reason = "generated code")]
+#![allow(
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code"
+)]
 
 include!(concat!(env!("OUT_DIR"), "/xds_api.rs"));
 
 /// Packs a message; equal messages give equal bytes, since maps are ordered.
 pub fn any<M: prost::Message + prost::Name>(message: &M) -> prost_types::Any {
-    prost_types::Any { type_url: M::type_url(), value: message.encode_to_vec() }
+    prost_types::Any {
+        type_url: M::type_url(),
+        value: message.encode_to_vec(),
+    }
 }

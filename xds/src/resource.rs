@@ -31,7 +31,10 @@ pub struct Reference {
 impl Reference {
     /// Names a resource.
     pub fn new(kind: Kind, name: impl Into<Name>) -> Self {
-        Self { kind, name: name.into() }
+        Self {
+            kind,
+            name: name.into(),
+        }
     }
 }
 
@@ -50,8 +53,8 @@ pub struct Resource {
     pub references: Vec<Reference>,
     /// When the proxy forgets it by itself; sent as `ttl`. Afterwards the stub is served in its place.
     pub expires_at: Option<SystemTime>,
-    /// Sent after its users: a secret that loses names once listeners and routes are ACKed, a listener that says "ready" once
-    /// everything is ACKed and nothing was refused.
+    /// Sent after its users: a secret that loses names once listeners and routes are acknowledged, a listener that says
+    /// "ready" once everything is and nothing was refused.
     pub late: bool,
 }
 
@@ -62,7 +65,15 @@ impl Resource {
         let payload: Bytes = proto::any(message).encode_to_vec().into();
         let version: Version = content_version(&payload, None).into();
         let body = encode(&name, &version, payload);
-        Self { kind, name, version, body, references: Vec::new(), expires_at: None, late: false }
+        Self {
+            kind,
+            name,
+            version,
+            body,
+            references: Vec::new(),
+            expires_at: None,
+            late: false,
+        }
     }
 
     /// Adds what must be in the same snapshot.
@@ -104,7 +115,13 @@ impl Resource {
 }
 
 fn encode(name: &str, version: &str, resource: Bytes) -> Bytes {
-    Envelope { version: version.into(), resource, name: name.into() }.encode_to_vec().into()
+    Envelope {
+        version: version.into(),
+        resource,
+        name: name.into(),
+    }
+    .encode_to_vec()
+    .into()
 }
 
 fn content_version(payload: &[u8], expires_at: Option<SystemTime>) -> String {
@@ -125,7 +142,11 @@ mod tests {
     use crate::proto::envoy::service::discovery::v3 as discovery;
 
     fn cluster(alt: &str) -> Cluster {
-        Cluster { name: "c".into(), alt_stat_name: alt.into(), ..Default::default() }
+        Cluster {
+            name: "c".into(),
+            alt_stat_name: alt.into(),
+            ..Default::default()
+        }
     }
 
     #[test]
@@ -149,10 +170,13 @@ mod tests {
     #[test]
     fn the_expiry_is_part_of_the_version() {
         let plain = Resource::new(Kind::Cluster, "c", &cluster("x"));
-        let at = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let at = UNIX_EPOCH + Duration::from_secs(1_800_000_001);
         let expiring = plain.clone().with_expiry(at);
         assert_ne!(plain.version, expiring.version);
-        assert_ne!(expiring.version, plain.clone().with_expiry(at + Duration::from_secs(1)).version);
+        assert_ne!(
+            expiring.version,
+            plain.clone().with_expiry(at + Duration::from_secs(1)).version
+        );
         assert_eq!(expiring, plain.with_expiry(at).with_expiry(at));
     }
 }

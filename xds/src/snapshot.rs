@@ -21,7 +21,10 @@ impl Layer {
     pub fn from_resources(resources: impl IntoIterator<Item = Arc<Resource>>) -> Self {
         let mut kinds: BTreeMap<Kind, BTreeMap<Name, Arc<Resource>>> = BTreeMap::new();
         for resource in resources {
-            kinds.entry(resource.kind).or_default().insert(Arc::clone(&resource.name), resource);
+            kinds
+                .entry(resource.kind)
+                .or_default()
+                .insert(Arc::clone(&resource.name), resource);
         }
         Self { kinds }
     }
@@ -83,7 +86,11 @@ impl Snapshot {
     /// Whether both hold the same resources in the same layers; layers are compared by pointer first.
     pub fn same_content(&self, other: &Snapshot) -> bool {
         self.layers.len() == other.layers.len()
-            && self.layers.iter().zip(&other.layers).all(|(a, b)| Arc::ptr_eq(a, b) || a == b)
+            && self
+                .layers
+                .iter()
+                .zip(&other.layers)
+                .all(|(a, b)| Arc::ptr_eq(a, b) || a == b)
     }
 }
 
@@ -93,7 +100,8 @@ pub(crate) fn merged<'a>(
 ) -> impl Iterator<Item = &'a Arc<Resource>> {
     let mut parts: Vec<Peekable<_>> = parts.map(Iterator::peekable).collect();
     std::iter::from_fn(move || {
-        let first = |(index, part): (usize, &mut Peekable<_>)| part.peek().map(|next: &&'a Arc<Resource>| (&*next.name, index));
+        let first =
+            |(index, part): (usize, &mut Peekable<_>)| part.peek().map(|next: &&'a Arc<Resource>| (&*next.name, index));
         let (_, index) = parts.iter_mut().enumerate().filter_map(first).min()?;
         parts.get_mut(index)?.next()
     })
@@ -105,19 +113,32 @@ mod tests {
     use crate::proto::envoy::config::cluster::v3::Cluster;
 
     fn cluster(name: &str, references: &[(Kind, &str)]) -> Arc<Resource> {
-        let message = Cluster { name: name.into(), ..Default::default() };
-        let references = references.iter().map(|(kind, name)| Reference::new(*kind, *name)).collect();
+        let message = Cluster {
+            name: name.into(),
+            ..Default::default()
+        };
+        let references = references
+            .iter()
+            .map(|(kind, name)| Reference::new(*kind, *name))
+            .collect();
         Arc::new(Resource::new(Kind::Cluster, name, &message).with_references(references))
     }
 
     fn snapshot(layers: &[&[Arc<Resource>]]) -> Snapshot {
-        let layers = layers.iter().map(|layer| Arc::new(Layer::from_resources(layer.iter().cloned()))).collect();
+        let layers = layers
+            .iter()
+            .map(|layer| Arc::new(Layer::from_resources(layer.iter().cloned())))
+            .collect();
         Snapshot { revision: 1, layers }
     }
 
     #[test]
     fn iteration_is_by_name_across_layers() {
-        let snapshot = snapshot(&[&[cluster("b", &[]), cluster("d", &[])], &[], &[cluster("c", &[]), cluster("a", &[])]]);
+        let snapshot = snapshot(&[
+            &[cluster("b", &[]), cluster("d", &[])],
+            &[],
+            &[cluster("c", &[]), cluster("a", &[])],
+        ]);
         let names: Vec<&str> = snapshot.iter(Kind::Cluster).map(|resource| &*resource.name).collect();
         assert_eq!(names, ["a", "b", "c", "d"]);
         assert_eq!(snapshot.iter(Kind::Route).count(), 0);
@@ -129,7 +150,10 @@ mod tests {
         let snapshot = snapshot(&[&good, &[cluster("b", &[(Kind::Endpoints, "nowhere")])]]);
         assert_eq!(
             snapshot.dangling(),
-            [(Reference::new(Kind::Cluster, "b"), Reference::new(Kind::Endpoints, "nowhere"))]
+            [(
+                Reference::new(Kind::Cluster, "b"),
+                Reference::new(Kind::Endpoints, "nowhere")
+            )]
         );
     }
 

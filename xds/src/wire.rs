@@ -73,7 +73,10 @@ mod tests {
         let resource = discovery::Resource {
             name: "a".into(),
             version: "1".into(),
-            resource: Some(prost_types::Any { type_url: "t".into(), value: vec![1, 2, 3] }),
+            resource: Some(prost_types::Any {
+                type_url: "t".into(),
+                value: vec![1, 2, 3],
+            }),
             ..Default::default()
         };
         let generated = discovery::DeltaDiscoveryResponse {
@@ -92,16 +95,32 @@ mod tests {
             nonce: "n".into(),
             removed_resources: vec!["gone".into()],
         };
-        assert_eq!(discovery::DeltaDiscoveryResponse::decode(ours.encode_to_vec().as_slice()).unwrap(), generated);
-        assert_eq!(DeltaResponse::decode(generated.encode_to_vec().as_slice()).unwrap(), ours);
+        assert_eq!(
+            discovery::DeltaDiscoveryResponse::decode(ours.encode_to_vec().as_slice()).unwrap(),
+            generated
+        );
+        assert_eq!(
+            DeltaResponse::decode(generated.encode_to_vec().as_slice()).unwrap(),
+            ours
+        );
     }
 
     #[test]
     fn a_ttl_can_be_appended_to_an_encoded_resource() {
-        let resource = discovery::Resource { name: "a".into(), version: "1".into(), ..Default::default() };
+        let resource = discovery::Resource {
+            name: "a".into(),
+            version: "1".into(),
+            ..Default::default()
+        };
         let sent = with_ttl(&resource.encode_to_vec().into(), Duration::from_millis(2500));
         let read = discovery::Resource::decode(sent).unwrap();
-        assert_eq!(read.ttl, Some(prost_types::Duration { seconds: 2, nanos: 500_000_000 }));
+        assert_eq!(
+            read.ttl,
+            Some(prost_types::Duration {
+                seconds: 2,
+                nanos: 500_000_000
+            })
+        );
         assert_eq!(read.name, "a");
     }
 }

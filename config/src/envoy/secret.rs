@@ -12,7 +12,7 @@ use super::common::inline;
 use super::matcher;
 use crate::model::{PortPermission, SpiffeId};
 use crate::names::SecretName;
-use crate::policy::traffic_permission::access::{CallerSet, callers};
+use crate::policy::traffic_permission::callers::{CallerSet, callers};
 
 /// Matches no identity: an empty list of matchers would accept everyone.
 const NOBODY: &str = "spiffe://none.invalid/";

@@ -19,7 +19,6 @@ pub(crate) enum Specificity {
     Mesh,
     Namespace,
     Workload,
-    WorkloadPort,
     Service,
     ServicePort,
 }
@@ -132,7 +131,8 @@ pub(crate) fn resolve(target: &Target, namespace: &str, topology: &Topology, fin
             reach.takes = topology.ports_where(|place| {
                 &*place.node.key.namespace == namespace && labels.iter().all(|(name, value)| place.node.labels.get(name) == Some(value))
             });
-            workload_section(target, topology, findings, &mut reach);
+            reach.gives.clone_from(&reach.takes);
+            reach.report.resolved = true;
         }
         TargetWhat::Namespace(name) => broad(name, namespace, target, topology, findings, &mut reach),
         TargetWhat::Mesh => mesh(namespace, target, topology, findings, &mut reach),
@@ -181,28 +181,12 @@ fn workload(key: &Key, target: &Target, topology: &Topology, findings: &mut Find
     reach.names = PortNames::OneWorkload;
     if topology.workloads.contains_key(key) {
         reach.takes = topology.ports_where(|place| place.node.key == *key);
-        workload_section(target, topology, findings, reach);
+        reach.gives.clone_from(&reach.takes);
+        reach.report.resolved = true;
     } else {
         let message = format!("there is no Workload {key}; create it, or correct the name");
         findings.error(&format!("{}.name", target.path), Reason::TargetNotFound, message);
     }
-}
-
-/// Narrows `takes`, which holds all ports, to the section, and gives the same.
-fn workload_section(target: &Target, topology: &Topology, findings: &mut Findings, reach: &mut Reach) {
-    reach.report.resolved = true;
-    if let Some(section) = &target.section {
-        let narrowed = reach.narrow(std::slice::from_ref(section), topology);
-        if narrowed.declared.is_empty() {
-            reach.report.resolved = false;
-            no_section(section, target, findings);
-            return;
-        }
-        reach.specificity = Specificity::WorkloadPort;
-        reach.names_port = true;
-        reach.takes = narrowed.declared;
-    }
-    reach.gives.clone_from(&reach.takes);
 }
 
 fn no_section(section: &str, target: &Target, findings: &mut Findings) {

@@ -95,7 +95,9 @@ impl<'a> Index<'a> {
                 }
                 let workload = workload.map(|workload| workload.key.clone());
                 let endpoint = Endpoint { address: one.address, port: *number, workload, draining: one.draining };
-                endpoints.entry((one.address, *number)).or_insert(endpoint);
+                if one.serving {
+                    endpoints.entry((one.address, *number)).or_insert(endpoint);
+                }
             }
         }
         let identities: BTreeSet<SpiffeId> =

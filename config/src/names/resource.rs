@@ -194,8 +194,8 @@ pub enum SecretName {
     Callers(u16),
     /// Whom callers of a Service port accept as its server: `server/<namespace>/<name>/<port>`.
     Server(Key, u16),
-    /// Whom callers of one endpoint accept: `server/<address>`.
-    Pod(IpAddr),
+    /// Whom callers of one endpoint accept: `server/<address>/<port>`.
+    Pod(IpAddr, u16),
 }
 
 impl fmt::Display for SecretName {
@@ -205,7 +205,7 @@ impl fmt::Display for SecretName {
             Self::Mesh => f.write_str("mesh"),
             Self::Callers(port) => write!(f, "callers/{port}"),
             Self::Server(service, port) => write!(f, "server/{service}/{port}"),
-            Self::Pod(address) => write!(f, "server/{address}"),
+            Self::Pod(address, port) => write!(f, "server/{address}/{port}"),
         }
     }
 }
@@ -219,7 +219,7 @@ impl SecretName {
             "mesh" => Self::Mesh,
             "callers" => Self::Callers(parts.value()?),
             "server" => match name.split('/').count() {
-                2 => Self::Pod(parts.value()?),
+                3 => Self::Pod(parts.value()?, parts.value()?),
                 _ => Self::Server(parts.key()?, parts.value()?),
             },
             _ => return None,
@@ -290,10 +290,9 @@ mod tests {
         back(RouteName::parse, &[RouteName::Pod(v4, 80)]);
         let consumer = RouteName::Consumer(key.clone(), 80, "orders".into());
         assert_eq!(RouteName::parse(&consumer.to_string()), Some(consumer));
-        let secrets = [SecretName::Identity, SecretName::Mesh, SecretName::Callers(1), SecretName::Pod(v6)];
-        back(SecretName::parse, &secrets[..3]);
-        assert_eq!(SecretName::parse("server/fd00::1"), Some(SecretName::Pod(v6)));
-        back(SecretName::parse, &[SecretName::Server(key, 80)]);
+        let secrets = [SecretName::Identity, SecretName::Mesh, SecretName::Callers(1)];
+        back(SecretName::parse, &secrets);
+        back(SecretName::parse, &[SecretName::Server(key, 80), SecretName::Pod(v6, 80)]);
         back(ExtensionName::parse, &[ExtensionName::Limit(1, 2), ExtensionName::Fault(3, 0), ExtensionName::Revoke(9)]);
     }
 

@@ -4,11 +4,10 @@
 //! resolved and objects merged by link. The advisory webhook runs the same functions.
 
 pub(crate) mod findings;
-pub(crate) mod header;
 pub(crate) mod http;
 pub(crate) mod mesh;
 mod nodes;
-mod path;
+pub(crate) mod path;
 pub(crate) mod protocol;
 mod regex;
 pub(crate) mod service;

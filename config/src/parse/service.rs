@@ -53,6 +53,8 @@ pub(crate) struct ServiceNode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SliceEndpoint {
     pub(crate) address: IpAddr,
+    /// Callers may use it. Policies concern it in any case.
+    pub(crate) serving: bool,
     pub(crate) draining: bool,
 }
 
@@ -157,13 +159,10 @@ pub(crate) fn slice(slice: &discovery::EndpointSlice) -> (Option<SliceNode>, Vec
         let conditions = endpoint.conditions.as_ref();
         let ready = conditions.and_then(|c| c.ready).unwrap_or(true);
         let terminating = conditions.and_then(|c| c.terminating).unwrap_or(false);
-        let serving = conditions.and_then(|c| c.serving).unwrap_or(ready);
-        if !ready && !(terminating && serving) {
-            continue;
-        }
+        let serving = ready || (terminating && conditions.and_then(|c| c.serving).unwrap_or(false));
         for text in &endpoint.addresses {
             match text.parse() {
-                Ok(address) => endpoints.push(SliceEndpoint { address, draining: terminating }),
+                Ok(address) => endpoints.push(SliceEndpoint { address, serving, draining: terminating }),
                 Err(_) => findings.warning(
                     &format!("endpoints[{index}].addresses"),
                     Reason::NotSupportedYet,

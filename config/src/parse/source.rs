@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use crds::UnknownFields;
 use crds::conditions::Reason;
 use crds::source::{SourceType, SpiffeMatch, SpiffeSource};
 

@@ -37,7 +37,7 @@ pub(crate) struct Target {
     /// As people say it.
     pub(crate) text: String,
     pub(crate) what: TargetWhat,
-    /// One port, by name.
+    /// One port of a Service, by name.
     pub(crate) section: Option<Arc<str>>,
     /// Something in it was not understood.
     pub(crate) doubtful: bool,
@@ -80,12 +80,12 @@ fn target(one: &TargetRef, index: usize, namespace: &str, findings: &mut Finding
     if one.selector.is_some() && one.kind != TargetKind::Workload {
         doubt("selector", "only a Workload is selected by labels; use `name`, or kind Workload".to_owned(), findings);
     }
-    if one.section_name.is_some() && !matches!(one.kind, TargetKind::Service | TargetKind::Workload) {
-        doubt("sectionName", "only a Service or a Workload has ports; remove it".to_owned(), findings);
+    if one.section_name.is_some() && one.kind != TargetKind::Service {
+        doubt("sectionName", "names a port of a Service; use kind Service, or `ports` in a rule".to_owned(), findings);
     }
     let what = what(one, namespace, &mut |field, message| doubt(field, message, findings));
     let section = match what {
-        TargetWhat::Service(_) | TargetWhat::Workload(_) | TargetWhat::Labels(_) => one.section_name.as_deref().map(Arc::from),
+        TargetWhat::Service(_) => one.section_name.as_deref().map(Arc::from),
         _ => None,
     };
     if what == TargetWhat::Refused {
@@ -95,7 +95,7 @@ fn target(one: &TargetRef, index: usize, namespace: &str, findings: &mut Finding
             format!("{:?} is no target here: the destination cannot know the route; name the Service behind it", one.kind),
         );
     }
-    Target { text: text(one, namespace), path, what, section, doubtful }
+    Target { text: text(one), path, what, section, doubtful }
 }
 
 fn what(one: &TargetRef, namespace: &str, doubt: &mut dyn FnMut(&str, String)) -> TargetWhat {
@@ -116,7 +116,11 @@ fn what(one: &TargetRef, namespace: &str, doubt: &mut dyn FnMut(&str, String)) -
             doubt("name", "a Workload is either named or selected; give `name` or `selector`, not both".to_owned());
             TargetWhat::Labels(BTreeMap::new())
         }
-        (TargetKind::Namespace, name, _) => TargetWhat::Namespace(name.as_deref().unwrap_or(namespace).into()),
+        (TargetKind::Namespace, Some(name), _) => TargetWhat::Namespace(name.as_str().into()),
+        (TargetKind::Namespace, None, _) => {
+            doubt("name", format!("a Namespace target needs a name; write {namespace}, or leave targetRefs out"));
+            TargetWhat::Namespace(namespace.into())
+        }
         (TargetKind::Mesh, name, _) => {
             if name.as_ref().is_some_and(|name| name != "default") {
                 doubt("name", "there is one mesh, named default; leave the name out".to_owned());
@@ -127,14 +131,13 @@ fn what(one: &TargetRef, namespace: &str, doubt: &mut dyn FnMut(&str, String)) -
     }
 }
 
-fn text(one: &TargetRef, namespace: &str) -> String {
+fn text(one: &TargetRef) -> String {
     let mut text = match (&one.name, &one.selector) {
         (Some(name), _) => format!("{:?} {name}", one.kind),
         (None, Some(selector)) => {
             let labels: Vec<String> = selector.match_labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
             format!("{:?}s with {}", one.kind, labels.join(","))
         }
-        (None, None) if one.kind == TargetKind::Namespace => format!("Namespace {namespace}"),
         (None, None) => format!("{:?}", one.kind),
     };
     if let Some(section) = &one.section_name {

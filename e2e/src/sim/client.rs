@@ -45,8 +45,6 @@ pub struct ClientSpec {
     pub source: IpAddr,
     /// How it behaves.
     pub behaviour: Behaviour,
-    /// Keep whole messages in the log.
-    pub raw: bool,
 }
 
 /// A running client. Dropping it ends its stream.
@@ -62,7 +60,7 @@ impl Client {
     pub async fn start(server: &Server, spec: ClientSpec) -> Result<Self> {
         let window = if spec.behaviour == Behaviour::NeverRead { Window::Narrow } else { Window::Wide };
         let transport = server.dial(spec.source, window).await?;
-        let (log, stop) = (Arc::new(Log::new(spec.raw)), CancellationToken::new());
+        let (log, stop) = (Arc::new(Log::default()), CancellationToken::new());
         let task = tokio::spawn(run(spec, transport, Arc::clone(&log), stop.clone()));
         Ok(Self { log, stop, task })
     }
@@ -96,6 +94,7 @@ async fn converse(spec: &mut ClientSpec, transport: Transport, log: &Log) -> Res
         requests.send(request)?;
     }
     let mut responses = open(transport, &spec.token, receiver).await?;
+    log.progress(|progress| progress.open = true);
     if spec.behaviour == Behaviour::NeverRead {
         std::future::pending::<()>().await;
     }

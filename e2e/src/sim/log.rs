@@ -1,9 +1,11 @@
 //! What arrived at one simulated proxy, and when. Tests wait on it and count in it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use bytes::Bytes;
 use prost::Message;
 use tokio::sync::watch;
 use xds::Kind;
@@ -34,12 +36,14 @@ pub struct Received {
     /// Its encoded size.
     pub bytes: usize,
     /// The whole message, where the log keeps messages.
-    pub raw: Option<Vec<u8>>,
+    pub raw: Option<Bytes>,
 }
 
 /// Where the stream stands.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
+    /// The server has accepted the stream.
+    pub open: bool,
     /// Responses so far.
     pub responses: usize,
     /// Everything that was asked for has arrived.
@@ -51,17 +55,17 @@ pub struct Progress {
 }
 
 /// The log of one stream.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Log {
     received: Mutex<Vec<Received>>,
     progress: watch::Sender<Progress>,
-    raw: bool,
+    raw: AtomicBool,
 }
 
 impl Log {
-    /// An empty log; with `raw` it keeps whole messages.
-    pub fn new(raw: bool) -> Self {
-        Self { received: Mutex::default(), progress: watch::Sender::default(), raw }
+    /// Keeps whole messages from now on.
+    pub fn keep_messages(&self) {
+        self.raw.store(true, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Received>> {
@@ -80,7 +84,7 @@ impl Log {
             resources: response.resources.iter().map(arrived).collect(),
             removed: response.removed_resources.clone(),
             bytes: response.encoded_len(),
-            raw: self.raw.then(|| response.encode_to_vec()),
+            raw: self.raw.load(Ordering::Relaxed).then(|| response.encode_to_vec().into()),
         });
     }
 

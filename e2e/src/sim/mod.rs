@@ -6,13 +6,17 @@
 
 pub mod client;
 pub mod dial;
+pub mod fleet;
 pub mod log;
 mod references;
 pub mod session;
 #[cfg(test)]
 mod tests;
+pub mod world;
 
 pub use client::{Behaviour, Client, ClientSpec};
 pub use dial::Server;
-pub use log::{Arrived, Log, Received};
+pub use fleet::{Fleet, Traffic};
+pub use log::{Arrived, Log, Progress, Received};
 pub use session::{Held, Session};
+pub use world::World;

@@ -69,6 +69,18 @@ pub enum Reason {
     },
 }
 
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        let text = reason.to_string();
+        match reason {
+            Reason::NoToken | Reason::Token(_) => Self::Unauthenticated(text),
+            Reason::OtherNode { .. } | Reason::UnknownWorkload { .. } | Reason::OtherAddress { .. } => {
+                Self::Denied(text)
+            }
+        }
+    }
+}
+
 /// Authenticates by join tokens.
 pub struct TokenAuthenticator<D> {
     key: Arc<JoinKey>,
@@ -139,7 +151,7 @@ impl<D: WorkloadDirectory> Authenticator for TokenAuthenticator<D> {
     ) -> Result<Identity, Refusal> {
         self.check(peer, authorization, node_id).await.map_err(|reason| {
             tracing::warn!(%peer, node = node_id, %reason, "xDS stream refused");
-            Refusal::new(reason.to_string())
+            reason.into()
         })
     }
 }

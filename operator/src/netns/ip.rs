@@ -22,14 +22,17 @@ pub(super) enum Line {
         peer: String,
         peer_namespace: String,
     },
-    /// A cable between two namespaces.
+    /// A cable between two namespaces. The hardware address follows from the IP address, so that whoever gets that address
+    /// next is found at once, not when everybody's ARP entries have expired.
     AddPair {
         name: String,
+        address: Ipv4Addr,
         namespace: String,
         peer: String,
         peer_namespace: String,
     },
-    /// A bridge without spanning tree: its ports forward at once.
+    /// A bridge without spanning tree: its ports forward at once. Its hardware address is fixed; otherwise it is the
+    /// lowest of its ports', and would change under everybody's feet when members come and go.
     AddBridge(String),
     /// A link becomes a port of a bridge.
     Join { link: String, bridge: String },
@@ -70,18 +73,18 @@ impl fmt::Display for Line {
             }
             Self::AddPair {
                 name,
+                address,
                 namespace,
                 peer,
                 peer_namespace,
             } => {
-                write!(
-                    f,
-                    "link add {name} netns {namespace} type veth peer name {peer} netns {peer_namespace}"
-                )
+                let hardware = address.octets().map(|byte| format!("{byte:02x}")).join(":");
+                write!(f, "link add {name} address 02:74:{hardware} netns {namespace} ")?;
+                write!(f, "type veth peer name {peer} netns {peer_namespace}")
             }
             Self::AddBridge(name) => write!(
                 f,
-                "link add {name} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"
+                "link add {name} address 02:74:75:6c:6c:65 type bridge stp_state 0 forward_delay 0 mcast_snooping 0"
             ),
             Self::Join { link, bridge } => write!(f, "link set {link} master {bridge}"),
             Self::AddAddress { address, prefix, link } => write!(f, "addr add {address}/{prefix} dev {link}"),

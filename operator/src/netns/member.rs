@@ -171,6 +171,7 @@ impl Member {
             Line::AddNamespace(self.namespace.clone()),
             Line::AddPair {
                 name: LINK.to_owned(),
+                address: self.address,
                 namespace: self.namespace.clone(),
                 peer: self.port.clone(),
                 peer_namespace: names.hub.clone(),

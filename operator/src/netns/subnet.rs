@@ -95,7 +95,10 @@ impl std::str::FromStr for Subnet {
         let error = || format!("{text:?} is not an IPv4 block; write it as 100.72.4.0/22");
         let (address, prefix) = text.split_once('/').ok_or_else(error)?;
         let prefix: u8 = prefix.parse().ok().filter(|prefix| *prefix <= 30).ok_or_else(error)?;
-        Ok(Self { address: address.parse().map_err(|_| error())?, prefix })
+        Ok(Self {
+            address: address.parse().map_err(|_| error())?,
+            prefix,
+        })
     }
 }
 

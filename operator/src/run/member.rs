@@ -17,7 +17,7 @@ use crate::identity::{JoinKey, XDS_SERVER_NAME, files};
 use crate::intercept::{self, Interception, Place};
 use crate::netns::{HostEntry, MemberSpec, Network};
 use crate::process::{
-    APPLICATION_UID, AdminClient, ENVOY_UID, ProcessHandle, ProcessSpec, Registry, Restart, Supervisor, User,
+    APPLICATION_UID, AdminClient, ENVOY_UID, ProcessHandle, ProcessSpec, Restart, Supervisor, User,
 };
 
 /// How long a join token is valid; renewed at a third of it.
@@ -78,33 +78,10 @@ impl Member {
         namespace: String,
         surroundings: &Surroundings,
         supervisor: &Supervisor,
-        _registry: &Registry,
     ) -> anyhow::Result<Self> {
         let folder = surroundings.runtime.join(desired.member_name());
-        files::ensure_dir(&folder, 0o700).with_context(|| format!("cannot make {}", folder.display()))?;
-        chown(&folder, Some(ENVOY_UID), Some(ENVOY_UID))?;
-        write_owned(&folder.join("ca.pem"), &std::fs::read(&surroundings.ca_file)?)?;
-        let token = folder.join("token");
-        issue_token(&desired, &token, surroundings)?;
-        let input = BootstrapInput {
-            node_id: desired.id(),
-            cluster: desired.group.clone(),
-            xds_host: XdsHost::Address(surroundings.xds.ip()),
-            xds_port: surroundings.xds.port(),
-            xds_server_name: XDS_SERVER_NAME.to_owned(),
-            token_file: token,
-            ca_file: folder.join("ca.pem"),
-            token_sds_file: folder.join("token-sds.json"),
-            ca_sds_file: folder.join("ca-sds.json"),
-            admin_socket: folder.join("admin.sock"),
-            overload: OverloadSettings::default(),
-            stats: StatsDetail::default(),
-        };
-        let rendered = bootstrap::render(&input)?;
-        write_owned(&input.token_sds_file, rendered.token_sds.as_bytes())?;
-        write_owned(&input.ca_sds_file, rendered.ca_sds.as_bytes())?;
-        let bootstrap_file = folder.join("bootstrap.json");
-        write_owned(&bootstrap_file, rendered.bootstrap.as_bytes())?;
+        let files = ProxyFiles { folder: folder.clone(), node: &desired.id(), group: &desired.group };
+        let bootstrap_file = write_files(&files, &token_of(&desired, surroundings)?, surroundings)?;
         let envoy = supervisor.start(ProcessSpec {
             name: format!("{} (envoy)", desired.id()),
             program: surroundings.envoy.clone(),
@@ -179,7 +156,7 @@ impl Member {
 
     /// Writes a fresh token.
     pub(super) fn write_token(&self, surroundings: &Surroundings) -> anyhow::Result<()> {
-        issue_token(&self.desired, &self.folder.join("token"), surroundings)
+        write_owned(&self.folder.join("token"), token_of(&self.desired, surroundings)?.as_bytes())
     }
 
     /// Ends application and proxy.
@@ -200,9 +177,44 @@ impl Member {
     }
 }
 
-fn issue_token(desired: &DesiredMember, path: &Path, surroundings: &Surroundings) -> anyhow::Result<()> {
-    let token = surroundings.join_key.issue(&desired.namespace, &desired.name, TOKEN_LIFETIME, SystemTime::now())?;
-    write_owned(path, token.as_bytes())
+fn token_of(desired: &DesiredMember, surroundings: &Surroundings) -> anyhow::Result<String> {
+    Ok(surroundings.join_key.issue(&desired.namespace, &desired.name, TOKEN_LIFETIME, SystemTime::now())?)
+}
+
+/// What a proxy's files are made from.
+pub(super) struct ProxyFiles<'a> {
+    pub(super) folder: PathBuf,
+    pub(super) node: &'a str,
+    pub(super) group: &'a str,
+}
+
+/// Writes all files of a proxy; returns its bootstrap.
+pub(super) fn write_files(proxy: &ProxyFiles<'_>, token: &str, around: &Surroundings) -> anyhow::Result<PathBuf> {
+    let folder = &proxy.folder;
+    files::ensure_dir(folder, 0o700).with_context(|| format!("cannot make {}", folder.display()))?;
+    chown(folder, Some(ENVOY_UID), Some(ENVOY_UID))?;
+    write_owned(&folder.join("ca.pem"), &std::fs::read(&around.ca_file)?)?;
+    write_owned(&folder.join("token"), token.as_bytes())?;
+    let input = BootstrapInput {
+        node_id: proxy.node.to_owned(),
+        cluster: proxy.group.to_owned(),
+        xds_host: XdsHost::Address(around.xds.ip()),
+        xds_port: around.xds.port(),
+        xds_server_name: XDS_SERVER_NAME.to_owned(),
+        token_file: folder.join("token"),
+        ca_file: folder.join("ca.pem"),
+        token_sds_file: folder.join("token-sds.json"),
+        ca_sds_file: folder.join("ca-sds.json"),
+        admin_socket: folder.join("admin.sock"),
+        overload: OverloadSettings::default(),
+        stats: StatsDetail::default(),
+    };
+    let rendered = bootstrap::render(&input)?;
+    write_owned(&input.token_sds_file, rendered.token_sds.as_bytes())?;
+    write_owned(&input.ca_sds_file, rendered.ca_sds.as_bytes())?;
+    let bootstrap_file = folder.join("bootstrap.json");
+    write_owned(&bootstrap_file, rendered.bootstrap.as_bytes())?;
+    Ok(bootstrap_file)
 }
 
 /// Writes a file that only Envoy's user can read.

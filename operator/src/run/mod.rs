@@ -6,6 +6,7 @@
 //! start removes what a killed run left.
 
 mod desired;
+mod impostor;
 mod member;
 mod plane;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 pub use desired::{DesiredMember, desired};
+pub use impostor::{Impostor, Pretence};
 pub use plane::Plane;
 
 use crate::envoy_binary::{self, EnvoyBinary};
@@ -112,6 +114,16 @@ impl Run {
         &mut self.network
     }
 
+    /// The log of a workload's proxy; its access log is in it.
+    pub fn proxy_log(&self, member: &str) -> PathBuf {
+        self.surroundings.logs.join(format!("{}.envoy.log", member.replace('/', ".")))
+    }
+
+    /// The program that applications run as `tulle`.
+    pub fn program(&self) -> PathBuf {
+        self.surroundings.programs.join("tulle")
+    }
+
     /// Names of the workloads that run, as `namespace/name`, with their network namespaces.
     pub fn members(&self) -> BTreeMap<String, String> {
         self.members.iter().map(|(name, member)| (name.clone(), member.namespace().to_owned())).collect()
@@ -157,7 +169,7 @@ impl Run {
         progress(&format!("{} network namespaces are up", made.len()));
         let mut started = Vec::new();
         for (desired, namespace) in new.into_iter().zip(made) {
-            let mut member = Member::start(desired, namespace, &self.surroundings, &self.supervisor, &self.registry)
+            let mut member = Member::start(desired, namespace, &self.surroundings, &self.supervisor)
                 .context("cannot start a proxy")?;
             member.set_hosts(services, &self.network)?;
             started.push(member);

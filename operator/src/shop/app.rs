@@ -25,7 +25,7 @@ pub struct AppArgs {
     #[arg(long, default_value = "app")]
     pub name: String,
     /// Its version in every answer.
-    #[arg(long, default_value = "v1")]
+    #[arg(long = "version", default_value = "v1")]
     pub app_version: String,
     /// Address to listen on; without it every address of the machine, IPv6 and IPv4.
     #[arg(long)]

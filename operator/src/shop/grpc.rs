@@ -64,8 +64,9 @@ impl ServerStreamingService<Bytes> for Ticks {
     }
 }
 
-/// Messages as they are, undecoded.
-struct Opaque;
+/// The codec of messages as they are, undecoded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Opaque;
 
 impl Codec for Opaque {
     type Encode = Bytes;

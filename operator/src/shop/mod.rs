@@ -16,3 +16,4 @@ mod tests;
 
 pub use app::{App, AppArgs};
 pub use client::{CallArgs, Outcome};
+pub use grpc::Opaque;

@@ -112,9 +112,19 @@ impl Chunk<'_> {
         Mistake {
             line: place.map(|place| place.line() + self.first_line - 1),
             column: place.map(|place| place.column()),
-            message: format!("{}; correct the file and save it again", without_place(&error.without_snippet().to_string())),
+            message: format!("{}; correct the file and save it again", plain(&error.without_snippet().to_string())),
         }
     }
+}
+
+/// The library's words for people who write YAML, not Rust.
+fn plain(text: &str) -> String {
+    let text = without_place(text);
+    if let Some(key) = text.strip_prefix("duplicate mapping key: ").and_then(|rest| rest.split(',').next()) {
+        return format!("the field {key} stands twice");
+    }
+    text.replace("expected mapping start", "expected fields (`name: value`) here")
+        .replace("expected sequence start", "expected a list here")
 }
 
 impl Reader for Chunk<'_> {
@@ -132,7 +142,7 @@ impl Reader for Chunk<'_> {
         Err(Mistake {
             line: Some(place.map_or(self.first_line, |(line, _)| line + self.first_line - 1)),
             column: place.map(|(_, column)| column),
-            message: format!("{kind} has no field {path}; remove it or correct its spelling"),
+            message: format!("there is no field {path} in {kind}; remove it or correct its spelling"),
         })
     }
 }

@@ -135,4 +135,3 @@ pub(crate) fn finish(run: &Run) {
     assert_eq!(left_of(run.registry.id()), Vec::<String>::new());
     assert!(Registry::previous(run.folder.path()).unwrap().is_empty());
 }
-

@@ -67,14 +67,23 @@ impl Session {
             }
             state.held.insert(Arc::clone(&item.name), Arc::clone(&unknown));
             state.mark(Arc::clone(&item.name), response.since, false);
-            state.suspects.insert(item.name, Suspect { version: item.version, before: item.before });
+            state.suspects.insert(
+                item.name,
+                Suspect {
+                    version: item.version,
+                    before: item.before,
+                },
+            );
         }
         state.suspects_turn = true;
     }
 }
 
 fn amend<'a>(in_flight: impl IntoIterator<Item = &'a mut InFlight>, name: &str, before: Option<&Version>) {
-    let newer = in_flight.into_iter().flat_map(|response| &mut response.items).find(|item| &*item.name == name);
+    let newer = in_flight
+        .into_iter()
+        .flat_map(|response| &mut response.items)
+        .find(|item| &*item.name == name);
     if let Some(item) = newer {
         item.before = before.cloned();
     }

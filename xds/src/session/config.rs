@@ -64,7 +64,7 @@ pub struct Outgoing {
 /// What the owner of a stream wants to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionEvent {
-    /// All that this stream wants of the snapshots up to this revision is ACKed, except what it refused.
+    /// All that this stream wants of the snapshots up to this revision is acknowledged, except what it refused.
     Synced {
         /// The newest such revision that the session has seen.
         revision: u64,

@@ -57,9 +57,15 @@ impl Session {
         let unsent = |reference: &Reference| {
             clusters.dirty.contains_key(&reference.name)
                 && !clusters.held.contains_key(&reference.name)
-                && self.snapshot.as_ref().is_some_and(|snapshot| snapshot.get(Kind::Cluster, &reference.name).is_some())
+                && self
+                    .snapshot
+                    .as_ref()
+                    .is_some_and(|snapshot| snapshot.get(Kind::Cluster, &reference.name).is_some())
         };
-        let mut used = resource.references.iter().filter(|reference| reference.kind == Kind::Cluster);
+        let mut used = resource
+            .references
+            .iter()
+            .filter(|reference| reference.kind == Kind::Cluster);
         used.any(|reference| self.warming.contains(&reference.name) || unsent(reference))
     }
 }
@@ -69,7 +75,11 @@ pub(super) fn compare(state: &KindState, resource: Arc<Resource>, forced: bool) 
         Decision::Send(resource)
     } else if state.held.get(&resource.name) == Some(&resource.version) {
         Decision::Done
-    } else if state.refused.get(&resource.name).is_some_and(|refused| refused.as_ref() == Some(&resource.version)) {
+    } else if state
+        .refused
+        .get(&resource.name)
+        .is_some_and(|refused| refused.as_ref() == Some(&resource.version))
+    {
         Decision::Refused
     } else {
         Decision::Send(resource)

@@ -34,7 +34,10 @@ impl Session {
 }
 
 fn without<'a>(layers: &'a [Arc<Layer>], others: &[Arc<Layer>]) -> Vec<&'a Arc<Layer>> {
-    layers.iter().filter(|layer| !others.iter().any(|other| Arc::ptr_eq(layer, other))).collect()
+    layers
+        .iter()
+        .filter(|layer| !others.iter().any(|other| Arc::ptr_eq(layer, other)))
+        .collect()
 }
 
 /// Walks both sides in order of name.

@@ -27,7 +27,11 @@ impl Session {
         let first = !self.kinds.of(kind).requested;
         self.kinds.of_mut(kind).requested = true;
         if first {
-            self.first_request(kind, &request.resource_names_subscribe, request.initial_resource_versions);
+            self.first_request(
+                kind,
+                &request.resource_names_subscribe,
+                request.initial_resource_versions,
+            );
         } else {
             for name in &request.resource_names_subscribe {
                 self.subscribe(kind, name, None);
@@ -41,13 +45,25 @@ impl Session {
     }
 
     fn check_size(&self, request: &DeltaDiscoveryRequest) -> Result<(), RequestError> {
-        let known: usize = self.kinds.iter().map(|(_, state)| state.names.len() + state.held.len()).sum();
+        let known: usize = self
+            .kinds
+            .iter()
+            .map(|(_, state)| state.names.len() + state.held.len())
+            .sum();
         let new = request.resource_names_subscribe.len() + request.initial_resource_versions.len();
         if known + new > self.config.max_names {
             return Err(RequestError::TooMuch("too many names"));
         }
-        let versions = request.initial_resource_versions.iter().flat_map(|(name, version)| [name, version]);
-        if request.resource_names_subscribe.iter().chain(versions).any(|text| text.len() > MAX_NAME) {
+        let versions = request
+            .initial_resource_versions
+            .iter()
+            .flat_map(|(name, version)| [name, version]);
+        if request
+            .resource_names_subscribe
+            .iter()
+            .chain(versions)
+            .any(|text| text.len() > MAX_NAME)
+        {
             return Err(RequestError::TooMuch("a name is too long"));
         }
         Ok(())
@@ -88,7 +104,8 @@ impl Session {
         let declared = initial.is_some_and(|initial| initial.contains_key(name));
         let owed = kind == Kind::Endpoints && self.owed_endpoints.remove(name);
         let name = self.intern(kind, name);
-        self.expected.retain(|reference, _| !(reference.kind == kind && reference.name == name));
+        self.expected
+            .retain(|reference, _| !(reference.kind == kind && reference.name == name));
         let state = self.kinds.of_mut(kind);
         state.names.insert(Arc::clone(&name));
         state.mark(name, 0, !declared || owed);
@@ -110,10 +127,17 @@ impl Session {
         if name == EVERYTHING {
             state.wildcard = false;
             let names = std::mem::take(&mut state.names);
-            let dropped: Vec<Name> =
-                state.held.keys().chain(state.dirty.keys()).filter(|name| !names.contains(&***name)).cloned().collect();
+            let dropped: Vec<Name> = state
+                .held
+                .keys()
+                .chain(state.dirty.keys())
+                .filter(|name| !names.contains(&***name))
+                .cloned()
+                .collect();
             state.names = names;
-            dropped.iter().for_each(|name| state.forget(name));
+            for name in dropped {
+                state.forget(&name);
+            }
             return;
         }
         state.names.remove(name);

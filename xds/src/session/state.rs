@@ -41,6 +41,7 @@ pub(super) struct Suspect {
 
 /// Everything known about one kind.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "four independent facts, not one state")]
 pub(super) struct KindState {
     pub(super) requested: bool,
     pub(super) wildcard: bool,

@@ -161,7 +161,7 @@ impl Applying<'_> {
             if !requests && !ports.explicit {
                 continue;
             }
-            let Some(made) = if requests { &exact } else { &whole } else { continue };
+            let Some(made) = (if requests { &exact } else { &whole }) else { continue };
             self.report.reaches(index, port);
             let known = self.drafts.entry(port.clone()).or_default().deny.entry(made.origin.to_string());
             // Two targets may bring the same rule; the wider form stays.

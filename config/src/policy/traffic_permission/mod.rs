@@ -1,5 +1,7 @@
 //! Who may call whom: any Deny denies, else any Allow allows, else the default.
 
+pub(crate) mod callers;
+pub(crate) mod envoy;
 mod merge;
 mod parse;
 mod verdict;

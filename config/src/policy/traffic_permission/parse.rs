@@ -10,7 +10,6 @@ use crds::trafficpermission::{PermissionAction, PermissionRule, PolicyMode};
 
 use crate::diagnostic::Diagnostic;
 use crate::model::HttpMatch;
-use crate::origin::ObjectRef;
 use crate::parse::findings::{Findings, Part};
 use crate::parse::source::{SourceNode, sources};
 use crate::parse::target::{Target, targets};

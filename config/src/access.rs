@@ -1,0 +1,42 @@
+//! Who can open a connection to a port, as a set of known identities.
+//!
+//! The L4 view: TCP ports carry it as exact names in the TLS validation context, and the operator compares it before and after
+//! a change to find whose connections end. Requests are decided later; an identity with any access at all is in the set.
+
+use std::collections::BTreeSet;
+
+use crate::model::{Model, MtlsMode, PermissionRule, PortPermission, Source, SpiffeId};
+
+/// The known identities that have any access to a port: an Allow or the default admits them, and no Deny without a request
+/// match refuses them. Plaintext callers have no identity and are never in the set, in either mode.
+pub fn allowed_identities(model: &Model, permission: &PortPermission, _mtls: MtlsMode) -> BTreeSet<SpiffeId> {
+    let trust_domain = &*model.mesh.trust_domain;
+    let allowed = |identity: &&SpiffeId| {
+        let denied = permission.deny.iter().any(|rule| rule.http.is_none() && concerns(rule, identity, trust_domain));
+        let granted = permission.allow.iter().any(|rule| concerns(rule, identity, trust_domain));
+        !denied && (granted || (permission.default.allow_mesh && in_domain(identity, trust_domain)))
+    };
+    model.identities.iter().filter(allowed).cloned().collect()
+}
+
+fn concerns(rule: &PermissionRule, identity: &SpiffeId, trust_domain: &str) -> bool {
+    rule.sources.as_ref().is_none_or(|sources| sources.iter().any(|source| matches(source, identity, trust_domain)))
+}
+
+/// Whether a source includes an identity.
+pub fn matches(source: &Source, identity: &SpiffeId, trust_domain: &str) -> bool {
+    match source {
+        Source::Identity(exact) => exact == identity,
+        // The prefix ends in `/`; an identity equal to it without the slash is included.
+        Source::Prefix(prefix) => {
+            identity.as_str().starts_with(&**prefix) || prefix.strip_suffix('/') == Some(identity.as_str())
+        }
+        Source::Authenticated => in_domain(identity, trust_domain),
+        Source::Unauthenticated => false,
+    }
+}
+
+fn in_domain(identity: &SpiffeId, trust_domain: &str) -> bool {
+    let path = identity.as_str().strip_prefix("spiffe://").and_then(|rest| rest.strip_prefix(trust_domain));
+    path.is_some_and(|path| path.starts_with('/'))
+}

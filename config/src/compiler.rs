@@ -1,0 +1,138 @@
+//! The compiler with its memory: model -> snapshot of one proxy.
+//!
+//! Three layers: what every proxy has, what the proxies of a scope share, and a proxy's own. The first two are built once
+//! for each model. A layer in which nothing changed stays the same `Arc`, so that publishing compares pointers. The memory
+//! only saves work: a new compiler gives the same bytes.
+
+mod memos;
+mod mesh;
+mod origins;
+mod own;
+mod scoped;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use xds::{Layer, Resource, Snapshot};
+
+pub use origins::origins_of;
+
+use crate::assemble::{AssembleError, assemble};
+use crate::input::{Settings, Transient};
+use crate::memo::Counts;
+use crate::model::{Key, Model};
+use crate::scope::Scope;
+use memos::Memos;
+
+/// Everything a layer is built from.
+struct World<'a> {
+    model: &'a Model,
+    settings: &'a Settings,
+}
+
+/// A layer and the resources that it was built from, in order.
+struct Built {
+    resources: Vec<Arc<Resource>>,
+    layer: Arc<Layer>,
+}
+
+impl Built {
+    /// Keeps the old layer if every resource is the same.
+    fn renew(old: Option<&Built>, resources: Vec<Arc<Resource>>) -> Self {
+        let same = |old: &&Built| {
+            old.resources.len() == resources.len()
+                && old.resources.iter().zip(&resources).all(|(a, b)| Arc::ptr_eq(a, b))
+        };
+        let layer = match old.filter(same) {
+            Some(old) => Arc::clone(&old.layer),
+            None => Arc::new(Layer::from_resources(resources.iter().cloned())),
+        };
+        Self { resources, layer }
+    }
+}
+
+/// What shared layers were built for.
+struct Basis {
+    model: Arc<Model>,
+    settings: Settings,
+}
+
+/// The compiler.
+#[derive(Default)]
+pub struct Compiler {
+    memos: Memos,
+    basis: Option<Basis>,
+    mesh: Option<Built>,
+    mesh_is_current: bool,
+    /// With whether they are of the current basis.
+    scopes: BTreeMap<Scope, (Built, bool)>,
+    own: BTreeMap<Key, Built>,
+}
+
+impl Compiler {
+    /// A compiler that remembers nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Compiles the snapshot of one workload's proxy.
+    pub fn snapshot(
+        &mut self,
+        model: &Arc<Model>,
+        settings: &Settings,
+        workload: &Key,
+        transient: &Transient,
+    ) -> Result<Snapshot, AssembleError> {
+        self.turn(model, settings);
+        let this = model.workloads.get(workload).ok_or_else(|| AssembleError::UnknownWorkload(workload.clone()))?;
+        let world = World { model, settings };
+        let mesh = self.mesh_layer(&world);
+        let scope = self.scope_layer(&world, Scope::of(this, model));
+        let resources = own::resources(&mut self.memos, &world, this, transient);
+        let own = Built::renew(self.own.get(workload), resources);
+        let layers = vec![mesh, scope, Arc::clone(&own.layer)];
+        self.own.insert(workload.clone(), own);
+        assemble(layers)
+    }
+
+    /// What was compiled, remembered and encoded so far.
+    pub fn counts(&self) -> Counts {
+        self.memos.counts()
+    }
+
+    /// Notices a new model: shared layers are built anew, and what nobody asked for lately is forgotten.
+    fn turn(&mut self, model: &Arc<Model>, settings: &Settings) {
+        let same = |basis: &Basis| Arc::ptr_eq(&basis.model, model) && basis.settings == *settings;
+        if self.basis.as_ref().is_some_and(same) {
+            return;
+        }
+        self.basis = Some(Basis { model: Arc::clone(model), settings: settings.clone() });
+        self.memos.sweep();
+        self.mesh_is_current = false;
+        // A scope that the last model had no proxy for is forgotten.
+        self.scopes.retain(|_, (_, current)| std::mem::replace(current, false));
+        self.own.retain(|workload, _| model.workloads.contains_key(workload));
+    }
+
+    fn mesh_layer(&mut self, world: &World<'_>) -> Arc<Layer> {
+        if let Some(mesh) = self.mesh.as_ref().filter(|_| self.mesh_is_current) {
+            return Arc::clone(&mesh.layer);
+        }
+        let built = Built::renew(self.mesh.as_ref(), mesh::resources(&mut self.memos, world));
+        let layer = Arc::clone(&built.layer);
+        self.mesh = Some(built);
+        self.mesh_is_current = true;
+        layer
+    }
+
+    fn scope_layer(&mut self, world: &World<'_>, scope: Scope) -> Arc<Layer> {
+        if let Some((built, true)) = self.scopes.get(&scope) {
+            return Arc::clone(&built.layer);
+        }
+        let resources = scoped::resources(&mut self.memos, world, &scope);
+        let built = Built::renew(self.scopes.get(&scope).map(|(built, _)| built), resources);
+        let layer = Arc::clone(&built.layer);
+        self.scopes.insert(scope, (built, true));
+        layer
+    }
+}

@@ -1,0 +1,73 @@
+//! From a resource back to what users wrote: names are parsed back and looked up in the model.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use xds::Kind;
+
+use crate::model::{InboundPort, Key, Model, PortPermission, RouteTable, Workload};
+use crate::names::{ExtensionName, RouteName, SecretName};
+use crate::origin::Origin;
+
+/// The rules and objects that went into one resource of a workload's proxy; empty for what no policy or route concerns.
+pub fn origins_of(model: &Model, workload: &Key, kind: Kind, name: &str) -> BTreeSet<Origin> {
+    let found = match kind {
+        Kind::Route => RouteName::parse(name).map(|name| routes(model, workload, &name)),
+        Kind::ExtensionConfig => ExtensionName::parse(name).and_then(|name| filter(model.workloads.get(workload)?, name)),
+        Kind::Secret => match SecretName::parse(name) {
+            Some(SecretName::Callers(port)) => permission(model, workload, port),
+            _ => None,
+        },
+        Kind::Cluster | Kind::Endpoints | Kind::Listener | Kind::Runtime => None,
+    };
+    found.unwrap_or_default()
+}
+
+fn routes(model: &Model, workload: &Key, name: &RouteName) -> BTreeSet<Origin> {
+    let table = |service: &Key, port: &u16, consumer: Option<&Arc<str>>| -> Option<Arc<RouteTable>> {
+        let port = model.services.get(service)?.ports.get(port)?;
+        consumer.map_or_else(|| port.routes.clone(), |namespace| port.consumer_routes.get(namespace).cloned())
+    };
+    let table = match name {
+        RouteName::Service(service, port) => table(service, port, None),
+        RouteName::Consumer(service, port, consumer) => table(service, port, Some(consumer)),
+        RouteName::Pod(..) => None,
+        RouteName::Inbound(_, port) => return inbound(model, workload, *port).unwrap_or_default(),
+    };
+    let entries = table.iter().flat_map(|table| &table.entries);
+    entries.map(|entry| entry.origin.clone()).collect()
+}
+
+fn inbound(model: &Model, workload: &Key, port: u16) -> Option<BTreeSet<Origin>> {
+    let port = inbound_port(model.workloads.get(workload)?, port)?;
+    let limits = port.limits.slots.values().flat_map(|object| &object.limits);
+    let mut all = rules(&port.permission);
+    all.extend(limits.map(|limit| limit.origin.clone()));
+    Some(all)
+}
+
+fn filter(workload: &Workload, name: ExtensionName) -> Option<BTreeSet<Origin>> {
+    match name {
+        ExtensionName::Limit(port, slot) => {
+            let object = inbound_port(workload, port)?.limits.slots.get(&slot)?;
+            Some(object.limits.iter().map(|limit| limit.origin.clone()).collect())
+        }
+        ExtensionName::Fault(port, slot) => {
+            Some(BTreeSet::from([inbound_port(workload, port)?.faults.slots.get(&slot)?.origin.clone()]))
+        }
+        ExtensionName::Revoke(port) => Some(rules(&inbound_port(workload, port)?.permission)),
+    }
+}
+
+fn permission(model: &Model, workload: &Key, port: u16) -> Option<BTreeSet<Origin>> {
+    Some(rules(&inbound_port(model.workloads.get(workload)?, port)?.permission))
+}
+
+/// Port 0 stands for the undeclared ones.
+fn inbound_port(workload: &Workload, port: u16) -> Option<&InboundPort> {
+    if port == 0 { Some(&workload.undeclared) } else { workload.ports.get(&port).map(|port| &**port) }
+}
+
+fn rules(permission: &PortPermission) -> BTreeSet<Origin> {
+    permission.deny.iter().chain(&permission.allow).map(|rule| rule.origin.clone()).collect()
+}

@@ -1,0 +1,142 @@
+//! The layer of one proxy: its inbound side, whom it lets in, what is being cut.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use xds::Resource;
+
+use super::World;
+use super::memos::{Memos, Owner};
+use crate::access::allowed_identities;
+use crate::envoy::access_log::LogTo;
+use crate::envoy::endpoint::LocalInput;
+use crate::envoy::inbound::{CatchAllInput, InboundInput};
+use crate::envoy::inbound_route::InboundRoutesInput;
+use crate::envoy::revoke::RevokeInput;
+use crate::envoy::runtime::RuntimeInput;
+use crate::envoy::secret::{Peers, ValidationInput};
+use crate::envoy::slots;
+use crate::input::Transient;
+use crate::model::{InboundPort, Key, MtlsMode, Protocol, Workload};
+use crate::names::{AppProtocol, ClusterName, ExtensionName, ListenerName, RouteName, SecretName};
+use crate::policy::traffic_permission::callers;
+use crate::policy::{fault_injection, rate_limit};
+
+/// The shortest time between pings.
+const SHORTEST_KEEPALIVE: Duration = Duration::from_secs(1);
+
+/// All resources of the layer.
+pub(super) fn resources(
+    memos: &mut Memos,
+    world: &World<'_>,
+    workload: &Workload,
+    transient: &Transient,
+) -> Vec<Arc<Resource>> {
+    let group = Key { namespace: Arc::clone(&workload.key.namespace), name: Arc::clone(&workload.group) };
+    let owner: Owner = Some(group.clone());
+    let mut all = Vec::new();
+    for port in workload.ports.values() {
+        let input = inbound(world, workload.address, &group, port);
+        all.push(memos.inbound.get(ListenerName::Inbound(workload.address, port.number), input));
+        if port.protocol.is_http() {
+            all.push(routes(memos, world, workload.address, &group, port));
+            filters(memos, world, &owner, port, &mut all);
+        }
+        admission(memos, world, &owner, port, &mut all);
+    }
+    let undeclared = &workload.undeclared;
+    let catch_all = CatchAllInput {
+        redirect_port: world.settings.inbound_port,
+        undeclared: InboundInput {
+            protocol: Protocol::Tcp,
+            ..inbound(world, workload.address, &group, undeclared)
+        },
+    };
+    all.push(memos.inbound_catch_all.get(owner.clone(), catch_all));
+    admission(memos, world, &owner, undeclared, &mut all);
+    all.push(memos.runtimes.get(owner.clone(), RuntimeInput { revoked: transient.revoked.clone() }));
+    all.push(memos.locals.get(owner, local(world, workload)));
+    all
+}
+
+fn inbound(world: &World<'_>, address: IpAddr, group: &Key, port: &InboundPort) -> InboundInput {
+    let mesh = &world.model.mesh;
+    let tcp = !port.protocol.is_http();
+    InboundInput {
+        address,
+        port: port.number,
+        protocol: port.protocol,
+        mtls: port.mtls,
+        plaintext: tcp && port.mtls == MtlsMode::Permissive && callers::plaintext(&port.permission),
+        route: RouteName::Inbound(group.clone(), port.number),
+        // Two pings within the time in which a revoked connection must end.
+        keepalive: (mesh.revocation_time / 2).max(SHORTEST_KEEPALIVE),
+        log: LogTo::of(mesh, world.settings),
+    }
+}
+
+fn routes(
+    memos: &mut Memos,
+    world: &World<'_>,
+    address: IpAddr,
+    group: &Key,
+    port: &InboundPort,
+) -> Arc<Resource> {
+    let name = RouteName::Inbound(group.clone(), port.number);
+    let input = InboundRoutesInput {
+        name: name.clone(),
+        cluster: ClusterName::App(AppProtocol::of(port.protocol), address.is_ipv6()),
+        trust_domain: Arc::clone(&world.model.mesh.trust_domain),
+        permission: Arc::clone(&port.permission),
+        limits: Arc::clone(&port.limits),
+        refuse_path_parameters: port.refuse_path_parameters,
+    };
+    memos.inbound_routes.get(name, input)
+}
+
+/// The ECDS filters of an HTTP port: every slot, full or empty.
+fn filters(memos: &mut Memos, world: &World<'_>, owner: &Owner, port: &InboundPort, all: &mut Vec<Arc<Resource>>) {
+    for slot in 0..slots::LIMIT_SLOTS {
+        let object = port.limits.slots.get(&slot).cloned();
+        let input = rate_limit::envoy::SlotInput { port: port.number, slot, object };
+        all.push(memos.limits.get((owner.clone(), ExtensionName::Limit(port.number, slot)), input));
+    }
+    for slot in 0..slots::FAULT_SLOTS {
+        let fault = port.faults.slots.get(&slot).cloned();
+        let trust_domain = Arc::clone(&world.model.mesh.trust_domain);
+        let input = fault_injection::envoy::SlotInput { port: port.number, slot, fault, trust_domain };
+        all.push(memos.faults.get((owner.clone(), ExtensionName::Fault(port.number, slot)), input));
+    }
+}
+
+/// Who may connect, and whose connections can be cut.
+fn admission(memos: &mut Memos, world: &World<'_>, owner: &Owner, port: &InboundPort, all: &mut Vec<Arc<Resource>>) {
+    let model = world.model;
+    let identities = allowed_identities(model, &port.permission, port.mtls);
+    let revoke = RevokeInput { port: port.number, identities };
+    all.push(memos.revokes.get((owner.clone(), ExtensionName::Revoke(port.number)), revoke));
+    if !port.protocol.is_http() {
+        let name = SecretName::Callers(port.number);
+        let input = ValidationInput {
+            name: name.clone(),
+            trust_bundle: Arc::clone(&world.settings.trust_bundle),
+            trust_domain: Arc::clone(&model.mesh.trust_domain),
+            peers: Peers::Callers(Arc::clone(&port.permission), Arc::clone(&model.identities)),
+        };
+        all.push(memos.validations.get((owner.clone(), name), input));
+    }
+}
+
+/// The replicas of the workload, itself included.
+fn local(world: &World<'_>, workload: &Workload) -> LocalInput {
+    let same = |other: &&Arc<Workload>| {
+        other.key.namespace == workload.key.namespace && other.group == workload.group
+    };
+    let replicas = world.model.workloads.values().filter(same);
+    let port = |replica: &Workload| replica.ports.keys().next().copied().unwrap_or(world.settings.inbound_port);
+    let mut members: Vec<_> = replicas.map(|replica| (replica.address, port(replica))).collect();
+    members.sort_unstable();
+    members.dedup();
+    LocalInput { members }
+}

@@ -1,0 +1,70 @@
+//! The layer that the proxies of a scope share: outbound listeners and routes.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use xds::Resource;
+
+use super::World;
+use super::memos::Memos;
+use crate::envoy::access_log::LogTo;
+use crate::envoy::outbound::{Destination, OutboundInput};
+use crate::envoy::route::RoutesInput;
+use crate::model::{Key, RouteTable, ServicePort};
+use crate::names::{ClusterName, ListenerName, RouteName};
+use crate::scope::{Scope, pods};
+
+/// All resources of the layer. Of two Services with one address the first by name is served.
+pub(super) fn resources(memos: &mut Memos, world: &World<'_>, scope: &Scope) -> Vec<Arc<Resource>> {
+    let mut listeners: BTreeMap<(IpAddr, u16), OutboundInput> = BTreeMap::new();
+    let mut all = Vec::new();
+    let log = LogTo::of(&world.model.mesh, world.settings);
+    for service in world.model.services.values() {
+        for port in service.ports.values().filter(|_| !service.addresses.is_empty()) {
+            let route = scope.route(&service.key, port);
+            let cluster = ClusterName::Service(service.key.clone(), port.number);
+            let destination = Destination::of(port.protocol, route.clone(), cluster.clone());
+            for address in &service.addresses {
+                let input = listener(*address, port.number, &service.key, &destination, &log);
+                listeners.entry((*address, port.number)).or_insert(input);
+            }
+            if port.protocol.is_http() {
+                all.push(routes(memos, route, cluster, table(scope, port)));
+            }
+        }
+    }
+    for ((address, number), pod) in pods(world.model) {
+        if !scope.sees(address) {
+            continue;
+        }
+        let (route, cluster) = (RouteName::Pod(address, number), ClusterName::Pod(address, number));
+        let destination = Destination::of(pod.port.protocol, route.clone(), cluster.clone());
+        let input = listener(address, number, &pod.service, &destination, &log);
+        listeners.entry((address, number)).or_insert(input);
+        if pod.port.protocol.is_http() {
+            // Who dials one endpoint means it: routes choose among backends and do not apply.
+            all.push(routes(memos, route, cluster, None));
+        }
+    }
+    let listener = |((address, port), input)| memos.outbound.get(ListenerName::Outbound(address, port), input);
+    all.extend(listeners.into_iter().map(listener));
+    all
+}
+
+fn listener(address: IpAddr, port: u16, service: &Key, destination: &Destination, log: &LogTo) -> OutboundInput {
+    OutboundInput { address, port, service: service.clone(), destination: destination.clone(), log: log.clone() }
+}
+
+fn table(scope: &Scope, port: &ServicePort) -> Option<Arc<RouteTable>> {
+    port.consumer_routes.get(&scope.namespace).or(port.routes.as_ref()).cloned()
+}
+
+fn routes(
+    memos: &mut Memos,
+    name: RouteName,
+    cluster: ClusterName,
+    table: Option<Arc<RouteTable>>,
+) -> Arc<Resource> {
+    memos.routes.get(name.clone(), RoutesInput { name, cluster, table })
+}

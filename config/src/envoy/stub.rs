@@ -1,0 +1,68 @@
+//! Answers for names that lead to nothing (any more): removing them would leave a listener warming for ever.
+//!
+//! What protects denies; what only adds behaviour does nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use xds::{Kind, Resource};
+
+use super::endpoint::{LocalInput, local};
+use super::revoke::{RevokeInput, revoke};
+use super::runtime::{RuntimeInput, runtime};
+use super::{endpoint, route, secret};
+use crate::names::{ClusterName, ExtensionName, LOCAL_ENDPOINTS, RUNTIME_LAYER, RouteName, SecretName};
+use crate::policy::{fault_injection, rate_limit};
+
+/// The stub for a name of ours; absent for names that are not, for certificates, and for kinds that Envoy forgets by itself.
+pub fn stub(kind: Kind, name: &str) -> Option<Arc<Resource>> {
+    let resource = match kind {
+        Kind::Route => route::configuration(&RouteName::parse(name)?.to_string(), Vec::new()),
+        Kind::ExtensionConfig => match ExtensionName::parse(name)? {
+            ExtensionName::Limit(port, slot) => rate_limit::envoy::slot(&rate_limit::envoy::empty(port, slot)),
+            ExtensionName::Fault(port, slot) => {
+                fault_injection::envoy::slot(&fault_injection::envoy::empty(port, slot))
+            }
+            ExtensionName::Revoke(port) => revoke(&RevokeInput { port, identities: BTreeSet::new() }),
+        },
+        Kind::Secret => match SecretName::parse(name)? {
+            SecretName::Identity => return None,
+            other => secret::refusing(&other),
+        },
+        Kind::Endpoints if name == LOCAL_ENDPOINTS => local(&LocalInput { members: Vec::new() }),
+        Kind::Endpoints => endpoint::endpoints(&endpoint::EndpointsInput {
+            cluster: ClusterName::parse(name)?,
+            endpoints: Arc::default(),
+        }),
+        Kind::Runtime if name == RUNTIME_LAYER => runtime(&RuntimeInput { revoked: BTreeMap::new() }),
+        Kind::Runtime | Kind::Cluster | Kind::Listener => return None,
+    };
+    Some(Arc::new(resource))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_that_envoy_asks_for_has_one() {
+        let names = [
+            (Kind::Route, "in/shop/web/8080"),
+            (Kind::Route, "svc/shop/web/80@orders"),
+            (Kind::ExtensionConfig, "limit/8080/7"),
+            (Kind::ExtensionConfig, "fault/8080/3"),
+            (Kind::ExtensionConfig, "revoke/8080"),
+            (Kind::Secret, "callers/5432"),
+            (Kind::Secret, "server/shop/web/80"),
+            (Kind::Endpoints, "svc/shop/web/80"),
+            (Kind::Endpoints, "local"),
+            (Kind::Runtime, "tulle"),
+        ];
+        for (kind, name) in names {
+            let stub = stub(kind, name).unwrap();
+            assert_eq!((stub.kind, &*stub.name), (kind, name));
+        }
+        assert_eq!(stub(Kind::Secret, "identity"), None);
+        assert_eq!(stub(Kind::Route, "nobody's"), None);
+    }
+}

@@ -1,0 +1,13 @@
+//! Environments that tests run in: a control plane alone, or a whole mesh of processes with real Envoys in network
+//! namespaces.
+//!
+//! Everything waits for conditions, never for time to pass, and everything made is removed when it is dropped, also after
+//! a panic; what a killed test left is removed by its next start.
+
+mod binary;
+mod plane;
+mod wait;
+
+pub use binary::{own_program, tulle};
+pub use plane::{ControlPlane, Tokens, free_address, resident, write_whole};
+pub use wait::until;

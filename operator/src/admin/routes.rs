@@ -1,0 +1,106 @@
+//! What the admin socket answers.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{AdminState, kinds, metrics, snapshot};
+use crate::status;
+
+/// The longest that a request may wait for a change.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// All routes.
+pub(super) fn router(state: AdminState) -> Router {
+    Router::new()
+        .route("/objects/{kind}", get(objects))
+        .route("/problems", get(problems))
+        .route("/proxies", get(proxies))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(|| async { "ok\n" }))
+        .route("/version", get(|| async { Json(version()) }))
+        .route("/metrics", get(|State(state): State<AdminState>| async move { metrics::text(&state.engine.borrow()) }))
+        .route("/debug/snapshot/{namespace}/{workload}", get(debug_snapshot))
+        .with_state(state)
+}
+
+/// Our version and the Envoy's that belongs to it.
+pub(crate) fn version() -> Value {
+    json!({"tulle": env!("CARGO_PKG_VERSION"), "envoy": crate::envoy_binary::PINNED.to_string()})
+}
+
+#[derive(Deserialize)]
+struct Watch {
+    /// Answer only when there is another version than this.
+    after: Option<u64>,
+    /// How long to wait for it, in seconds.
+    wait: Option<u64>,
+}
+
+/// `{"version": 7, "kind": "...List", "items": [...]}`. With `after` and `wait` it is a long poll.
+async fn objects(State(state): State<AdminState>, Path(kind): Path<String>, Query(watch): Query<Watch>) -> Response {
+    let Some(kind) = kinds::find(&kind) else {
+        let known: Vec<String> = kinds::all().into_iter().map(|kind| kind.plural).collect();
+        let message = format!("there is no kind {kind:?}; ask for one of {}\n", known.join(", "));
+        return (StatusCode::NOT_FOUND, message).into_response();
+    };
+    if let Some(after) = watch.after {
+        let longest = Duration::from_secs(watch.wait.unwrap_or(30)).min(LONGEST_WAIT);
+        let mut views = state.status.subscribe();
+        // When nothing changes in time, the answer is what it was.
+        drop(tokio::time::timeout(longest, views.wait_for(|view| view.version != after)).await);
+    }
+    let view = state.status.view();
+    let items = status::objects(&view, &kind.kind);
+    Json(json!({"kind": format!("{}List", kind.kind), "version": view.version, "items": items})).into_response()
+}
+
+/// Broken files and findings about objects.
+async fn problems(State(state): State<AdminState>) -> Json<Value> {
+    let view = state.engine.borrow().clone();
+    let findings: Vec<Value> = view.model.diagnostics.iter().map(crate::cli::finding_json).collect();
+    Json(json!({"files": view.source.problems, "objects": findings}))
+}
+
+async fn proxies(State(state): State<AdminState>) -> Json<Value> {
+    let view = state.engine.borrow().clone();
+    let proxies = view.proxies.iter().map(|(key, proxy)| {
+        json!({
+            "proxy": key.to_string(),
+            "connected": proxy.connected,
+            "since": jiff::Timestamp::try_from(proxy.since).unwrap_or_default().to_string(),
+            "sent": proxy.sent,
+            "acked": proxy.acked,
+            "synced": proxy.synced(),
+            "failed": proxy.failed,
+            "rejections": proxy.rejections.iter().map(|rejection| json!({
+                "resource": format!("{:?} {}", rejection.kind, rejection.name),
+                "version": rejection.version,
+                "objects": rejection.objects.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "message": rejection.message,
+            })).collect::<Vec<_>>(),
+        })
+    });
+    let proxies: Vec<Value> = proxies.collect();
+    Json(json!({"revision": view.revision, "processed": view.processed, "proxies": proxies}))
+}
+
+async fn debug_snapshot(
+    State(state): State<AdminState>,
+    Path((namespace, workload)): Path<(String, String)>,
+) -> Response {
+    let proxy = xds::ProxyId::new(format!("{namespace}/{workload}"));
+    match snapshot::summary(&state.publisher, &proxy) {
+        Some(summary) => Json(summary).into_response(),
+        None => {
+            let message = format!("nothing is published for {proxy}; it has no stream (see /proxies)\n");
+            (StatusCode::NOT_FOUND, message).into_response()
+        }
+    }
+}
