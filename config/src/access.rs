@@ -12,15 +12,23 @@ use crate::model::{Model, MtlsMode, PermissionRule, PortPermission, Source, Spif
 pub fn allowed_identities(model: &Model, permission: &PortPermission, _mtls: MtlsMode) -> BTreeSet<SpiffeId> {
     let trust_domain = &*model.mesh.trust_domain;
     let allowed = |identity: &&SpiffeId| {
-        let denied = permission.deny.iter().any(|rule| rule.http.is_none() && concerns(rule, identity, trust_domain));
-        let granted = permission.allow.iter().any(|rule| concerns(rule, identity, trust_domain));
+        let denied = permission
+            .deny
+            .iter()
+            .any(|rule| rule.http.is_none() && concerns(rule, identity, trust_domain));
+        let granted = permission
+            .allow
+            .iter()
+            .any(|rule| concerns(rule, identity, trust_domain));
         !denied && (granted || (permission.default.allow_mesh && in_domain(identity, trust_domain)))
     };
     model.identities.iter().filter(allowed).cloned().collect()
 }
 
 fn concerns(rule: &PermissionRule, identity: &SpiffeId, trust_domain: &str) -> bool {
-    rule.sources.as_ref().is_none_or(|sources| sources.iter().any(|source| matches(source, identity, trust_domain)))
+    rule.sources
+        .as_ref()
+        .is_none_or(|sources| sources.iter().any(|source| matches(source, identity, trust_domain)))
 }
 
 /// Whether a source includes an identity.
@@ -37,6 +45,9 @@ pub fn matches(source: &Source, identity: &SpiffeId, trust_domain: &str) -> bool
 }
 
 fn in_domain(identity: &SpiffeId, trust_domain: &str) -> bool {
-    let path = identity.as_str().strip_prefix("spiffe://").and_then(|rest| rest.strip_prefix(trust_domain));
+    let path = identity
+        .as_str()
+        .strip_prefix("spiffe://")
+        .and_then(|rest| rest.strip_prefix(trust_domain));
     path.is_some_and(|path| path.starts_with('/'))
 }

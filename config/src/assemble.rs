@@ -85,10 +85,17 @@ fn repeated(snapshot: &Snapshot) -> Result<(), AssembleError> {
 fn addresses(snapshot: &Snapshot) -> Result<(), AssembleError> {
     let mut taken: BTreeMap<(IpAddr, u16), Name> = BTreeMap::new();
     for listener in snapshot.iter(Kind::Listener) {
-        let Some(at) = ListenerName::parse(&listener.name).and_then(|name| name.address()) else { continue };
+        let Some(at) = ListenerName::parse(&listener.name).and_then(|name| name.address()) else {
+            continue;
+        };
         if let Some(first) = taken.insert(at, Arc::clone(&listener.name)) {
             let second = Arc::clone(&listener.name);
-            return Err(AssembleError::SameAddress { address: at.0, port: at.1, first, second });
+            return Err(AssembleError::SameAddress {
+                address: at.0,
+                port: at.1,
+                first,
+                second,
+            });
         }
     }
     Ok(())
@@ -111,7 +118,10 @@ mod tests {
             layer(Kind::Listener, &["out/10.0.0.1/80"], &[]),
             layer(Kind::Listener, &["in/10.0.0.1/80", "inbound"], &[]),
         ];
-        assert!(matches!(assemble(layers), Err(AssembleError::SameAddress { port: 80, .. })));
+        assert!(matches!(
+            assemble(layers),
+            Err(AssembleError::SameAddress { port: 80, .. })
+        ));
     }
 
     #[test]
@@ -119,12 +129,18 @@ mod tests {
         let to = |name: &str| [Reference::new(Kind::Secret, name)];
         assert!(assemble(vec![layer(Kind::Listener, &["inbound"], &to("identity"))]).is_ok());
         let error = assemble(vec![layer(Kind::Listener, &["inbound"], &to("mesh"))]).unwrap_err();
-        assert_eq!(error.to_string(), "Listener inbound refers to Secret mesh, which is not there");
+        assert_eq!(
+            error.to_string(),
+            "Listener inbound refers to Secret mesh, which is not there"
+        );
     }
 
     #[test]
     fn a_name_occurs_once() {
         let layers = vec![layer(Kind::Secret, &["mesh"], &[]), layer(Kind::Secret, &["mesh"], &[])];
-        assert!(matches!(assemble(layers), Err(AssembleError::Repeated { kind: Kind::Secret, .. })));
+        assert!(matches!(
+            assemble(layers),
+            Err(AssembleError::Repeated { kind: Kind::Secret, .. })
+        ));
     }
 }

@@ -84,7 +84,10 @@ impl Compiler {
         transient: &Transient,
     ) -> Result<Snapshot, AssembleError> {
         self.turn(model, settings);
-        let this = model.workloads.get(workload).ok_or_else(|| AssembleError::UnknownWorkload(workload.clone()))?;
+        let this = model
+            .workloads
+            .get(workload)
+            .ok_or_else(|| AssembleError::UnknownWorkload(workload.clone()))?;
         let world = World { model, settings };
         let mesh = self.mesh_layer(&world);
         let scope = self.scope_layer(&world, Scope::of(this, model));
@@ -106,7 +109,10 @@ impl Compiler {
         if self.basis.as_ref().is_some_and(same) {
             return;
         }
-        self.basis = Some(Basis { model: Arc::clone(model), settings: settings.clone() });
+        self.basis = Some(Basis {
+            model: Arc::clone(model),
+            settings: settings.clone(),
+        });
         self.memos.sweep();
         self.mesh_is_current = false;
         // A scope that the last model had no proxy for is forgotten.

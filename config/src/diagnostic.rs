@@ -10,7 +10,7 @@ use crate::origin::ObjectRef;
 /// How much of the object a diagnostic takes away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// The named rule (or the whole object when no rule is named) failed closed.
+    /// What the path names failed closed: the rule if one is named, else the target or the whole object.
     Error,
     /// Nothing failed, but the author should know.
     Warning,

@@ -52,7 +52,12 @@ pub struct Memo<K, I> {
 impl<K: Ord, I: PartialEq> Memo<K, I> {
     /// An empty memory.
     pub fn new(compile: fn(&I) -> Resource) -> Self {
-        Self { compile, entries: BTreeMap::new(), round: 0, counts: Counts::default() }
+        Self {
+            compile,
+            entries: BTreeMap::new(),
+            round: 0,
+            counts: Counts::default(),
+        }
     }
 
     /// The resource for this input, compiled unless an equal input is remembered under the key.
@@ -69,7 +74,11 @@ impl<K: Ord, I: PartialEq> Memo<K, I> {
         // An input may change without the bytes: then the old resource stays, and with it the layers that hold it.
         let known = variants.iter().rev().find(|entry| *entry.resource == resource);
         let resource = known.map_or_else(|| Arc::new(resource), |entry| Arc::clone(&entry.resource));
-        variants.push(Entry { input, resource: Arc::clone(&resource), round: self.round });
+        variants.push(Entry {
+            input,
+            resource: Arc::clone(&resource),
+            round: self.round,
+        });
         resource
     }
 
@@ -94,7 +103,10 @@ mod tests {
     use super::*;
 
     fn compile(name: &String) -> Resource {
-        let message = prost_types::Any { type_url: name.trim_end_matches('!').into(), value: Vec::new() };
+        let message = prost_types::Any {
+            type_url: name.trim_end_matches('!').into(),
+            value: Vec::new(),
+        };
         let message = xds::proto::envoy::config::core::v3::TypedExtensionConfig {
             name: name.trim_end_matches('!').into(),
             typed_config: Some(message),
@@ -107,9 +119,15 @@ mod tests {
         let mut memo = Memo::new(compile);
         let first = memo.get(1, "a".to_owned());
         assert!(Arc::ptr_eq(&first, &memo.get(1, "a".to_owned())));
-        assert!(Arc::ptr_eq(&first, &memo.get(1, "a!".to_owned())), "another input, the same bytes");
+        assert!(
+            Arc::ptr_eq(&first, &memo.get(1, "a!".to_owned())),
+            "another input, the same bytes"
+        );
         assert!(!Arc::ptr_eq(&first, &memo.get(1, "b".to_owned())));
-        assert!(Arc::ptr_eq(&first, &memo.get(1, "a".to_owned())), "variants live side by side");
+        assert!(
+            Arc::ptr_eq(&first, &memo.get(1, "a".to_owned())),
+            "variants live side by side"
+        );
         assert_eq!((memo.counts().compiled, memo.counts().reused), (3, 2));
     }
 

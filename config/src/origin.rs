@@ -20,7 +20,11 @@ pub struct ObjectRef {
 impl ObjectRef {
     /// Names an object.
     pub fn new(kind: &str, namespace: &str, name: &str) -> Self {
-        Self { kind: kind.into(), namespace: namespace.into(), name: name.into() }
+        Self {
+            kind: kind.into(),
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 }
 
@@ -47,12 +51,18 @@ pub struct Origin {
 impl Origin {
     /// The whole object.
     pub fn object(object: &Arc<ObjectRef>) -> Self {
-        Self { object: Arc::clone(object), rule: None }
+        Self {
+            object: Arc::clone(object),
+            rule: None,
+        }
     }
 
     /// One rule of the object.
     pub fn rule(object: &Arc<ObjectRef>, rule: &str) -> Self {
-        Self { object: Arc::clone(object), rule: Some(rule.into()) }
+        Self {
+            object: Arc::clone(object),
+            rule: Some(rule.into()),
+        }
     }
 }
 

@@ -25,7 +25,10 @@ impl Scope {
     pub fn of(workload: &Workload, model: &Model) -> Self {
         let mut endpoints = headless(model).flat_map(|(_, port)| port.endpoints.iter());
         let own = endpoints.any(|endpoint| endpoint.address == workload.address);
-        Self { namespace: Arc::clone(&workload.key.namespace), own_endpoint: own.then_some(workload.address) }
+        Self {
+            namespace: Arc::clone(&workload.key.namespace),
+            own_endpoint: own.then_some(workload.address),
+        }
     }
 
     /// The routes by which this scope reaches a Service port.

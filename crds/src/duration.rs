@@ -38,7 +38,13 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_gep_2257_says() {
-        for (text, millis) in [("0s", 0), ("500ms", 500), ("2s", 2_000), ("1h30m", 5_400_000), ("1h2m3s4ms", 3_723_004)] {
+        for (text, millis) in [
+            ("0s", 0),
+            ("500ms", 500),
+            ("2s", 2_000),
+            ("1h30m", 5_400_000),
+            ("1h2m3s4ms", 3_723_004),
+        ] {
             assert_eq!(parse(text), Some(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "5", "s", "1.5s", "-1s", "1d", "123456s", "1s1s1s1s1s", "1 s"] {

@@ -1,4 +1,4 @@
-//! FaultInjection: what is broken on purpose, for whom, and until when.
+//! `FaultInjection`: what is broken on purpose, for whom, and until when.
 
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -35,9 +35,18 @@ pub enum FaultSide {
     category = "mesh",
     derive = "PartialEq",
     printcolumn(name = "Until", type_ = "string", json_path = ".spec.until"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
     printcolumn(name = "Acked", type_ = "string", json_path = ".status.acked"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason", priority = 1),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason",
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]

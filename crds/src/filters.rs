@@ -1,4 +1,4 @@
-//! Gateway API's HTTPRouteFilter and its parts.
+//! Gateway API's `HTTPRouteFilter` and its parts.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,19 +40,19 @@ pub struct HttpRouteFilter {
     /// Which filter it is.
     #[serde(rename = "type")]
     pub filter_type: FilterType,
-    /// With type RequestHeaderModifier.
+    /// With type `RequestHeaderModifier`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_header_modifier: Option<HeaderFilter>,
-    /// With type ResponseHeaderModifier.
+    /// With type `ResponseHeaderModifier`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_header_modifier: Option<HeaderFilter>,
-    /// With type RequestRedirect.
+    /// With type `RequestRedirect`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_redirect: Option<RequestRedirect>,
-    /// With type URLRewrite.
+    /// With type `URLRewrite`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url_rewrite: Option<UrlRewrite>,
-    /// With type RequestMirror.
+    /// With type `RequestMirror`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_mirror: Option<RequestMirror>,
     /// With type CORS.
@@ -127,11 +127,11 @@ pub struct PathModifier {
     /// How.
     #[serde(rename = "type")]
     pub modifier_type: PathModifierType,
-    /// With ReplaceFullPath.
+    /// With `ReplaceFullPath`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub replace_full_path: Option<String>,
-    /// With ReplacePrefixMatch.
+    /// With `ReplacePrefixMatch`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub replace_prefix_match: Option<String>,
@@ -209,7 +209,7 @@ pub struct RequestMirror {
 }
 unknown_fields!(RequestMirror, backend_ref => "backendRef");
 
-/// Cross-origin resource sharing (Gateway API's HTTPCORSFilter).
+/// Cross-origin resource sharing (Gateway API's `HTTPCORSFilter`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]

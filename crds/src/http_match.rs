@@ -1,4 +1,4 @@
-//! Matches of requests: the structures, names and defaults of Gateway API's HTTPRouteMatch and GRPCRouteMatch.
+//! Matches of requests: the structures, names and defaults of Gateway API's `HTTPRouteMatch` and `GRPCRouteMatch`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ pub enum PathMatchType {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct HttpPathMatch {
-    /// How it is compared; PathPrefix unless said otherwise.
+    /// How it is compared; `PathPrefix` unless said otherwise.
     #[serde(rename = "type", default)]
     pub match_type: PathMatchType,
     /// The path; `/` unless said otherwise. At most 1024 characters.
@@ -70,7 +70,7 @@ pub struct ValueMatch {
 }
 unknown_fields!(ValueMatch);
 
-/// Gateway API's HTTPRouteMatch: everything in it must match.
+/// Gateway API's `HTTPRouteMatch`: everything in it must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
@@ -123,7 +123,7 @@ pub struct GrpcMethodMatch {
 }
 unknown_fields!(GrpcMethodMatch);
 
-/// Gateway API's GRPCRouteMatch: everything in it must match.
+/// Gateway API's `GRPCRouteMatch`: everything in it must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct GrpcRouteMatch {

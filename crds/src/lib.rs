@@ -3,6 +3,11 @@
 //! A Gateway API user recognises every field. Objects that hold narrowing fields keep what they do not know in a map named
 //! `unknown`, because a field that is silently dropped would widen a rule; parse rejects it, with its path.
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "a false alarm: each printcolumn(...) of kube's derive has a type_ of its own"
+)]
+
 pub mod backend;
 pub mod conditions;
 pub mod duration;

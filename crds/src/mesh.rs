@@ -37,7 +37,7 @@ pub struct MeshSpec {
     /// Encryption and authentication between workloads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtls: Option<Mtls>,
-    /// What holds for callers that no TrafficPermission names.
+    /// What holds for callers that no `TrafficPermission` names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permissions: Option<Permissions>,
     /// What holds for destinations outside the mesh.
@@ -146,12 +146,12 @@ pub enum DefaultAction {
     Deny,
 }
 
-/// What holds for callers that no TrafficPermission names.
+/// What holds for callers that no `TrafficPermission` names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct Permissions {
-    /// AllowUntilSelected unless said otherwise.
+    /// `AllowUntilSelected` unless said otherwise.
     #[serde(default)]
     pub default_action: DefaultAction,
     /// Fields that nobody knows.

@@ -1,4 +1,4 @@
-//! MeshStatus: what is really in force, one for each meshed workload. Written by Tulle only.
+//! `MeshStatus`: what is really in force, one for each meshed workload. Written by Tulle only.
 
 use kube::CustomResource;
 use schemars::JsonSchema;

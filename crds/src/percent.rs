@@ -24,7 +24,13 @@ mod tests {
 
     #[test]
     fn percentages_become_parts_per_million() {
-        for (text, parts) in [("0", 0), ("2.5", 25_000), ("100", 1_000_000), ("100.0", 1_000_000), ("0.0001", 1)] {
+        for (text, parts) in [
+            ("0", 0),
+            ("2.5", 25_000),
+            ("100", 1_000_000),
+            ("100.0", 1_000_000),
+            ("0.0001", 1),
+        ] {
             assert_eq!(per_million(text), Some(parts), "{text}");
         }
         for text in ["", "101", "100.1", "-1", "1.00001", ".5", "5.", "1e1", "NaN"] {

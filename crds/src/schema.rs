@@ -13,7 +13,11 @@ const MAX_EXACT: f64 = 9_007_199_254_740_991.0;
 
 /// The definition as the API server takes it.
 pub(crate) fn structural(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
-    let roots = crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
+    let roots = crd
+        .spec
+        .versions
+        .iter_mut()
+        .filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
     for root in roots {
         let properties = root.properties.get_or_insert_default();
         root.description = properties.get("spec").and_then(|spec| spec.description.clone());
@@ -34,7 +38,11 @@ fn tidy(node: &mut JSONSchemaProps, keep_default: bool) {
         node.default = None;
     }
     bound(node);
-    for property in node.properties.iter_mut().flat_map(|properties| properties.values_mut()) {
+    for property in node
+        .properties
+        .iter_mut()
+        .flat_map(|properties| properties.values_mut())
+    {
         tidy(property, keep_default);
     }
     match &mut node.items {

@@ -33,7 +33,7 @@ pub struct Source {
     /// Which kind of source it is.
     #[serde(rename = "type")]
     pub source_type: SourceType,
-    /// With type ServiceAccount.
+    /// With type `ServiceAccount`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account: Option<ServiceAccountSource>,
     /// With type SPIFFE.
@@ -84,7 +84,7 @@ pub struct SpiffeSource {
     /// How the value is compared.
     #[serde(rename = "match")]
     pub match_type: SpiffeMatch,
-    /// A full URI (SPIFFE-ID section 2: at most 2048 bytes), or the bare name for TrustDomain.
+    /// A full URI (SPIFFE-ID section 2: at most 2048 bytes), or the bare name for `TrustDomain`.
     #[schemars(length(min = 1, max = 2048))]
     pub value: String,
     /// Fields that nobody knows.

@@ -28,7 +28,7 @@ pub struct AncestorStatus {
     /// Always `mesh.tulle.dev/tulle`.
     #[schemars(length(max = 253))]
     pub controller_name: String,
-    /// Accepted, ResolvedRefs, Programmed and Enforced.
+    /// Accepted, `ResolvedRefs`, Programmed and Enforced.
     #[schemars(length(max = 8))]
     pub conditions: Vec<Condition>,
     /// Ports of the target that no rule of this policy concerns.

@@ -1,4 +1,4 @@
-//! TrafficPermission: who may call whom, and which calls.
+//! `TrafficPermission`: who may call whom, and which calls.
 
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -13,7 +13,7 @@ use crate::unknown::{Unknown, UnknownFields, unknown_fields};
 /// What a matching rule does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum PermissionAction {
-    /// It lets the caller in, and makes Deny the default of the port (AllowUntilSelected).
+    /// It lets the caller in, and makes Deny the default of the port (`AllowUntilSelected`).
     Allow,
     /// It refuses the caller; any Deny wins over every Allow.
     Deny,
@@ -42,9 +42,18 @@ pub enum PolicyMode {
     derive = "PartialEq",
     printcolumn(name = "Action", type_ = "string", json_path = ".spec.action"),
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
     printcolumn(name = "Acked", type_ = "string", json_path = ".status.acked"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason", priority = 1),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason",
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]

@@ -1,4 +1,4 @@
-//! TrafficRoute: the superset of HTTPRoute and TCPRoute, with a Service as parent.
+//! `TrafficRoute`: the superset of `HTTPRoute` and `TCPRoute`, with a Service as parent.
 
 mod upstream;
 
@@ -28,9 +28,18 @@ use crate::unknown::{Unknown, UnknownFields, unknown_fields};
     category = "mesh",
     derive = "PartialEq",
     printcolumn(name = "Parent", type_ = "string", json_path = ".spec.parentRefs[0].name"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
     printcolumn(name = "Acked", type_ = "string", json_path = ".status.acked"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason", priority = 1),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason",
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -109,7 +118,7 @@ unknown_fields!(
     session_persistence => "sessionPersistence",
 );
 
-/// Limits in time (Gateway API's HTTPRouteTimeouts); `0s` means none.
+/// Limits in time (Gateway API's `HTTPRouteTimeouts`); `0s` means none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true, "x-kubernetes-validations" = [
@@ -131,7 +140,7 @@ pub struct RouteTimeouts {
 }
 unknown_fields!(RouteTimeouts);
 
-/// What is tried again (Gateway API's HTTPRouteRetry). Connection failures and refused streams always are.
+/// What is tried again (Gateway API's `HTTPRouteRetry`). Connection failures and refused streams always are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct RouteRetry {
@@ -181,7 +190,7 @@ pub enum SessionType {
     Header,
 }
 
-/// Keeps a client on one endpoint (Gateway API's SessionPersistence).
+/// Keeps a client on one endpoint (Gateway API's `SessionPersistence`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]

@@ -1,5 +1,13 @@
 //! The examples of the design: each is read as exactly what it says, with the defaults filled in, and written back unchanged.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests are tests too"
+)]
+
 use std::fmt::Debug;
 
 use serde::Serialize;
@@ -17,7 +25,11 @@ use tulle_crds::trafficroute::{LoadBalancerType, SessionType};
 use tulle_crds::{FaultInjection, Mesh, RateLimit, TrafficPermission, TrafficRoute, Workload};
 
 /// Reads the text, compares the spec, and reads what it writes, as YAML and as JSON.
-fn read<T: DeserializeOwned + Serialize + Debug + PartialEq>(text: &str, unknown: fn(&T) -> Vec<String>, spec: &Value) -> T {
+fn read<T: DeserializeOwned + Serialize + Debug + PartialEq>(
+    text: &str,
+    unknown: fn(&T) -> Vec<String>,
+    spec: &Value,
+) -> T {
     let object: T = serde_saphyr::from_str(text).unwrap();
     let written = serde_json::to_value(&object).unwrap();
     assert_eq!(written["spec"], *spec);
@@ -31,59 +43,81 @@ fn read<T: DeserializeOwned + Serialize + Debug + PartialEq>(text: &str, unknown
 #[test]
 fn a_mesh() {
     let text = include_str!("examples/mesh.yaml");
-    let mesh = read(text, Mesh::unknown_fields, &json!({
-        "trustDomain": "tulle.local",
-        "mtls": {"mode": "Strict", "overrides": [
-            {"namespace": "legacy", "selector": {"matchLabels": {"app": "old"}}, "port": 8080, "mode": "Permissive"},
-        ]},
-        "permissions": {"defaultAction": "AllowUntilSelected"},
-        "egress": {"defaultAction": "Deny"},
-        "identity": {"leafLifetime": "24h"},
-        "observability": {"accessLog": true, "tracing": "otel.observability:4317"},
-        "rateLimitService": "ratelimit.tulle-system:8081",
-    }));
+    let mesh = read(
+        text,
+        Mesh::unknown_fields,
+        &json!({
+            "trustDomain": "tulle.local",
+            "mtls": {"mode": "Strict", "overrides": [
+                {"namespace": "legacy", "selector": {"matchLabels": {"app": "old"}}, "port": 8080, "mode": "Permissive"},
+            ]},
+            "permissions": {"defaultAction": "AllowUntilSelected"},
+            "egress": {"defaultAction": "Deny"},
+            "identity": {"leafLifetime": "24h"},
+            "observability": {"accessLog": true, "tracing": "otel.observability:4317"},
+            "rateLimitService": "ratelimit.tulle-system:8081",
+        }),
+    );
     let mtls = mesh.spec.mtls.unwrap();
-    assert_eq!((mtls.mode, mtls.overrides[0].mode), (MtlsMode::Strict, MtlsMode::Permissive));
-    assert_eq!(mesh.spec.permissions.unwrap().default_action, DefaultAction::AllowUntilSelected);
+    assert_eq!(
+        (mtls.mode, mtls.overrides[0].mode),
+        (MtlsMode::Strict, MtlsMode::Permissive)
+    );
+    assert_eq!(
+        mesh.spec.permissions.unwrap().default_action,
+        DefaultAction::AllowUntilSelected
+    );
     assert_eq!(mesh.spec.egress.unwrap().default_action, EgressAction::Deny);
 }
 
 #[test]
 fn a_traffic_permission() {
     let text = include_str!("examples/trafficpermission.yaml");
-    let permission = read(text, TrafficPermission::unknown_fields, &json!({
-        "targetRefs": [{"kind": "Service", "name": "payments", "sectionName": "http"}],
-        "action": "Allow",
-        "mode": "Enforce",
-        "rules": [
-            {
-                "name": "orders-write",
-                "sources": [
-                    {"type": "ServiceAccount", "serviceAccount": {"namespace": "shop", "name": "orders"}},
-                    {"type": "SPIFFE", "spiffe": {"match": "Exact", "value": "spiffe://tulle.local/ns/shop/sa/orders"}},
-                    {"type": "Namespace", "namespace": {"name": "shop"}},
-                    {"type": "Unauthenticated"},
-                ],
-                "http": [{
-                    "method": "POST",
-                    "path": {"type": "PathPrefix", "value": "/charges"},
-                    "headers": [{"type": "Exact", "name": "x-tenant", "value": "7"}],
-                }],
-                "ports": ["http"],
-            },
-            {
-                "name": "nobody",
-                "sources": [],
-                "grpc": [{"method": {"type": "Exact", "service": "shop.Payments", "method": "Charge"}}],
-            },
-        ],
-    }));
+    let permission = read(
+        text,
+        TrafficPermission::unknown_fields,
+        &json!({
+            "targetRefs": [{"kind": "Service", "name": "payments", "sectionName": "http"}],
+            "action": "Allow",
+            "mode": "Enforce",
+            "rules": [
+                {
+                    "name": "orders-write",
+                    "sources": [
+                        {"type": "ServiceAccount", "serviceAccount": {"namespace": "shop", "name": "orders"}},
+                        {"type": "SPIFFE", "spiffe": {"match": "Exact", "value": "spiffe://tulle.local/ns/shop/sa/orders"}},
+                        {"type": "Namespace", "namespace": {"name": "shop"}},
+                        {"type": "Unauthenticated"},
+                    ],
+                    "http": [{
+                        "method": "POST",
+                        "path": {"type": "PathPrefix", "value": "/charges"},
+                        "headers": [{"type": "Exact", "name": "x-tenant", "value": "7"}],
+                    }],
+                    "ports": ["http"],
+                },
+                {
+                    "name": "nobody",
+                    "sources": [],
+                    "grpc": [{"method": {"type": "Exact", "service": "shop.Payments", "method": "Charge"}}],
+                },
+            ],
+        }),
+    );
     let spec = permission.spec;
     assert_eq!((spec.action, spec.mode), (PermissionAction::Allow, PolicyMode::Enforce));
     assert_eq!(spec.target_refs.unwrap()[0].kind, TargetKind::Service);
     let sources = spec.rules[0].sources.as_ref().unwrap();
     let types: Vec<_> = sources.iter().map(|source| source.source_type).collect();
-    assert_eq!(types, [SourceType::ServiceAccount, SourceType::Spiffe, SourceType::Namespace, SourceType::Unauthenticated]);
+    assert_eq!(
+        types,
+        [
+            SourceType::ServiceAccount,
+            SourceType::Spiffe,
+            SourceType::Namespace,
+            SourceType::Unauthenticated
+        ]
+    );
     assert_eq!(sources[1].spiffe.as_ref().unwrap().match_type, SpiffeMatch::Exact);
     let http = &spec.rules[0].http.as_ref().unwrap()[0];
     assert_eq!(http.path.as_ref().unwrap().match_type, PathMatchType::PathPrefix);
@@ -102,10 +136,22 @@ fn a_traffic_route() {
     assert_eq!(filters, [FilterType::RequestHeaderModifier, FilterType::UrlRewrite]);
     let path = rule.filters[1].url_rewrite.as_ref().unwrap().path.as_ref().unwrap();
     assert_eq!(path.modifier_type, PathModifierType::ReplacePrefixMatch);
-    assert_eq!(rule.backend_refs.iter().map(|backend| backend.weight).collect::<Vec<_>>(), [10, 90, 1]);
-    assert_eq!(rule.session_persistence.as_ref().unwrap().session_type, SessionType::Cookie);
+    assert_eq!(
+        rule.backend_refs
+            .iter()
+            .map(|backend| backend.weight)
+            .collect::<Vec<_>>(),
+        [10, 90, 1]
+    );
+    assert_eq!(
+        rule.session_persistence.as_ref().unwrap().session_type,
+        SessionType::Cookie
+    );
     let upstream = route.spec.upstream.unwrap();
-    assert_eq!(upstream.load_balancer.unwrap().balancer_type, LoadBalancerType::RingHash);
+    assert_eq!(
+        upstream.load_balancer.unwrap().balancer_type,
+        LoadBalancerType::RingHash
+    );
 }
 
 fn route_as_written() -> Value {
@@ -171,9 +217,22 @@ fn a_rate_limit() {
     .spec
     .limits;
     let types: Vec<_> = limits[0].key.iter().map(|key| key.key_type).collect();
-    assert_eq!(types, [LimitKeyType::SourceIdentity, LimitKeyType::Header, LimitKeyType::ClientIp]);
-    assert_eq!((limits[0].scope, limits[1].scope), (LimitScope::Mesh, LimitScope::Proxy));
-    assert_eq!((limits[0].rate.unit, limits[1].rate.unit), (RateUnit::Second, RateUnit::Minute));
+    assert_eq!(
+        types,
+        [
+            LimitKeyType::SourceIdentity,
+            LimitKeyType::Header,
+            LimitKeyType::ClientIp
+        ]
+    );
+    assert_eq!(
+        (limits[0].scope, limits[1].scope),
+        (LimitScope::Mesh, LimitScope::Proxy)
+    );
+    assert_eq!(
+        (limits[0].rate.unit, limits[1].rate.unit),
+        (RateUnit::Second, RateUnit::Minute)
+    );
     assert_eq!(limits[0].on_service_unavailable, Some(OnServiceUnavailable::Allow));
     // Absent is every caller; it must not become nobody.
     assert_eq!(limits[1].matches, None);
@@ -202,7 +261,10 @@ fn a_fault_injection() {
     }))
     .spec;
     assert_eq!(spec.at, FaultSide::Destination);
-    assert_eq!((spec.faults[0].trigger, spec.faults[1].trigger), (FaultTrigger::Always, FaultTrigger::OnHeader));
+    assert_eq!(
+        (spec.faults[0].trigger, spec.faults[1].trigger),
+        (FaultTrigger::Always, FaultTrigger::OnHeader)
+    );
     // A number is not a percentage: no float may round it.
     assert!(serde_saphyr::from_str::<FaultInjection>(&text.replace("\"2.5\"", "[2.5]")).is_err());
 }
@@ -210,14 +272,18 @@ fn a_fault_injection() {
 #[test]
 fn a_workload() {
     let text = include_str!("examples/workload.yaml");
-    read(text, Workload::unknown_fields, &json!({
-        "address": "10.0.0.7",
-        "ports": [{"name": "http", "port": 8080}, {"port": 9090, "appProtocol": "grpc"}],
-        "serviceAccount": "default",
-        "process": {
-            "command": ["/usr/bin/orders", "--port", "8080"],
-            "env": {"DEBUG": "no", "SIZE": "12"},
-            "workingDir": "/srv",
-        },
-    }));
+    read(
+        text,
+        Workload::unknown_fields,
+        &json!({
+            "address": "10.0.0.7",
+            "ports": [{"name": "http", "port": 8080}, {"port": 9090, "appProtocol": "grpc"}],
+            "serviceAccount": "default",
+            "process": {
+                "command": ["/usr/bin/orders", "--port", "8080"],
+                "env": {"DEBUG": "no", "SIZE": "12"},
+                "workingDir": "/srv",
+            },
+        }),
+    );
 }

@@ -1,12 +1,21 @@
 //! The chart's files are what the types say. `UPDATE_CRDS=1 cargo test -p tulle-crds --test yaml` writes them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests are tests too"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-const HEADER: &str = "# Generated from crds/src by crds/tests/yaml.rs; UPDATE_CRDS=1 cargo test -p tulle-crds --test yaml writes it.\n";
+const HEADER: &str =
+    "# Generated from crds/src by crds/tests/yaml.rs; UPDATE_CRDS=1 cargo test -p tulle-crds --test yaml writes it.\n";
 
 fn chart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../helm/tulle-crds")
@@ -53,11 +62,16 @@ fn the_chart_holds_what_the_types_say() {
     }
     for (name, text) in generated() {
         let there = fs::read_to_string(folder.join(&name)).unwrap_or_default();
-        assert!(there == text, "helm/tulle-crds/templates/{name} differs from the types; write it with UPDATE_CRDS=1");
+        assert!(
+            there == text,
+            "helm/tulle-crds/templates/{name} differs from the types; write it with UPDATE_CRDS=1"
+        );
     }
     let names: BTreeSet<String> = generated().into_iter().map(|(name, _)| name).collect();
-    let there: BTreeSet<String> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let there: BTreeSet<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     assert_eq!(there, names, "a file of a kind that is gone? delete it by hand");
 }
 

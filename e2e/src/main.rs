@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Parser;
 use operator::shop::{AppArgs, CallArgs, app};
 use tulle_e2e::bench::{self, BenchArgs, NullArgs};
-use tulle_e2e::probe::{call, tcp, tls};
+use tulle_e2e::probe::{ads, call, tcp, tls};
 use tulle_e2e::traffic::{self, TrafficArgs};
 
 /// Tools of Tulle's end-to-end tests.
@@ -20,6 +20,8 @@ enum Command {
     Tcp(tcp::TcpArgs),
     /// A TLS handshake with any certificate.
     Tls(tls::TlsArgs),
+    /// An xDS stream with any token.
+    Ads(ads::AdsArgs),
     /// Benchmarks of the control plane.
     #[command(subcommand)]
     Bench(BenchArgs),
@@ -36,6 +38,7 @@ async fn main() -> Result<()> {
         Command::Call(args) => call::run(args).await,
         Command::Tcp(args) => tcp::run(args).await,
         Command::Tls(args) => tls::run(args).await,
+        Command::Ads(args) => ads::run(args).await,
         Command::Bench(args) => bench::run(args).await,
         Command::NullServer(args) => bench::serve_null(args).await,
     }

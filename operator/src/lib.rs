@@ -1,8 +1,20 @@
-//! placeholder
-pub mod shop;
+//! All I/O of Tulle: the file source, the engine, identity, processes, status and the command line.
+//!
+//! The layers below are pure; this one owns clocks, files, sockets and processes. `control_plane` wires a control plane,
+//! `cli` is the only reader of flags, `settings` the only reader of the environment.
+
+pub mod admin;
+pub mod allocate;
 pub mod bootstrap;
+pub mod cli;
+pub mod control_plane;
+pub mod engine;
 pub mod envoy_binary;
 pub mod identity;
 pub mod intercept;
 pub mod netns;
 pub mod process;
+pub mod settings;
+pub mod shop;
+pub mod source;
+pub mod status;

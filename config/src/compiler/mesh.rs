@@ -11,9 +11,9 @@ use super::memos::Memos;
 use crate::envoy::access_log::LogTo;
 use crate::envoy::cluster::ClusterInput;
 use crate::envoy::endpoint::EndpointsInput;
+use crate::envoy::fixed_cluster;
 use crate::envoy::outbound::CatchAllInput;
 use crate::envoy::secret::{Peers, ValidationInput};
-use crate::envoy::fixed_cluster;
 use crate::model::{Key, ServicePort};
 use crate::names::{ClusterName, SecretName};
 use crate::scope::{Pod, pods};
@@ -21,8 +21,10 @@ use crate::scope::{Pod, pods};
 /// All resources of the layer.
 pub(super) fn resources(memos: &mut Memos, world: &World<'_>) -> Vec<Arc<Resource>> {
     let (model, settings) = (world.model, world.settings);
-    let mut all: Vec<_> =
-        fixed_cluster::names().into_iter().map(|name| memos.fixed_clusters.get(name.clone(), name)).collect();
+    let mut all: Vec<_> = fixed_cluster::names()
+        .into_iter()
+        .map(|name| memos.fixed_clusters.get(name.clone(), name))
+        .collect();
     all.push(validation(memos, world, SecretName::Mesh, Peers::Mesh));
     let catch_all = CatchAllInput {
         redirect_port: settings.outbound_port,
@@ -41,13 +43,7 @@ pub(super) fn resources(memos: &mut Memos, world: &World<'_>) -> Vec<Arc<Resourc
     all
 }
 
-fn service_port(
-    memos: &mut Memos,
-    world: &World<'_>,
-    service: &Key,
-    port: &ServicePort,
-    all: &mut Vec<Arc<Resource>>,
-) {
+fn service_port(memos: &mut Memos, world: &World<'_>, service: &Key, port: &ServicePort, all: &mut Vec<Arc<Resource>>) {
     let name = ClusterName::Service(service.clone(), port.number);
     let server = SecretName::Server(service.clone(), port.number);
     let input = ClusterInput {
@@ -58,10 +54,18 @@ fn service_port(
         server: server.clone(),
         upstream: Arc::clone(&port.upstream),
     };
-    let endpoints = EndpointsInput { cluster: name.clone(), endpoints: Arc::clone(&port.endpoints) };
+    let endpoints = EndpointsInput {
+        cluster: name.clone(),
+        endpoints: Arc::clone(&port.endpoints),
+    };
     all.push(memos.clusters.get(name.clone(), input));
     all.push(memos.endpoints.get(name, endpoints));
-    all.push(validation(memos, world, server, Peers::Identities(Arc::clone(&port.identities))));
+    all.push(validation(
+        memos,
+        world,
+        server,
+        Peers::Identities(Arc::clone(&port.identities)),
+    ));
 }
 
 fn headless_endpoint(
@@ -82,7 +86,10 @@ fn headless_endpoint(
         server: server.clone(),
         upstream: Arc::clone(&pod.port.upstream),
     };
-    let endpoints = EndpointsInput { cluster: name.clone(), endpoints: Arc::new(vec![pod.endpoint.clone()]) };
+    let endpoints = EndpointsInput {
+        cluster: name.clone(),
+        endpoints: Arc::new(vec![pod.endpoint.clone()]),
+    };
     all.push(memos.clusters.get(name.clone(), input));
     all.push(memos.endpoints.get(name, endpoints));
     let identities = Arc::new(BTreeSet::from([pod.identity.clone()]));

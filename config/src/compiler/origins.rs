@@ -13,7 +13,9 @@ use crate::origin::Origin;
 pub fn origins_of(model: &Model, workload: &Key, kind: Kind, name: &str) -> BTreeSet<Origin> {
     let found = match kind {
         Kind::Route => RouteName::parse(name).map(|name| routes(model, workload, &name)),
-        Kind::ExtensionConfig => ExtensionName::parse(name).and_then(|name| filter(model.workloads.get(workload)?, name)),
+        Kind::ExtensionConfig => {
+            ExtensionName::parse(name).and_then(|name| filter(model.workloads.get(workload)?, name))
+        }
         Kind::Secret => match SecretName::parse(name) {
             Some(SecretName::Callers(port)) => permission(model, workload, port),
             _ => None,
@@ -26,7 +28,10 @@ pub fn origins_of(model: &Model, workload: &Key, kind: Kind, name: &str) -> BTre
 fn routes(model: &Model, workload: &Key, name: &RouteName) -> BTreeSet<Origin> {
     let table = |service: &Key, port: &u16, consumer: Option<&Arc<str>>| -> Option<Arc<RouteTable>> {
         let port = model.services.get(service)?.ports.get(port)?;
-        consumer.map_or_else(|| port.routes.clone(), |namespace| port.consumer_routes.get(namespace).cloned())
+        consumer.map_or_else(
+            || port.routes.clone(),
+            |namespace| port.consumer_routes.get(namespace).cloned(),
+        )
     };
     let table = match name {
         RouteName::Service(service, port) => table(service, port, None),
@@ -52,9 +57,12 @@ fn filter(workload: &Workload, name: ExtensionName) -> Option<BTreeSet<Origin>> 
             let object = inbound_port(workload, port)?.limits.slots.get(&slot)?;
             Some(object.limits.iter().map(|limit| limit.origin.clone()).collect())
         }
-        ExtensionName::Fault(port, slot) => {
-            Some(BTreeSet::from([inbound_port(workload, port)?.faults.slots.get(&slot)?.origin.clone()]))
-        }
+        ExtensionName::Fault(port, slot) => Some(BTreeSet::from([inbound_port(workload, port)?
+            .faults
+            .slots
+            .get(&slot)?
+            .origin
+            .clone()])),
         ExtensionName::Revoke(port) => Some(rules(&inbound_port(workload, port)?.permission)),
     }
 }
@@ -65,9 +73,18 @@ fn permission(model: &Model, workload: &Key, port: u16) -> Option<BTreeSet<Origi
 
 /// Port 0 stands for the undeclared ones.
 fn inbound_port(workload: &Workload, port: u16) -> Option<&InboundPort> {
-    if port == 0 { Some(&workload.undeclared) } else { workload.ports.get(&port).map(|port| &**port) }
+    if port == 0 {
+        Some(&workload.undeclared)
+    } else {
+        workload.ports.get(&port).map(|port| &**port)
+    }
 }
 
 fn rules(permission: &PortPermission) -> BTreeSet<Origin> {
-    permission.deny.iter().chain(&permission.allow).map(|rule| rule.origin.clone()).collect()
+    permission
+        .deny
+        .iter()
+        .chain(&permission.allow)
+        .map(|rule| rule.origin.clone())
+        .collect()
 }

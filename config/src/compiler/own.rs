@@ -33,12 +33,19 @@ pub(super) fn resources(
     workload: &Workload,
     transient: &Transient,
 ) -> Vec<Arc<Resource>> {
-    let group = Key { namespace: Arc::clone(&workload.key.namespace), name: Arc::clone(&workload.group) };
+    let group = Key {
+        namespace: Arc::clone(&workload.key.namespace),
+        name: Arc::clone(&workload.group),
+    };
     let owner: Owner = Some(group.clone());
     let mut all = Vec::new();
     for port in workload.ports.values() {
         let input = inbound(world, workload.address, &group, port);
-        all.push(memos.inbound.get(ListenerName::Inbound(workload.address, port.number), input));
+        all.push(
+            memos
+                .inbound
+                .get(ListenerName::Inbound(workload.address, port.number), input),
+        );
         if port.protocol.is_http() {
             all.push(routes(memos, world, workload.address, &group, port));
             filters(memos, world, &owner, port, &mut all);
@@ -55,7 +62,12 @@ pub(super) fn resources(
     };
     all.push(memos.inbound_catch_all.get(owner.clone(), catch_all));
     admission(memos, world, &owner, undeclared, &mut all);
-    all.push(memos.runtimes.get(owner.clone(), RuntimeInput { revoked: transient.revoked.clone() }));
+    all.push(memos.runtimes.get(
+        owner.clone(),
+        RuntimeInput {
+            revoked: transient.revoked.clone(),
+        },
+    ));
     all.push(memos.locals.get(owner, local(world, workload)));
     all
 }
@@ -76,13 +88,7 @@ fn inbound(world: &World<'_>, address: IpAddr, group: &Key, port: &InboundPort) 
     }
 }
 
-fn routes(
-    memos: &mut Memos,
-    world: &World<'_>,
-    address: IpAddr,
-    group: &Key,
-    port: &InboundPort,
-) -> Arc<Resource> {
+fn routes(memos: &mut Memos, world: &World<'_>, address: IpAddr, group: &Key, port: &InboundPort) -> Arc<Resource> {
     let name = RouteName::Inbound(group.clone(), port.number);
     let input = InboundRoutesInput {
         name: name.clone(),
@@ -99,23 +105,53 @@ fn routes(
 fn filters(memos: &mut Memos, world: &World<'_>, owner: &Owner, port: &InboundPort, all: &mut Vec<Arc<Resource>>) {
     for slot in 0..slots::LIMIT_SLOTS {
         let object = port.limits.slots.get(&slot).cloned();
-        let input = rate_limit::envoy::SlotInput { port: port.number, slot, object };
-        all.push(memos.limits.get((owner.clone(), ExtensionName::Limit(port.number, slot)), input));
+        let input = rate_limit::envoy::SlotInput {
+            port: port.number,
+            slot,
+            object,
+        };
+        all.push(
+            memos
+                .limits
+                .get((owner.clone(), ExtensionName::Limit(port.number, slot)), input),
+        );
     }
     for slot in 0..slots::FAULT_SLOTS {
         let fault = port.faults.slots.get(&slot).cloned();
         let trust_domain = Arc::clone(&world.model.mesh.trust_domain);
-        let input = fault_injection::envoy::SlotInput { port: port.number, slot, fault, trust_domain };
-        all.push(memos.faults.get((owner.clone(), ExtensionName::Fault(port.number, slot)), input));
+        let input = fault_injection::envoy::SlotInput {
+            port: port.number,
+            slot,
+            fault,
+            trust_domain,
+        };
+        all.push(
+            memos
+                .faults
+                .get((owner.clone(), ExtensionName::Fault(port.number, slot)), input),
+        );
     }
 }
 
 /// Who may connect, and whose connections can be cut.
 fn admission(memos: &mut Memos, world: &World<'_>, owner: &Owner, port: &InboundPort, all: &mut Vec<Arc<Resource>>) {
     let model = world.model;
-    let identities = allowed_identities(model, &port.permission, port.mtls);
-    let revoke = RevokeInput { port: port.number, identities };
-    all.push(memos.revokes.get((owner.clone(), ExtensionName::Revoke(port.number)), revoke));
+    // Any identity may connect to an HTTP port and be granted something later, on the connection that it has. A TCP port
+    // has no connections but of those with access.
+    let identities = if port.protocol.is_http() {
+        Arc::clone(&model.identities)
+    } else {
+        Arc::new(allowed_identities(model, &port.permission, port.mtls))
+    };
+    let revoke = RevokeInput {
+        port: port.number,
+        identities,
+    };
+    all.push(
+        memos
+            .revokes
+            .get((owner.clone(), ExtensionName::Revoke(port.number)), revoke),
+    );
     if !port.protocol.is_http() {
         let name = SecretName::Callers(port.number);
         let input = ValidationInput {
@@ -130,11 +166,16 @@ fn admission(memos: &mut Memos, world: &World<'_>, owner: &Owner, port: &Inbound
 
 /// The replicas of the workload, itself included.
 fn local(world: &World<'_>, workload: &Workload) -> LocalInput {
-    let same = |other: &&Arc<Workload>| {
-        other.key.namespace == workload.key.namespace && other.group == workload.group
-    };
+    let same = |other: &&Arc<Workload>| other.key.namespace == workload.key.namespace && other.group == workload.group;
     let replicas = world.model.workloads.values().filter(same);
-    let port = |replica: &Workload| replica.ports.keys().next().copied().unwrap_or(world.settings.inbound_port);
+    let port = |replica: &Workload| {
+        replica
+            .ports
+            .keys()
+            .next()
+            .copied()
+            .unwrap_or(world.settings.inbound_port)
+    };
     let mut members: Vec<_> = replicas.map(|replica| (replica.address, port(replica))).collect();
     members.sort_unstable();
     members.dedup();

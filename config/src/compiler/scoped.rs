@@ -53,18 +53,22 @@ pub(super) fn resources(memos: &mut Memos, world: &World<'_>, scope: &Scope) -> 
 }
 
 fn listener(address: IpAddr, port: u16, service: &Key, destination: &Destination, log: &LogTo) -> OutboundInput {
-    OutboundInput { address, port, service: service.clone(), destination: destination.clone(), log: log.clone() }
+    OutboundInput {
+        address,
+        port,
+        service: service.clone(),
+        destination: destination.clone(),
+        log: log.clone(),
+    }
 }
 
 fn table(scope: &Scope, port: &ServicePort) -> Option<Arc<RouteTable>> {
-    port.consumer_routes.get(&scope.namespace).or(port.routes.as_ref()).cloned()
+    port.consumer_routes
+        .get(&scope.namespace)
+        .or(port.routes.as_ref())
+        .cloned()
 }
 
-fn routes(
-    memos: &mut Memos,
-    name: RouteName,
-    cluster: ClusterName,
-    table: Option<Arc<RouteTable>>,
-) -> Arc<Resource> {
+fn routes(memos: &mut Memos, name: RouteName, cluster: ClusterName, table: Option<Arc<RouteTable>>) -> Arc<Resource> {
     memos.routes.get(name.clone(), RoutesInput { name, cluster, table })
 }

@@ -70,14 +70,20 @@ pub(crate) fn connections(to: &LogTo) -> Vec<accesslog::AccessLog> {
 
 /// The log of requests that callers send through their own proxy.
 pub(crate) fn outbound_requests(to: &LogTo) -> Vec<accesslog::AccessLog> {
-    log(to, text_struct(CONNECTION.into_iter().chain(REQUEST).chain([("rule", "%ROUTE_NAME%")])))
+    log(
+        to,
+        text_struct(CONNECTION.into_iter().chain(REQUEST).chain([("rule", "%ROUTE_NAME%")])),
+    )
 }
 
 /// The log of requests at their destination.
 pub(crate) fn inbound_requests(to: &LogTo, faults: &[ExtensionName]) -> Vec<accesslog::AccessLog> {
     let rbac = |key: &str| dynamic_metadata("envoy.filters.http.rbac", key);
     let limited = operator("RESP", LIMITED_BY_HEADER);
-    let faults: Vec<_> = faults.iter().map(|slot| dynamic_metadata(&slot.to_string(), "name")).collect();
+    let faults: Vec<_> = faults
+        .iter()
+        .map(|slot| dynamic_metadata(&slot.to_string(), "name"))
+        .collect();
     let denied = rbac(&format!("{DENY_PREFIX}enforced_effective_policy_id"));
     let allowed = rbac(&format!("{ALLOW_PREFIX}enforced_effective_policy_id"));
     let default = operator("METADATA", &format!("ROUTE:{METADATA}:default"));
@@ -136,10 +142,15 @@ fn log(to: &LogTo, fields: prost_types::Struct) -> Vec<accesslog::AccessLog> {
 
 fn stdout(format: core::SubstitutionFormatString) -> ext::access_loggers::stream::v3::StdoutAccessLog {
     use ext::access_loggers::stream::v3::{StdoutAccessLog, stdout_access_log::AccessLogFormat};
-    StdoutAccessLog { access_log_format: Some(AccessLogFormat::LogFormat(format)) }
+    StdoutAccessLog {
+        access_log_format: Some(AccessLogFormat::LogFormat(format)),
+    }
 }
 
 fn file(path: &str, format: core::SubstitutionFormatString) -> ext::access_loggers::file::v3::FileAccessLog {
     use ext::access_loggers::file::v3::{FileAccessLog, file_access_log::AccessLogFormat};
-    FileAccessLog { path: path.to_owned(), access_log_format: Some(AccessLogFormat::LogFormat(format)) }
+    FileAccessLog {
+        path: path.to_owned(),
+        access_log_format: Some(AccessLogFormat::LogFormat(format)),
+    }
 }

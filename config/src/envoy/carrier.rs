@@ -19,8 +19,17 @@ pub(crate) fn matchers(
         all.push(matcher::header(SOURCE_HEADER, source_value(source, trust_domain)));
     }
     let Some(http) = http else { return all };
-    all.extend(http.path.as_ref().and_then(path_value).map(|value| matcher::header(PATH_HEADER, value)));
-    all.extend(http.method.as_ref().map(|method| matcher::header(":method", matcher::exact(&**method))));
+    all.extend(
+        http.path
+            .as_ref()
+            .and_then(path_value)
+            .map(|value| matcher::header(PATH_HEADER, value)),
+    );
+    all.extend(
+        http.method
+            .as_ref()
+            .map(|method| matcher::header(":method", matcher::exact(&**method))),
+    );
     all.extend(http.headers.iter().map(matcher::user_header));
     all
 }

@@ -47,7 +47,10 @@ pub(crate) fn cluster(input: &ClusterInput) -> Resource {
         cluster_discovery_type: Some(cluster::cluster::ClusterDiscoveryType::Type(
             cluster::cluster::DiscoveryType::Eds.into(),
         )),
-        eds_cluster_config: Some(cluster::cluster::EdsClusterConfig { eds_config: Some(ads()), ..Default::default() }),
+        eds_cluster_config: Some(cluster::cluster::EdsClusterConfig {
+            eds_config: Some(ads()),
+            ..Default::default()
+        }),
         connect_timeout: Some(duration(input.upstream.connect_timeout)),
         lb_policy: match input.protocol {
             Protocol::Tcp => cluster::cluster::LbPolicy::RoundRobin,
@@ -63,7 +66,10 @@ pub(crate) fn cluster(input: &ClusterInput) -> Resource {
         transport_socket_matches: transport_sockets(input),
         ..Default::default()
     };
-    let references = vec![reference(Kind::Endpoints, &name), reference(Kind::Secret, &input.server)];
+    let references = vec![
+        reference(Kind::Endpoints, &name),
+        reference(Kind::Secret, &input.server),
+    ];
     Resource::new(Kind::Cluster, name, &message).with_references(references)
 }
 
@@ -91,7 +97,10 @@ pub(crate) fn generous_breakers() -> cluster::CircuitBreakers {
         max_retries: Some(GENEROUS),
         ..Default::default()
     };
-    cluster::CircuitBreakers { thresholds: vec![thresholds], ..Default::default() }
+    cluster::CircuitBreakers {
+        thresholds: vec![thresholds],
+        ..Default::default()
+    }
 }
 
 /// HTTP options by protocol: what is declared as HTTP/2 always gets it, other HTTP gets what its caller used.
@@ -118,6 +127,9 @@ pub(crate) fn http_options(
             protocol_config: Some(ProtocolConfig::Http2ProtocolOptions(http2)),
         }),
     };
-    let options = upstream_http::HttpProtocolOptions { upstream_protocol_options: Some(options), ..Default::default() };
+    let options = upstream_http::HttpProtocolOptions {
+        upstream_protocol_options: Some(options),
+        ..Default::default()
+    };
     std::collections::BTreeMap::from([(HTTP_OPTIONS.to_owned(), any(&options))])
 }

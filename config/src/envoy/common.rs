@@ -26,14 +26,18 @@ pub(crate) fn ads() -> core::ConfigSource {
     core::ConfigSource {
         initial_fetch_timeout: Some(duration(INITIAL_FETCH_TIMEOUT)),
         resource_api_version: core::ApiVersion::V3.into(),
-        config_source_specifier: Some(core::config_source::ConfigSourceSpecifier::Ads(core::AggregatedConfigSource {})),
+        config_source_specifier: Some(core::config_source::ConfigSourceSpecifier::Ads(
+            core::AggregatedConfigSource {},
+        )),
         ..Default::default()
     }
 }
 
 /// An IP address and TCP port.
 pub(crate) fn address(ip: IpAddr, port: u16) -> core::Address {
-    core::Address { address: Some(core::address::Address::SocketAddress(socket_address(ip, port))) }
+    core::Address {
+        address: Some(core::address::Address::SocketAddress(socket_address(ip, port))),
+    }
 }
 
 /// The same, where the API wants it bare.
@@ -47,12 +51,18 @@ pub(crate) fn socket_address(ip: IpAddr, port: u16) -> core::SocketAddress {
 
 /// A share of a million.
 pub(crate) fn per_million(numerator: u32) -> r#type::FractionalPercent {
-    r#type::FractionalPercent { numerator, denominator: r#type::fractional_percent::DenominatorType::Million.into() }
+    r#type::FractionalPercent {
+        numerator,
+        denominator: r#type::fractional_percent::DenominatorType::Million.into(),
+    }
 }
 
 /// An extension by name and configuration.
 pub(crate) fn extension<M: prost::Message + prost::Name>(name: &str, message: &M) -> core::TypedExtensionConfig {
-    core::TypedExtensionConfig { name: name.to_owned(), typed_config: Some(any(message)) }
+    core::TypedExtensionConfig {
+        name: name.to_owned(),
+        typed_config: Some(any(message)),
+    }
 }
 
 /// A network filter.
@@ -83,15 +93,19 @@ pub(crate) fn inline(text: &str) -> core::DataSource {
 
 /// An object of text values.
 pub(crate) fn text_struct<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Struct {
-    let value = |text: &str| Value { kind: Some(ValueKind::StringValue(text.to_owned())) };
-    Struct { fields: fields.into_iter().map(|(name, text)| (name.to_owned(), value(text))).collect() }
+    let value = |text: &str| Value {
+        kind: Some(ValueKind::StringValue(text.to_owned())),
+    };
+    Struct {
+        fields: fields
+            .into_iter()
+            .map(|(name, text)| (name.to_owned(), value(text)))
+            .collect(),
+    }
 }
 
 /// Metadata with one namespace of text values.
-pub(crate) fn metadata<'a>(
-    namespace: &str,
-    fields: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> core::Metadata {
+pub(crate) fn metadata<'a>(namespace: &str, fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> core::Metadata {
     core::Metadata {
         filter_metadata: BTreeMap::from([(namespace.to_owned(), text_struct(fields))]),
         ..Default::default()

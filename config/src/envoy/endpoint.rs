@@ -43,8 +43,14 @@ pub(crate) fn local(input: &LocalInput) -> Resource {
 }
 
 fn assignment(cluster: &str, members: Vec<endpoint::LbEndpoint>) -> Resource {
-    let localities =
-        if members.is_empty() { Vec::new() } else { vec![endpoint::LocalityLbEndpoints { lb_endpoints: members, ..Default::default() }] };
+    let localities = if members.is_empty() {
+        Vec::new()
+    } else {
+        vec![endpoint::LocalityLbEndpoints {
+            lb_endpoints: members,
+            ..Default::default()
+        }]
+    };
     let message = endpoint::ClusterLoadAssignment {
         cluster_name: cluster.to_owned(),
         endpoints: localities,
@@ -55,16 +61,26 @@ fn assignment(cluster: &str, members: Vec<endpoint::LbEndpoint>) -> Resource {
 
 fn member(member: &Endpoint) -> endpoint::LbEndpoint {
     // A draining endpoint counts as unhealthy; the clusters' panic threshold lets it serve when nothing else is left.
-    let health = if member.draining { core::HealthStatus::Draining } else { core::HealthStatus::Unknown };
+    let health = if member.draining {
+        core::HealthStatus::Draining
+    } else {
+        core::HealthStatus::Unknown
+    };
     endpoint::LbEndpoint {
         health_status: health.into(),
-        metadata: member.workload.as_ref().map(|_| metadata("envoy.transport_socket_match", [MESH_MATCH])),
+        metadata: member
+            .workload
+            .as_ref()
+            .map(|_| metadata("envoy.transport_socket_match", [MESH_MATCH])),
         ..lb_endpoint(member.address, member.port)
     }
 }
 
 fn lb_endpoint(ip: IpAddr, port: u16) -> endpoint::LbEndpoint {
-    let endpoint = endpoint::Endpoint { address: Some(address(ip, port)), ..Default::default() };
+    let endpoint = endpoint::Endpoint {
+        address: Some(address(ip, port)),
+        ..Default::default()
+    };
     endpoint::LbEndpoint {
         host_identifier: Some(endpoint::lb_endpoint::HostIdentifier::Endpoint(endpoint)),
         ..Default::default()
@@ -77,7 +93,10 @@ mod tests {
 
     #[test]
     fn an_empty_service_still_has_an_assignment() {
-        let input = EndpointsInput { cluster: ClusterName::Passthrough, endpoints: Arc::new(Vec::new()) };
+        let input = EndpointsInput {
+            cluster: ClusterName::Passthrough,
+            endpoints: Arc::new(Vec::new()),
+        };
         assert_eq!(&*endpoints(&input).name, "passthrough");
     }
 }

@@ -20,7 +20,9 @@ const APP_SOURCE_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6));
 
 /// The names of all of them.
 pub(crate) fn names() -> Vec<ClusterName> {
-    let apps = AppProtocol::ALL.into_iter().flat_map(|app| [ClusterName::App(app, false), ClusterName::App(app, true)]);
+    let apps = AppProtocol::ALL
+        .into_iter()
+        .flat_map(|app| [ClusterName::App(app, false), ClusterName::App(app, true)]);
     apps.chain([ClusterName::Passthrough, ClusterName::Blackhole]).collect()
 }
 
@@ -43,7 +45,10 @@ fn app(protocol: AppProtocol, ipv6: bool) -> cluster::Cluster {
         AppProtocol::Http2 => Protocol::Http2,
     };
     let source = if ipv6 { APP_SOURCE_V6 } else { APP_SOURCE_V4 };
-    let bind = core::BindConfig { source_address: Some(socket_address(source, 0)), ..Default::default() };
+    let bind = core::BindConfig {
+        source_address: Some(socket_address(source, 0)),
+        ..Default::default()
+    };
     cluster::Cluster {
         upstream_bind_config: Some(bind),
         typed_extension_protocol_options: http_options(protocol, None),

@@ -24,7 +24,10 @@ pub(crate) fn inbound(route: &RouteName, port: u16, keepalive: Duration, log: &L
     let manager = HttpConnectionManager {
         path_with_escaped_slashes_action: within::PathWithEscapedSlashesAction::RejectRequest.into(),
         forward_client_cert_details: within::ForwardClientCertDetails::SanitizeSet.into(),
-        set_current_client_cert_details: Some(within::SetCurrentClientCertDetails { uri: true, ..Default::default() }),
+        set_current_client_cert_details: Some(within::SetCurrentClientCertDetails {
+            uri: true,
+            ..Default::default()
+        }),
         early_header_mutation_extensions: vec![early_mutations(true)],
         http_filters: slots::inbound(port),
         // A revoked identity is cut at its next byte: pings make sure that there is one.
@@ -57,8 +60,14 @@ pub(crate) fn outbound(route: &RouteName, prefix: &StatPrefix<'_>, log: &LogTo) 
 }
 
 fn both_ways(prefix: &StatPrefix<'_>, route: &RouteName) -> HttpConnectionManager {
-    let rds = hcm::Rds { config_source: Some(ads()), route_config_name: route.to_string() };
-    let websocket = within::UpgradeConfig { upgrade_type: "websocket".to_owned(), ..Default::default() };
+    let rds = hcm::Rds {
+        config_source: Some(ads()),
+        route_config_name: route.to_string(),
+    };
+    let websocket = within::UpgradeConfig {
+        upgrade_type: "websocket".to_owned(),
+        ..Default::default()
+    };
     HttpConnectionManager {
         codec_type: within::CodecType::Auto.into(),
         stat_prefix: prefix.to_string(),
@@ -103,7 +112,11 @@ fn remove_prefix(prefix: &str) -> mutation::header_mutation::Action {
 
 fn set(name: &str, format: &str) -> mutation::header_mutation::Action {
     mutation::header_mutation::Action::Append(core::HeaderValueOption {
-        header: Some(core::HeaderValue { key: name.to_owned(), value: format.to_owned(), ..Default::default() }),
+        header: Some(core::HeaderValue {
+            key: name.to_owned(),
+            value: format.to_owned(),
+            ..Default::default()
+        }),
         append_action: core::header_value_option::HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
         ..Default::default()
     })

@@ -7,8 +7,14 @@ use core::header_value_option::HeaderAppendAction;
 
 /// The headers to set and to add, in this order.
 pub(crate) fn added(edit: &HeaderEdit) -> Vec<core::HeaderValueOption> {
-    let set = edit.set.iter().map(|(name, value)| option(name, value, HeaderAppendAction::OverwriteIfExistsOrAdd));
-    let add = edit.add.iter().map(|(name, value)| option(name, value, HeaderAppendAction::AppendIfExistsOrAdd));
+    let set = edit
+        .set
+        .iter()
+        .map(|(name, value)| option(name, value, HeaderAppendAction::OverwriteIfExistsOrAdd));
+    let add = edit
+        .add
+        .iter()
+        .map(|(name, value)| option(name, value, HeaderAppendAction::AppendIfExistsOrAdd));
     set.chain(add).collect()
 }
 
@@ -24,7 +30,11 @@ pub(crate) fn set(name: &str, value: &str) -> core::HeaderValueOption {
 
 fn option(name: &str, value: &str, action: HeaderAppendAction) -> core::HeaderValueOption {
     core::HeaderValueOption {
-        header: Some(core::HeaderValue { key: name.to_owned(), value: value.replace('%', "%%"), ..Default::default() }),
+        header: Some(core::HeaderValue {
+            key: name.to_owned(),
+            value: value.replace('%', "%%"),
+            ..Default::default()
+        }),
         append_action: action.into(),
         ..Default::default()
     }
@@ -36,7 +46,10 @@ mod tests {
 
     #[test]
     fn values_are_literal() {
-        let edit = HeaderEdit { set: vec![("a".into(), "%REQ(x)%".into())], ..Default::default() };
+        let edit = HeaderEdit {
+            set: vec![("a".into(), "%REQ(x)%".into())],
+            ..Default::default()
+        };
         let headers = added(&edit);
         assert_eq!(headers[0].header.as_ref().unwrap().value, "%%REQ(x)%%");
     }

@@ -13,7 +13,9 @@ use super::common::{discovered, duration, reference};
 use super::listener::{catch_all, hand_off, loop_guard, original_dst, tcp, tls_inspector};
 use super::{hcm, slots, tls};
 use crate::model::{MtlsMode, Protocol};
-use crate::names::{AppProtocol, ClusterName, ExtensionName, ListenerName, RouteName, SNI_SUFFIX, SecretName, StatPrefix};
+use crate::names::{
+    AppProtocol, ClusterName, ExtensionName, ListenerName, RouteName, SNI_SUFFIX, SecretName, StatPrefix,
+};
 
 /// A caller that says nothing for so long speaks a protocol in which the server begins.
 const SILENT_CALLER: Duration = Duration::from_secs(2);
@@ -117,19 +119,29 @@ fn mtls_chain(input: &InboundInput) -> listener::FilterChain {
 
 /// Callers without one.
 fn plain_chain(filters: Vec<listener::Filter>) -> listener::FilterChain {
-    listener::FilterChain { name: "plain".to_owned(), filters, ..Default::default() }
+    listener::FilterChain {
+        name: "plain".to_owned(),
+        filters,
+        ..Default::default()
+    }
 }
 
 /// HTTP ports take any identity of the mesh and decide by request; TCP ports decide in the handshake.
 fn callers(input: &InboundInput) -> SecretName {
-    if input.protocol.is_http() { SecretName::Mesh } else { SecretName::Callers(input.port) }
+    if input.protocol.is_http() {
+        SecretName::Mesh
+    } else {
+        SecretName::Callers(input.port)
+    }
 }
 
 fn revocation(port: u16) -> listener::Filter {
     let type_url = <network_rbac::Rbac as prost::Name>::type_url();
     listener::Filter {
         name: ExtensionName::Revoke(port).to_string(),
-        config_type: Some(listener::filter::ConfigType::ConfigDiscovery(discovered(type_url, None))),
+        config_type: Some(listener::filter::ConfigType::ConfigDiscovery(discovered(
+            type_url, None,
+        ))),
     }
 }
 
@@ -137,7 +149,12 @@ fn application(input: &InboundInput, verified: bool) -> listener::Filter {
     if input.protocol.is_http() {
         hcm::inbound(&input.route, input.port, input.keepalive, &input.log)
     } else {
-        tcp(&application_cluster(input), &StatPrefix::Inbound(input.port), &input.log, verified)
+        tcp(
+            &application_cluster(input),
+            &StatPrefix::Inbound(input.port),
+            &input.log,
+            verified,
+        )
     }
 }
 

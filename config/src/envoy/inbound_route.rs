@@ -46,8 +46,7 @@ pub(crate) fn inbound_routes(input: &InboundRoutesInput) -> Resource {
         response_headers_to_remove: vec![LIMITED_BY_HEADER.to_owned()],
         ..virtual_host("workload", routes)
     };
-    configuration(&input.name.to_string(), vec![host])
-        .with_references(vec![reference(Kind::Cluster, &input.cluster)])
+    configuration(&input.name.to_string(), vec![host]).with_references(vec![reference(Kind::Cluster, &input.cluster)])
 }
 
 fn application(input: &InboundRoutesInput) -> route::Route {
@@ -57,7 +56,10 @@ fn application(input: &InboundRoutesInput) -> route::Route {
         r#match: Some(prefix_match()),
         metadata: Some(metadata(METADATA, [("default", &*input.permission.default.name)])),
         typed_per_filter_config: traffic_permission::envoy::per_route(&input.permission, &input.trust_domain),
-        action: Some(Action::Route(route::RouteAction { rate_limits, ..route_action::to_cluster(&input.cluster) })),
+        action: Some(Action::Route(route::RouteAction {
+            rate_limits,
+            ..route_action::to_cluster(&input.cluster)
+        })),
         ..Default::default()
     }
 }
@@ -65,10 +67,16 @@ fn application(input: &InboundRoutesInput) -> route::Route {
 /// Servlet containers strip `;...` from paths, so that such a path means another one than it says.
 fn path_parameters() -> route::Route {
     let semicolon = matcher::header(PATH_HEADER, matcher::contains(";"));
-    let answer = route::DirectResponseAction { status: 400, ..Default::default() };
+    let answer = route::DirectResponseAction {
+        status: 400,
+        ..Default::default()
+    };
     route::Route {
         name: "path-parameters".to_owned(),
-        r#match: Some(route::RouteMatch { headers: vec![semicolon], ..prefix_match() }),
+        r#match: Some(route::RouteMatch {
+            headers: vec![semicolon],
+            ..prefix_match()
+        }),
         // Malformed for everyone, whoever may call.
         typed_per_filter_config: traffic_permission::envoy::disabled([slots::DENY, slots::ALLOW]),
         action: Some(Action::DirectResponse(answer)),
@@ -77,5 +85,8 @@ fn path_parameters() -> route::Route {
 }
 
 fn prefix_match() -> route::RouteMatch {
-    route::RouteMatch { path_specifier: Some(PathSpecifier::Prefix("/".to_owned())), ..Default::default() }
+    route::RouteMatch {
+        path_specifier: Some(PathSpecifier::Prefix("/".to_owned())),
+        ..Default::default()
+    }
 }

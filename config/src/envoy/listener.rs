@@ -60,7 +60,12 @@ pub(crate) fn loop_guard(port: u16) -> listener::FilterChain {
             destination_port: Some(port.into()),
             ..Default::default()
         }),
-        filters: vec![tcp(&ClusterName::Blackhole, &StatPrefix::CatchAll("loop"), &LogTo::Off, false)],
+        filters: vec![tcp(
+            &ClusterName::Blackhole,
+            &StatPrefix::CatchAll("loop"),
+            &LogTo::Off,
+            false,
+        )],
         ..Default::default()
     }
 }

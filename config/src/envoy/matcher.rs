@@ -6,7 +6,10 @@ use crate::model::{HeaderMatch, HeaderMatchType};
 use matcher::string_matcher::MatchPattern;
 
 fn pattern(pattern: MatchPattern) -> matcher::StringMatcher {
-    matcher::StringMatcher { match_pattern: Some(pattern), ignore_case: false }
+    matcher::StringMatcher {
+        match_pattern: Some(pattern),
+        ignore_case: false,
+    }
 }
 
 /// The whole value.
@@ -36,7 +39,10 @@ pub(crate) fn regex(text: impl Into<String>) -> matcher::StringMatcher {
 
 /// An RE2 regex where the API wants it bare.
 pub(crate) fn re2(text: impl Into<String>) -> matcher::RegexMatcher {
-    matcher::RegexMatcher { regex: text.into(), ..Default::default() }
+    matcher::RegexMatcher {
+        regex: text.into(),
+        ..Default::default()
+    }
 }
 
 /// A value as a user matches it.
@@ -75,5 +81,8 @@ pub(crate) fn any_occurrence(user: &HeaderMatch) -> Vec<route::HeaderMatcher> {
         // Parse has checked that the regex stands by itself, so the group around it is not left.
         HeaderMatchType::Regex(text) => vec![regex(&**text), regex(format!("(?:.*,)?[ \t]*(?:{text})[ \t]*(?:,.*)?"))],
     };
-    matchers.into_iter().map(|matcher| header(&user.name, matcher)).collect()
+    matchers
+        .into_iter()
+        .map(|matcher| header(&user.name, matcher))
+        .collect()
 }

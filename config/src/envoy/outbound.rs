@@ -24,7 +24,11 @@ pub(crate) enum Destination {
 impl Destination {
     /// The one for a protocol.
     pub(crate) fn of(protocol: Protocol, route: RouteName, cluster: ClusterName) -> Self {
-        if protocol.is_http() { Self::Http(route) } else { Self::Tcp(cluster) }
+        if protocol.is_http() {
+            Self::Http(route)
+        } else {
+            Self::Tcp(cluster)
+        }
     }
 }
 
@@ -49,9 +53,16 @@ pub(crate) fn outbound(input: &OutboundInput) -> Resource {
     let prefix = StatPrefix::Outbound(&input.service, input.port);
     let (filter, needs) = match &input.destination {
         Destination::Http(route) => (hcm::outbound(route, &prefix, &input.log), reference(Kind::Route, route)),
-        Destination::Tcp(cluster) => (tcp(cluster, &prefix, &input.log, false), reference(Kind::Cluster, cluster)),
+        Destination::Tcp(cluster) => (
+            tcp(cluster, &prefix, &input.log, false),
+            reference(Kind::Cluster, cluster),
+        ),
     };
-    let chain = listener::FilterChain { name: "service".to_owned(), filters: vec![filter], ..Default::default() };
+    let chain = listener::FilterChain {
+        name: "service".to_owned(),
+        filters: vec![filter],
+        ..Default::default()
+    };
     let message = listener::Listener {
         traffic_direction: core::TrafficDirection::Outbound.into(),
         filter_chains: vec![chain],
@@ -80,13 +91,20 @@ pub(crate) fn outbound_catch_all(input: &CatchAllInput) -> Resource {
         (ClusterName::Blackhole, "refused")
     };
     let filter = tcp(&cluster, &StatPrefix::CatchAll(prefix), &input.log, false);
-    let unknown = listener::FilterChain { name: "unknown".to_owned(), filters: vec![filter], ..Default::default() };
+    let unknown = listener::FilterChain {
+        name: "unknown".to_owned(),
+        filters: vec![filter],
+        ..Default::default()
+    };
     let message = listener::Listener {
         traffic_direction: core::TrafficDirection::Outbound.into(),
         listener_filters: vec![original_dst()],
         filter_chains: vec![loop_guard(input.redirect_port), unknown],
         ..catch_all(&name, input.redirect_port)
     };
-    let references = vec![reference(Kind::Cluster, &cluster), reference(Kind::Cluster, &ClusterName::Blackhole)];
+    let references = vec![
+        reference(Kind::Cluster, &cluster),
+        reference(Kind::Cluster, &ClusterName::Blackhole),
+    ];
     Resource::new(Kind::Listener, name.to_string(), &message).with_references(references)
 }

@@ -1,9 +1,10 @@
 //! The network filter at the head of each mTLS chain: it cuts the connections of one identity when a runtime key says so.
 //!
-//! It holds an entry for each identity that has access now. A connection keeps the filter that it was born with, so when
-//! the access is withdrawn its entry is still there; connections of others pass the same filter untouched.
+//! It holds an entry for each identity that may be connected. A connection keeps the filter that it was born with, so when
+//! an access is withdrawn its entry is still there; connections of others pass the same filter untouched.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use xds::{Kind, Resource};
 
@@ -23,21 +24,29 @@ use match_tree::matcher::{MatcherList, MatcherTree, MatcherType, OnMatch, on_mat
 pub(crate) struct RevokeInput {
     /// The workload port; 0 stands for the undeclared ones.
     pub(crate) port: u16,
-    /// Identities with access.
-    pub(crate) identities: BTreeSet<SpiffeId>,
+    /// Identities that may be connected.
+    pub(crate) identities: Arc<BTreeSet<SpiffeId>>,
 }
 
 /// Compiles the filter.
 pub(crate) fn revoke(input: &RevokeInput) -> Resource {
     let entry = |id: &SpiffeId| (id.to_string(), nested(cut(input.port, id)));
-    let map = MatchMap { map: input.identities.iter().map(entry).collect() };
+    let map = MatchMap {
+        map: input.identities.iter().map(entry).collect(),
+    };
     // A tree without entries is refused.
     let tree = (!map.map.is_empty()).then(|| {
-        MatcherType::MatcherTree(MatcherTree { input: Some(peer()), tree_type: Some(TreeType::ExactMatchMap(map)) })
+        MatcherType::MatcherTree(MatcherTree {
+            input: Some(peer()),
+            tree_type: Some(TreeType::ExactMatchMap(map)),
+        })
     });
     let filter = network_rbac::Rbac {
         stat_prefix: "revoke.".to_owned(),
-        matcher: Some(match_tree::Matcher { on_no_match: Some(Box::new(pass())), matcher_type: tree }),
+        matcher: Some(match_tree::Matcher {
+            on_no_match: Some(Box::new(pass())),
+            matcher_type: tree,
+        }),
         enforcement_type: network_rbac::rbac::EnforcementType::Continuous.into(),
         ..Default::default()
     };
@@ -56,10 +65,15 @@ fn cut(port: u16, id: &SpiffeId) -> match_tree::Matcher {
     };
     let flipped = SinglePredicate {
         input: Some(peer()),
-        matcher: Some(Custom::CustomMatch(typed("envoy.matching.matchers.runtime_fraction", &fraction))),
+        matcher: Some(Custom::CustomMatch(typed(
+            "envoy.matching.matchers.runtime_fraction",
+            &fraction,
+        ))),
     };
     let field = FieldMatcher {
-        predicate: Some(Predicate { match_type: Some(MatchType::SinglePredicate(flipped)) }),
+        predicate: Some(Predicate {
+            match_type: Some(MatchType::SinglePredicate(flipped)),
+        }),
         on_match: Some(action(&revocation_rule(id), rbac::rbac::Action::Deny)),
     };
     match_tree::Matcher {
@@ -73,22 +87,34 @@ fn pass() -> OnMatch {
 }
 
 fn action(name: &str, action: rbac::rbac::Action) -> OnMatch {
-    let action = rbac::Action { name: name.to_owned(), action: action.into() };
-    OnMatch { on_match: Some(on_match::OnMatch::Action(typed("action", &action))), ..Default::default() }
+    let action = rbac::Action {
+        name: name.to_owned(),
+        action: action.into(),
+    };
+    OnMatch {
+        on_match: Some(on_match::OnMatch::Action(typed("action", &action))),
+        ..Default::default()
+    }
 }
 
 fn nested(matcher: match_tree::Matcher) -> OnMatch {
-    OnMatch { on_match: Some(on_match::OnMatch::Matcher(Box::new(matcher))), ..Default::default() }
+    OnMatch {
+        on_match: Some(on_match::OnMatch::Matcher(Box::new(matcher))),
+        ..Default::default()
+    }
 }
 
 /// The peer's URI SAN.
 fn peer() -> xds::proto::xds::core::v3::TypedExtensionConfig {
-    typed("envoy.matching.inputs.uri_san", &ext::matching::common_inputs::ssl::v3::UriSanInput {})
+    typed(
+        "envoy.matching.inputs.uri_san",
+        &ext::matching::common_inputs::ssl::v3::UriSanInput {},
+    )
 }
 
-fn typed<M: prost::Message + prost::Name>(
-    name: &str,
-    message: &M,
-) -> xds::proto::xds::core::v3::TypedExtensionConfig {
-    xds::proto::xds::core::v3::TypedExtensionConfig { name: name.to_owned(), typed_config: Some(any(message)) }
+fn typed<M: prost::Message + prost::Name>(name: &str, message: &M) -> xds::proto::xds::core::v3::TypedExtensionConfig {
+    xds::proto::xds::core::v3::TypedExtensionConfig {
+        name: name.to_owned(),
+        typed_config: Some(any(message)),
+    }
 }

@@ -30,7 +30,10 @@ pub(crate) struct RoutesInput {
 /// Compiles a route configuration. What no route matches is answered 404.
 pub(crate) fn routes(input: &RoutesInput) -> Resource {
     let (routes, references) = match &input.table {
-        None => (vec![everything(&input.cluster)], vec![reference(Kind::Cluster, &input.cluster)]),
+        None => (
+            vec![everything(&input.cluster)],
+            vec![reference(Kind::Cluster, &input.cluster)],
+        ),
         Some(table) => (table.entries.iter().flat_map(entry).collect(), clusters(table)),
     };
     let host = virtual_host("service", routes);
@@ -40,13 +43,22 @@ pub(crate) fn routes(input: &RoutesInput) -> Resource {
 
 /// A route configuration with these hosts.
 pub(crate) fn configuration(name: &str, virtual_hosts: Vec<route::VirtualHost>) -> Resource {
-    let message = route::RouteConfiguration { name: name.to_owned(), virtual_hosts, ..Default::default() };
+    let message = route::RouteConfiguration {
+        name: name.to_owned(),
+        virtual_hosts,
+        ..Default::default()
+    };
     Resource::new(Kind::Route, name, &message)
 }
 
 /// A host that takes every request.
 pub(crate) fn virtual_host(name: &str, routes: Vec<route::Route>) -> route::VirtualHost {
-    route::VirtualHost { name: name.to_owned(), domains: vec!["*".to_owned()], routes, ..Default::default() }
+    route::VirtualHost {
+        name: name.to_owned(),
+        domains: vec!["*".to_owned()],
+        routes,
+        ..Default::default()
+    }
 }
 
 fn clusters(table: &RouteTable) -> Vec<Reference> {
@@ -55,8 +67,9 @@ fn clusters(table: &RouteTable) -> Vec<Reference> {
         RouteAction::Redirect(_) => &[],
     });
     let used = backends.filter(|backend| backend.weight > 0);
-    let mut all: Vec<_> =
-        used.map(|backend| reference(Kind::Cluster, &route_action::backend_cluster(backend))).collect();
+    let mut all: Vec<_> = used
+        .map(|backend| reference(Kind::Cluster, &route_action::backend_cluster(backend)))
+        .collect();
     all.sort();
     all.dedup();
     all
@@ -81,10 +94,16 @@ fn entry(entry: &RouteEntry) -> Vec<route::Route> {
         }
         RouteAction::Forward(backends) if backends.iter().any(|backend| backend.weight > 0) => {
             let matches = rewritten_matches(entry);
-            matches.into_iter().map(|(request, rewrite)| one(entry, request, forward(rewrite))).collect()
+            matches
+                .into_iter()
+                .map(|(request, rewrite)| one(entry, request, forward(rewrite)))
+                .collect()
         }
         RouteAction::Forward(_) => vec![one(entry, request_match(&entry.matches), no_backend())],
-        RouteAction::ForwardPartly { backends, invalid_weight } => {
+        RouteAction::ForwardPartly {
+            backends,
+            invalid_weight,
+        } => {
             let valid: u64 = backends.iter().map(|backend| u64::from(backend.weight)).sum();
             let mut refused = request_match(&entry.matches);
             if valid == 0 {
@@ -93,7 +112,11 @@ fn entry(entry: &RouteEntry) -> Vec<route::Route> {
             refused.runtime_fraction = Some(share(u64::from(*invalid_weight), valid + u64::from(*invalid_weight)));
             let mut routes = vec![one(entry, refused, no_backend())];
             let matches = rewritten_matches(entry);
-            routes.extend(matches.into_iter().map(|(request, rewrite)| one(entry, request, forward(rewrite))));
+            routes.extend(
+                matches
+                    .into_iter()
+                    .map(|(request, rewrite)| one(entry, request, forward(rewrite))),
+            );
             routes
         }
     }
@@ -114,13 +137,19 @@ fn one(entry: &RouteEntry, request: route::RouteMatch, action: Action) -> route:
 
 /// Gateway API: a share without a valid backend is answered 500.
 fn no_backend() -> Action {
-    Action::DirectResponse(route::DirectResponseAction { status: 500, ..Default::default() })
+    Action::DirectResponse(route::DirectResponseAction {
+        status: 500,
+        ..Default::default()
+    })
 }
 
 fn share(part: u64, whole: u64) -> core::RuntimeFractionalPercent {
     let numerator = (part * MILLION + whole / 2).checked_div(whole).unwrap_or(MILLION);
     let default: r#type::FractionalPercent = per_million(u32::try_from(numerator).unwrap_or(u32::MAX));
-    core::RuntimeFractionalPercent { default_value: Some(default), ..Default::default() }
+    core::RuntimeFractionalPercent {
+        default_value: Some(default),
+        ..Default::default()
+    }
 }
 
 /// What a request must be.
@@ -136,7 +165,10 @@ pub(crate) fn request_match(http: &HttpMatch) -> route::RouteMatch {
 }
 
 fn with_rest(path: PathSpecifier, http: &HttpMatch) -> route::RouteMatch {
-    let method = http.method.iter().map(|method| matcher::header(":method", matcher::exact(&**method)));
+    let method = http
+        .method
+        .iter()
+        .map(|method| matcher::header(":method", matcher::exact(&**method)));
     let query = |query: &crate::model::QueryMatch| route::QueryParameterMatcher {
         name: query.name.to_string(),
         query_parameter_match_specifier: Some(
@@ -151,7 +183,10 @@ fn with_rest(path: PathSpecifier, http: &HttpMatch) -> route::RouteMatch {
 }
 
 fn path_match(path: PathSpecifier) -> route::RouteMatch {
-    route::RouteMatch { path_specifier: Some(path), ..Default::default() }
+    route::RouteMatch {
+        path_specifier: Some(path),
+        ..Default::default()
+    }
 }
 
 /// The matches of an entry, each with the text that replaces what it matched of the path.
@@ -160,7 +195,9 @@ fn path_match(path: PathSpecifier) -> route::RouteMatch {
 /// the second would become `//x`.
 fn rewritten_matches(entry: &RouteEntry) -> Vec<(route::RouteMatch, String)> {
     let plain = |rewrite: String| vec![(request_match(&entry.matches), rewrite)];
-    let Some(Rewrite::Prefix(replacement)) = &entry.rewrite_path else { return plain(String::new()) };
+    let Some(Rewrite::Prefix(replacement)) = &entry.rewrite_path else {
+        return plain(String::new());
+    };
     let replacement = replacement.trim_end_matches('/');
     match &entry.matches.path {
         Some(PathMatch::Prefix(prefix)) if !prefix.is_empty() => {

@@ -41,7 +41,11 @@ pub(crate) fn forward(entry: &RouteEntry, rewrite: String) -> route::RouteAction
         Some(Rewrite::Full(path)) => Some(whole_path(path)),
         _ => None,
     };
-    let clusters = backends.iter().filter(|backend| backend.weight > 0).map(weighted).collect();
+    let clusters = backends
+        .iter()
+        .filter(|backend| backend.weight > 0)
+        .map(weighted)
+        .collect();
     route::RouteAction {
         cluster_specifier: Some(ClusterSpecifier::WeightedClusters(route::WeightedCluster {
             clusters,
@@ -92,7 +96,9 @@ fn retries(retry: Option<&Retry>, each_try: Option<Duration>) -> Option<route::R
             retriable_status_codes: retry.codes.iter().map(|code| u32::from(*code)).collect(),
             retry_host_predicate: vec![route::retry_policy::RetryHostPredicate {
                 name: name.to_owned(),
-                config_type: Some(route::retry_policy::retry_host_predicate::ConfigType::TypedConfig(config)),
+                config_type: Some(route::retry_policy::retry_host_predicate::ConfigType::TypedConfig(
+                    config,
+                )),
             }],
             host_selection_retry_max_attempts: OTHER_HOST_ATTEMPTS,
             retry_back_off: Some(route::retry_policy::RetryBackOff {

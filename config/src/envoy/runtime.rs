@@ -21,11 +21,18 @@ pub(crate) struct RuntimeInput {
 
 /// Compiles the layer.
 pub(crate) fn runtime(input: &RuntimeInput) -> Resource {
-    let keys = input.revoked.iter().flat_map(|(port, ids)| ids.iter().map(|id| revocation_key(*port, id)));
-    let all = Value { kind: Some(ValueKind::NumberValue(ALL_PERCENT)) };
+    let keys = input
+        .revoked
+        .iter()
+        .flat_map(|(port, ids)| ids.iter().map(|id| revocation_key(*port, id)));
+    let all = Value {
+        kind: Some(ValueKind::NumberValue(ALL_PERCENT)),
+    };
     let message = xds::proto::envoy::service::runtime::v3::Runtime {
         name: RUNTIME_LAYER.to_owned(),
-        layer: Some(Struct { fields: keys.map(|key| (key, all.clone())).collect() }),
+        layer: Some(Struct {
+            fields: keys.map(|key| (key, all.clone())).collect(),
+        }),
     };
     Resource::new(Kind::Runtime, RUNTIME_LAYER, &message)
 }

@@ -54,7 +54,11 @@ pub(crate) fn validation(input: &ValidationInput) -> Resource {
         Peers::Identities(ids) => ids.iter().map(|id| matcher::exact(id.as_str())).collect(),
         Peers::Callers(permission, known) => san_matchers(&callers(permission, known, &input.trust_domain)),
     };
-    let matchers = if matchers.is_empty() { vec![matcher::exact(NOBODY)] } else { matchers };
+    let matchers = if matchers.is_empty() {
+        vec![matcher::exact(NOBODY)]
+    } else {
+        matchers
+    };
     let context = tls::CertificateValidationContext {
         trusted_ca: Some(inline(&input.trust_bundle)),
         match_typed_subject_alt_names: matchers.into_iter().map(uri).collect(),
@@ -65,20 +69,27 @@ pub(crate) fn validation(input: &ValidationInput) -> Resource {
 
 /// A context that no certificate passes.
 pub(crate) fn refusing(name: &SecretName) -> Resource {
-    let context =
-        tls::CertificateValidationContext { verify_certificate_hash: vec![NO_HASH.to_owned()], ..Default::default() };
+    let context = tls::CertificateValidationContext {
+        verify_certificate_hash: vec![NO_HASH.to_owned()],
+        ..Default::default()
+    };
     secret(name, context)
 }
 
 fn secret(name: &SecretName, context: tls::CertificateValidationContext) -> Resource {
     let name = name.to_string();
-    let message = tls::Secret { name: name.clone(), r#type: Some(tls::secret::Type::ValidationContext(context)) };
+    let message = tls::Secret {
+        name: name.clone(),
+        r#type: Some(tls::secret::Type::ValidationContext(context)),
+    };
     Resource::new(Kind::Secret, name, &message)
 }
 
 fn san_matchers(set: &CallerSet) -> Vec<proto::StringMatcher> {
     let exact = set.identities.iter().map(|id| matcher::exact(id.as_str()));
-    exact.chain(set.prefixes.iter().map(|prefix| matcher::prefix(&**prefix))).collect()
+    exact
+        .chain(set.prefixes.iter().map(|prefix| matcher::prefix(&**prefix)))
+        .collect()
 }
 
 fn uri(matcher: proto::StringMatcher) -> tls::SubjectAltNameMatcher {

@@ -34,8 +34,14 @@ pub(crate) fn faults(port: u16) -> impl Iterator<Item = ExtensionName> {
 /// The filters of an inbound port.
 pub(crate) fn inbound(port: u16) -> Vec<hcm::HttpFilter> {
     // No rules at all let everything pass; an allow list without entries lets nothing pass.
-    let nothing = rbac::Rbac { action: rbac::rbac::Action::Allow.into(), ..Default::default() };
-    let closed = http_rbac::Rbac { rules: Some(nothing), ..Default::default() };
+    let nothing = rbac::Rbac {
+        action: rbac::rbac::Action::Allow.into(),
+        ..Default::default()
+    };
+    let closed = http_rbac::Rbac {
+        rules: Some(nothing),
+        ..Default::default()
+    };
     let mut filters = vec![
         filter(SHADOW, any(&http_rbac::Rbac::default())),
         filter(DENY, any(&http_rbac::Rbac::default())),
@@ -57,12 +63,19 @@ pub(crate) fn inbound(port: u16) -> Vec<hcm::HttpFilter> {
 
 /// The last filter of every chain.
 pub(crate) fn router() -> hcm::HttpFilter {
-    let router = ext::filters::http::router::v3::Router { suppress_envoy_headers: true, ..Default::default() };
+    let router = ext::filters::http::router::v3::Router {
+        suppress_envoy_headers: true,
+        ..Default::default()
+    };
     filter("envoy.filters.http.router", any(&router))
 }
 
 fn filter(name: &str, config: prost_types::Any) -> hcm::HttpFilter {
-    hcm::HttpFilter { name: name.to_owned(), config_type: Some(ConfigType::TypedConfig(config)), ..Default::default() }
+    hcm::HttpFilter {
+        name: name.to_owned(),
+        config_type: Some(ConfigType::TypedConfig(config)),
+        ..Default::default()
+    }
 }
 
 fn discovered_filter(slot: ExtensionName, source: core::ExtensionConfigSource) -> hcm::HttpFilter {

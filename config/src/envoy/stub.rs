@@ -2,7 +2,7 @@
 //!
 //! What protects denies; what only adds behaviour does nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use xds::{Kind, Resource};
@@ -23,7 +23,10 @@ pub fn stub(kind: Kind, name: &str) -> Option<Arc<Resource>> {
             ExtensionName::Fault(port, slot) => {
                 fault_injection::envoy::slot(&fault_injection::envoy::empty(port, slot))
             }
-            ExtensionName::Revoke(port) => revoke(&RevokeInput { port, identities: BTreeSet::new() }),
+            ExtensionName::Revoke(port) => revoke(&RevokeInput {
+                port,
+                identities: Arc::default(),
+            }),
         },
         Kind::Secret => match SecretName::parse(name)? {
             SecretName::Identity => return None,
@@ -34,7 +37,9 @@ pub fn stub(kind: Kind, name: &str) -> Option<Arc<Resource>> {
             cluster: ClusterName::parse(name)?,
             endpoints: Arc::default(),
         }),
-        Kind::Runtime if name == RUNTIME_LAYER => runtime(&RuntimeInput { revoked: BTreeMap::new() }),
+        Kind::Runtime if name == RUNTIME_LAYER => runtime(&RuntimeInput {
+            revoked: BTreeMap::new(),
+        }),
         Kind::Runtime | Kind::Cluster | Kind::Listener => return None,
     };
     Some(Arc::new(resource))

@@ -22,7 +22,10 @@ pub(crate) fn upstream(service: &Key, port: u16, server: &SecretName) -> core::T
 
 /// How an endpoint outside the mesh is dialled.
 pub(crate) fn plaintext() -> core::TransportSocket {
-    socket("envoy.transport_sockets.raw_buffer", any(&ext::transport_sockets::raw_buffer::v3::RawBuffer {}))
+    socket(
+        "envoy.transport_sockets.raw_buffer",
+        any(&ext::transport_sockets::raw_buffer::v3::RawBuffer {}),
+    )
 }
 
 /// What a workload port demands of its callers.
@@ -54,11 +57,16 @@ fn common(validation: &SecretName, alpn: &[&str]) -> tls::CommonTlsContext {
         }),
         tls_certificate_sds_secret_configs: vec![secret(&SecretName::Identity)],
         alpn_protocols: alpn.iter().map(ToString::to_string).collect(),
-        validation_context_type: Some(ValidationContextType::ValidationContextSdsSecretConfig(secret(validation))),
+        validation_context_type: Some(ValidationContextType::ValidationContextSdsSecretConfig(secret(
+            validation,
+        ))),
         ..Default::default()
     }
 }
 
 fn secret(name: &SecretName) -> tls::SdsSecretConfig {
-    tls::SdsSecretConfig { name: name.to_string(), sds_config: Some(ads()) }
+    tls::SdsSecretConfig {
+        name: name.to_string(),
+        sds_config: Some(ads()),
+    }
 }

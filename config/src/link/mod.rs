@@ -40,7 +40,10 @@ pub fn link(parsed: &Parsed, settings: &Settings) -> Model {
         workloads: ports::workloads(&topology, &permissions.ports, &limits.ports, &faults.ports),
         identities: Arc::new(topology.identities()),
         mesh: topology.mesh,
-        reports: reports.into_iter().map(|report| (Arc::clone(&report.object), Arc::new(report))).collect(),
+        reports: reports
+            .into_iter()
+            .map(|report| (Arc::clone(&report.object), Arc::new(report)))
+            .collect(),
         diagnostics,
     }
 }

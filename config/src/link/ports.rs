@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::topology::{PortId, Topology, UNDECLARED};
 use crate::model::{
-    DefaultVerdict, HttpMatch, InboundPort, Key, Mesh, PathMatch, PortFaults, PortLimits, PortPermission, Service, ServicePort,
-    Upstream, Workload,
+    DefaultVerdict, HttpMatch, InboundPort, Key, Mesh, PathMatch, PortFaults, PortLimits, PortPermission, Service,
+    ServicePort, Upstream, Workload,
 };
 use crate::policy::traffic_route::PortRoutes;
 
@@ -31,11 +31,21 @@ pub(super) fn services(topology: &Topology, routes: &BTreeMap<(Key, u16), PortRo
                 identities: Arc::clone(&port.identities),
                 routes: routes.producer.clone(),
                 consumer_routes: routes.consumers.clone(),
-                upstream: Arc::new(Upstream { connect_timeout, keepalive: keepalive(&topology.mesh) }),
+                upstream: Arc::new(Upstream {
+                    connect_timeout,
+                    keepalive: keepalive(&topology.mesh),
+                }),
             };
             ports.insert(*number, Arc::new(made));
         }
-        services.insert(key.clone(), Arc::new(Service { key: key.clone(), addresses: facts.addresses.clone(), ports }));
+        services.insert(
+            key.clone(),
+            Arc::new(Service {
+                key: key.clone(),
+                addresses: facts.addresses.clone(),
+                ports,
+            }),
+        );
     }
     services
 }
@@ -73,9 +83,14 @@ pub(super) fn workloads(
             };
             ports.insert(*number, Arc::new(made));
         }
-        let Some(undeclared) = ports.remove(&UNDECLARED) else { continue };
+        let Some(undeclared) = ports.remove(&UNDECLARED) else {
+            continue;
+        };
         let labels = &place.node.labels;
-        let group = labels.get("app.kubernetes.io/name").or_else(|| labels.get("app")).map_or(&*key.name, String::as_str);
+        let group = labels
+            .get("app.kubernetes.io/name")
+            .or_else(|| labels.get("app"))
+            .map_or(&*key.name, String::as_str);
         let made = Workload {
             key: key.clone(),
             address: place.node.address,
@@ -92,16 +107,32 @@ pub(super) fn workloads(
 
 /// Never used, since merging answers for every port; closed all the same.
 fn closed() -> PortPermission {
-    let default = DefaultVerdict { allow_mesh: false, allow_plaintext: false, name: "default/Deny/unknown".into() };
-    PortPermission { deny: Vec::new(), allow: Vec::new(), default }
+    let default = DefaultVerdict {
+        allow_mesh: false,
+        allow_plaintext: false,
+        name: "default/Deny/unknown".into(),
+    };
+    PortPermission {
+        deny: Vec::new(),
+        allow: Vec::new(),
+        default,
+    }
 }
 
 /// Whether an enforced rule of any kind looks at the path, which a server that strips `;...` would see differently.
 fn looks_at_path(permission: &PortPermission, limits: &PortLimits, faults: &PortFaults) -> bool {
     // The empty prefix matches every path.
     let looks = |one: &HttpMatch| one.path.as_ref().is_some_and(|path| !is_everything(path));
-    let rules = permission.deny.iter().chain(&permission.allow).filter_map(|rule| rule.http.as_ref());
-    let limited = limits.slots.values().flat_map(|object| &object.limits).filter(|limit| !limit.shadow);
+    let rules = permission
+        .deny
+        .iter()
+        .chain(&permission.allow)
+        .filter_map(|rule| rule.http.as_ref());
+    let limited = limits
+        .slots
+        .values()
+        .flat_map(|object| &object.limits)
+        .filter(|limit| !limit.shadow);
     rules.flatten().any(looks)
         || limited.filter_map(|limit| limit.http.as_ref()).flatten().any(looks)
         || faults.slots.values().filter_map(|fault| fault.http.as_ref()).any(looks)

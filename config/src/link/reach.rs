@@ -80,7 +80,9 @@ impl Reach {
     }
 
     fn narrow_service(&self, key: &Key, name: &str, topology: &Topology, narrowed: &mut Narrowed) -> bool {
-        let Some((_, port)) = topology.services.get(key).and_then(|service| service.port(name)) else { return false };
+        let Some((_, port)) = topology.services.get(key).and_then(|service| service.port(name)) else {
+            return false;
+        };
         narrowed.declared.extend(port.behind.intersection(&self.takes).cloned());
         true
     }
@@ -95,7 +97,9 @@ impl Reach {
                 found = true;
             }
         }
-        let Some(number) = number.filter(|number| *number != UNDECLARED) else { return found };
+        let Some(number) = number.filter(|number| *number != UNDECLARED) else {
+            return found;
+        };
         for id in self.takes.iter().filter(|id| id.1 == UNDECLARED) {
             if topology.port(&(id.0.clone(), number)).is_none() {
                 narrowed.undeclared.insert(id.clone());
@@ -129,7 +133,10 @@ pub(crate) fn resolve(target: &Target, namespace: &str, topology: &Topology, fin
         TargetWhat::Labels(labels) => {
             reach.specificity = Specificity::Workload;
             reach.takes = topology.ports_where(|place| {
-                &*place.node.key.namespace == namespace && labels.iter().all(|(name, value)| place.node.labels.get(name) == Some(value))
+                &*place.node.key.namespace == namespace
+                    && labels
+                        .iter()
+                        .all(|(name, value)| place.node.labels.get(name) == Some(value))
             });
             reach.gives.clone_from(&reach.takes);
             reach.report.resolved = true;
@@ -153,26 +160,32 @@ fn service(key: &Key, target: &Target, topology: &Topology, findings: &mut Findi
         return;
     };
     let own = |id: &&PortId| id.0.namespace == key.namespace;
-    let all = || facts.ports.values().flat_map(|port| port.behind.iter().filter(own)).cloned().collect();
+    let all = || {
+        facts
+            .ports
+            .values()
+            .flat_map(|port| port.behind.iter().filter(own))
+            .cloned()
+            .collect()
+    };
     match &target.section {
         None => {
             reach.takes = all();
             reach.gives.clone_from(&reach.takes);
             reach.report.resolved = true;
         }
-        Some(section) => match facts.port(section) {
-            Some((_, port)) => {
+        Some(section) => {
+            if let Some((_, port)) = facts.port(section) {
                 reach.specificity = Specificity::ServicePort;
                 reach.takes = port.behind.iter().filter(own).cloned().collect();
                 reach.gives.clone_from(&reach.takes);
                 reach.names_port = true;
                 reach.report.resolved = true;
-            }
-            None => {
+            } else {
                 reach.takes = all();
                 no_section(section, target, findings);
             }
-        },
+        }
     }
 }
 
@@ -197,9 +210,19 @@ fn no_section(section: &str, target: &Target, findings: &mut Findings) {
     findings.error(&format!("{}.sectionName", target.path), Reason::TargetNotFound, message);
 }
 
-fn broad(name: &str, namespace: &str, target: &Target, topology: &Topology, findings: &mut Findings, reach: &mut Reach) {
+fn broad(
+    name: &str,
+    namespace: &str,
+    target: &Target,
+    topology: &Topology,
+    findings: &mut Findings,
+    reach: &mut Reach,
+) {
     if name != namespace && namespace != &*topology.system_namespace {
-        let message = format!("only objects in {} may target another namespace; move this object to {name}", topology.system_namespace);
+        let message = format!(
+            "only objects in {} may target another namespace; move this object to {name}",
+            topology.system_namespace
+        );
         findings.error(&format!("{}.name", target.path), Reason::NotPermitted, message);
         return;
     }

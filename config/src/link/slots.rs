@@ -12,7 +12,9 @@ pub(crate) fn assign<T>(named: BTreeMap<String, T>, slots: u8) -> BTreeMap<u8, T
     let mut taken = BTreeMap::new();
     for (name, value) in named {
         let first = u8::try_from(xxh3_64(name.as_bytes()) % u64::from(slots.max(1))).unwrap_or_default();
-        let free = (0..slots).map(|step| (first + step) % slots).find(|slot| !taken.contains_key(slot));
+        let free = (0..slots)
+            .map(|step| (first + step) % slots)
+            .find(|slot| !taken.contains_key(slot));
         if let Some(slot) = free {
             taken.insert(slot, value);
         }
@@ -25,7 +27,10 @@ mod tests {
     use super::*;
 
     fn slots(names: &[&str]) -> BTreeMap<String, u8> {
-        let named = names.iter().map(|name| ((*name).to_owned(), (*name).to_owned())).collect();
+        let named = names
+            .iter()
+            .map(|name| ((*name).to_owned(), (*name).to_owned()))
+            .collect();
         assign(named, 8).into_iter().map(|(slot, name)| (name, slot)).collect()
     }
 

@@ -38,7 +38,6 @@ pub(super) fn survey(parsed: &Parsed, system_namespace: &Arc<str>, found: &mut V
 
 /// What Services ask again and again.
 struct Index<'a> {
-    parsed: &'a Parsed,
     by_address: BTreeMap<IpAddr, Vec<&'a WorkloadNode>>,
     by_namespace: BTreeMap<&'a str, Vec<&'a WorkloadNode>>,
     slices: BTreeMap<&'a Key, Vec<&'a SliceNode>>,
@@ -48,7 +47,6 @@ struct Index<'a> {
 impl<'a> Index<'a> {
     fn new(parsed: &'a Parsed) -> Self {
         let mut index = Self {
-            parsed,
             by_address: BTreeMap::new(),
             by_namespace: BTreeMap::new(),
             slices: BTreeMap::new(),
@@ -56,7 +54,11 @@ impl<'a> Index<'a> {
         };
         for workload in &parsed.workloads {
             index.by_address.entry(workload.address).or_default().push(workload);
-            index.by_namespace.entry(&workload.key.namespace).or_default().push(workload);
+            index
+                .by_namespace
+                .entry(&workload.key.namespace)
+                .or_default()
+                .push(workload);
             index.identities.insert(&workload.key, identity(workload, &parsed.mesh));
         }
         for slice in &parsed.slices {
@@ -68,40 +70,67 @@ impl<'a> Index<'a> {
     fn service(&self, node: &ServiceNode) -> ServiceFacts {
         let selected: Vec<&WorkloadNode> = match self.by_namespace.get(&*node.key.namespace) {
             Some(workloads) if !node.selector.is_empty() => {
-                let fits = |w: &&&WorkloadNode| node.selector.iter().all(|(name, value)| w.labels.get(name) == Some(value));
+                let fits = |w: &&&WorkloadNode| {
+                    node.selector
+                        .iter()
+                        .all(|(name, value)| w.labels.get(name) == Some(value))
+                };
                 workloads.iter().filter(fits).copied().collect()
             }
             _ => Vec::new(),
         };
-        let ports = node.ports.iter().map(|port| (port.number, self.port(node, port, &selected))).collect();
-        ServiceFacts { object: Arc::clone(&node.object), addresses: node.addresses.clone(), ports }
+        let ports = node
+            .ports
+            .iter()
+            .map(|port| (port.number, self.port(node, port, &selected)))
+            .collect();
+        ServiceFacts {
+            addresses: node.addresses.clone(),
+            ports,
+        }
     }
 
     fn port(&self, node: &ServiceNode, port: &ServicePortNode, selected: &[&WorkloadNode]) -> ServicePortFacts {
         let mut behind: BTreeMap<PortId, &WorkloadNode> = BTreeMap::new();
         let mut endpoints: BTreeMap<(IpAddr, u16), Endpoint> = BTreeMap::new();
         for workload in selected {
-            let Some(number) = target_number(&port.target, workload) else { continue };
+            let Some(number) = target_number(&port.target, workload) else {
+                continue;
+            };
             behind.insert((workload.key.clone(), number), workload);
-            let endpoint = Endpoint { address: workload.address, port: number, workload: Some(workload.key.clone()), draining: false };
+            let endpoint = Endpoint {
+                address: workload.address,
+                port: number,
+                workload: Some(workload.key.clone()),
+                draining: false,
+            };
             endpoints.insert((workload.address, number), endpoint);
         }
         for slice in self.slices.get(&node.key).into_iter().flatten() {
-            let Some((_, number)) = slice.ports.iter().find(|(name, _)| *name == port.name) else { continue };
+            let Some((_, number)) = slice.ports.iter().find(|(name, _)| *name == port.name) else {
+                continue;
+            };
             for one in &slice.endpoints {
                 let workload = self.at(one.address, *number);
                 if let Some(workload) = workload {
                     behind.insert((workload.key.clone(), *number), workload);
                 }
                 let workload = workload.map(|workload| workload.key.clone());
-                let endpoint = Endpoint { address: one.address, port: *number, workload, draining: one.draining };
+                let endpoint = Endpoint {
+                    address: one.address,
+                    port: *number,
+                    workload,
+                    draining: one.draining,
+                };
                 if one.serving {
                     endpoints.entry((one.address, *number)).or_insert(endpoint);
                 }
             }
         }
-        let identities: BTreeSet<SpiffeId> =
-            endpoints.values().filter_map(|endpoint| self.identities.get(endpoint.workload.as_ref()?).cloned()).collect();
+        let identities: BTreeSet<SpiffeId> = endpoints
+            .values()
+            .filter_map(|endpoint| self.identities.get(endpoint.workload.as_ref()?).cloned())
+            .collect();
         ServicePortFacts {
             name: Arc::clone(&port.name),
             protocol: service_protocol(port, &behind),
@@ -114,18 +143,29 @@ impl<'a> Index<'a> {
     /// The workload at an address; of several (loopback) the one that declares the port.
     fn at(&self, address: IpAddr, port: u16) -> Option<&'a WorkloadNode> {
         let here = self.by_address.get(&address)?;
-        here.iter().find(|workload| workload.ports.contains_key(&port)).or_else(|| here.first()).copied()
+        here.iter()
+            .find(|workload| workload.ports.contains_key(&port))
+            .or_else(|| here.first())
+            .copied()
     }
 }
 
 fn identity(workload: &WorkloadNode, mesh: &MeshNode) -> SpiffeId {
-    SpiffeId::of(&mesh.mesh.trust_domain, &workload.key.namespace, &workload.service_account)
+    SpiffeId::of(
+        &mesh.mesh.trust_domain,
+        &workload.key.namespace,
+        &workload.service_account,
+    )
 }
 
 fn target_number(target: &TargetPort, workload: &WorkloadNode) -> Option<u16> {
     match target {
         TargetPort::Number(number) => Some(*number),
-        TargetPort::Name(name) => workload.ports.iter().find(|(_, port)| port.name == *name).map(|(number, _)| *number),
+        TargetPort::Name(name) => workload
+            .ports
+            .iter()
+            .find(|(_, port)| port.name == *name)
+            .map(|(number, _)| *number),
     }
 }
 
@@ -135,7 +175,13 @@ fn service_protocol(port: &ServicePortNode, behind: &BTreeMap<PortId, &WorkloadN
     here.unwrap_or_else(|| {
         let said: BTreeSet<Option<Protocol>> = behind
             .iter()
-            .map(|(id, workload)| workload.ports.get(&id.1).and_then(|port| port.stated).or_else(|| well_known(id.1)))
+            .map(|(id, workload)| {
+                workload
+                    .ports
+                    .get(&id.1)
+                    .and_then(|port| port.stated)
+                    .or_else(|| well_known(id.1))
+            })
             .collect();
         match said.first() {
             Some(Some(protocol)) if said.len() == 1 => *protocol,
@@ -157,7 +203,11 @@ fn stated_by_services(
         let mut findings = Findings::new(&node.object);
         for (index, port) in node.ports.iter().enumerate() {
             let says = port.stated.or_else(|| well_known(port.number));
-            let behind = facts.ports.get(&port.number).into_iter().flat_map(|facts| &facts.behind);
+            let behind = facts
+                .ports
+                .get(&port.number)
+                .into_iter()
+                .flat_map(|facts| &facts.behind);
             for id in behind.filter(|id| id.0.namespace == node.key.namespace) {
                 let known = stated.entry(id.clone()).or_default();
                 match (&known, says) {
@@ -181,8 +231,10 @@ fn stated_by_services(
 fn place(node: &WorkloadNode, stated: &BTreeMap<PortId, Option<(Protocol, Key)>>, mesh: &MeshNode) -> Place {
     let first = (node.key.clone(), 0);
     let last = (node.key.clone(), u16::MAX);
-    let by_services: BTreeMap<u16, Option<Protocol>> =
-        stated.range(first..=last).map(|(id, says)| (id.1, says.as_ref().map(|says| says.0))).collect();
+    let by_services: BTreeMap<u16, Option<Protocol>> = stated
+        .range(first..=last)
+        .map(|(id, says)| (id.1, says.as_ref().map(|says| says.0)))
+        .collect();
     let numbers: BTreeSet<u16> = node.ports.keys().chain(by_services.keys()).copied().collect();
     let mut ports = BTreeMap::new();
     for number in numbers {
@@ -193,18 +245,38 @@ fn place(node: &WorkloadNode, stated: &BTreeMap<PortId, Option<(Protocol, Key)>>
             .or_else(|| well_known(number))
             .unwrap_or(Protocol::Tcp);
         let name = own.map_or_else(|| Arc::from(number.to_string()), |own| Arc::clone(&own.name));
-        ports.insert(number, PortFacts { name, protocol, mtls: mode(node, Some(number), mesh) });
+        ports.insert(
+            number,
+            PortFacts {
+                name,
+                protocol,
+                mtls: mode(node, Some(number), mesh),
+            },
+        );
     }
-    let undeclared = PortFacts { name: "undeclared".into(), protocol: Protocol::Tcp, mtls: mode(node, None, mesh) };
+    let undeclared = PortFacts {
+        name: "undeclared".into(),
+        protocol: Protocol::Tcp,
+        mtls: mode(node, None, mesh),
+    };
     ports.insert(UNDECLARED, undeclared);
-    Place { node: node.clone(), identity: identity(node, mesh), ports }
+    Place {
+        node: node.clone(),
+        identity: identity(node, mesh),
+        ports,
+    }
 }
 
 /// The mode of a port; of the undeclared ports together without a number. The first override that fits counts.
 fn mode(node: &WorkloadNode, number: Option<u16>, mesh: &MeshNode) -> MtlsMode {
     let fits = |one: &&crate::parse::mesh::OverrideNode| {
-        one.namespace.as_ref().is_none_or(|namespace| *namespace == node.key.namespace)
-            && one.labels.iter().all(|(name, value)| node.labels.get(name) == Some(value))
+        one.namespace
+            .as_ref()
+            .is_none_or(|namespace| *namespace == node.key.namespace)
+            && one
+                .labels
+                .iter()
+                .all(|(name, value)| node.labels.get(name) == Some(value))
             && one.port.is_none_or(|port| number == Some(port))
     };
     mesh.overrides.iter().find(fits).map_or(mesh.mesh.mtls, |one| one.mode)

@@ -8,7 +8,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::model::{Endpoint, Key, Mesh, MtlsMode, Protocol, SpiffeId};
-use crate::origin::ObjectRef;
 use crate::parse::workload::WorkloadNode;
 
 /// A workload port; number 0 stands for all ports that nobody declared.
@@ -48,7 +47,6 @@ pub(crate) struct ServicePortFacts {
 /// A Service.
 #[derive(Clone, Debug)]
 pub(crate) struct ServiceFacts {
-    pub(crate) object: Arc<ObjectRef>,
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) ports: BTreeMap<u16, ServicePortFacts>,
 }
@@ -56,8 +54,13 @@ pub(crate) struct ServiceFacts {
 impl ServiceFacts {
     /// The port with this name or number.
     pub(crate) fn port(&self, name: &str) -> Option<(u16, &ServicePortFacts)> {
-        let by_name = self.ports.iter().find(|(_, port)| !port.name.is_empty() && &*port.name == name);
-        by_name.or_else(|| self.ports.get_key_value(&name.parse().ok()?)).map(|(number, port)| (*number, port))
+        let by_name = self
+            .ports
+            .iter()
+            .find(|(_, port)| !port.name.is_empty() && &*port.name == name);
+        by_name
+            .or_else(|| self.ports.get_key_value(&name.parse().ok()?))
+            .map(|(number, port)| (*number, port))
     }
 }
 
@@ -84,7 +87,9 @@ impl Topology {
     /// All ports of all workloads of which the test holds, the undeclared ones included.
     pub(crate) fn ports_where(&self, test: impl Fn(&Place) -> bool) -> BTreeSet<PortId> {
         let places = self.workloads.iter().filter(|(_, place)| test(place));
-        places.flat_map(|(key, place)| place.ports.keys().map(move |number| (key.clone(), *number))).collect()
+        places
+            .flat_map(|(key, place)| place.ports.keys().map(move |number| (key.clone(), *number)))
+            .collect()
     }
 
     /// Every identity that a workload can prove.

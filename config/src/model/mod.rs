@@ -41,7 +41,10 @@ pub struct Key {
 impl Key {
     /// Names something in a namespace.
     pub fn new(namespace: &str, name: &str) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 }
 

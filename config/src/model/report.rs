@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Key;
 use crate::origin::ObjectRef;
 
-/// Whose proxies must have ACKed before the object is in force.
+/// Whose proxies must have acknowledged before the object is in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Concerned {
     /// These workloads.
@@ -26,7 +26,7 @@ pub struct TargetReport {
     pub text: String,
     /// It names something that exists.
     pub resolved: bool,
-    /// The workload ports that it reaches.
+    /// The workload ports that it reaches, number 0 for all undeclared ones; for a route the Service ports.
     pub ports: BTreeSet<(Key, u16)>,
     /// Ports of the target that no rule concerns (an HTTP rule and a TCP port).
     pub not_concerned: BTreeSet<(Key, u16)>,

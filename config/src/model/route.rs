@@ -52,7 +52,7 @@ pub struct Redirect {
 pub enum Rewrite {
     /// The whole path.
     Full(Arc<str>),
-    /// The matched prefix.
+    /// The matched prefix; without a trailing slash, so the root is the empty string, as in `PathMatch::Prefix`.
     Prefix(Arc<str>),
 }
 

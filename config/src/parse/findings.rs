@@ -12,7 +12,7 @@ use crate::origin::ObjectRef;
 
 /// A field after parse.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part<T> {
+pub(crate) enum Part<T> {
     /// It was not written.
     Absent,
     /// It was understood.
@@ -23,7 +23,7 @@ pub enum Part<T> {
 
 impl<T> Part<T> {
     /// The value, if it was written and understood.
-    pub fn good(&self) -> Option<&T> {
+    pub(crate) fn good(&self) -> Option<&T> {
         match self {
             Self::Good(value) => Some(value),
             Self::Absent | Self::Bad => None,
@@ -31,13 +31,8 @@ impl<T> Part<T> {
     }
 
     /// Whether it was written and not understood.
-    pub fn is_bad(&self) -> bool {
+    pub(crate) fn is_bad(&self) -> bool {
         matches!(self, Self::Bad)
-    }
-
-    /// Whether it was written at all.
-    pub fn is_written(&self) -> bool {
-        !matches!(self, Self::Absent)
     }
 
     /// From the answer of a check: `None` was reported by the check.
@@ -57,12 +52,11 @@ pub(crate) struct Findings {
 impl Findings {
     /// For one object.
     pub(crate) fn new(object: &Arc<ObjectRef>) -> Self {
-        Self { object: Arc::clone(object), rule: None, found: Vec::new() }
-    }
-
-    /// The object.
-    pub(crate) fn object(&self) -> &Arc<ObjectRef> {
-        &self.object
+        Self {
+            object: Arc::clone(object),
+            rule: None,
+            found: Vec::new(),
+        }
     }
 
     /// What follows is about this rule.

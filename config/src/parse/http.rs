@@ -12,97 +12,107 @@ use super::findings::{Findings, Part};
 use super::{path, regex, report_unknown, value};
 use crate::model::{HeaderMatch, HeaderMatchType, HttpMatch, PathMatch, QueryMatch};
 
-const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+const METHODS: [&str; 9] = [
+    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
+];
 
 /// The `http` list of a permission, limit or fault. One bad match makes the list bad; an empty list is bad.
-pub(crate) fn policy_matches(matches: Option<&Vec<HttpRouteMatch>>, at: &str, findings: &mut Findings) -> Part<Vec<HttpMatch>> {
+pub(crate) fn policy_matches(
+    matches: Option<&Vec<HttpRouteMatch>>,
+    at: &str,
+    findings: &mut Findings,
+) -> Part<Vec<HttpMatch>> {
     let Some(matches) = matches else { return Part::Absent };
     if matches.is_empty() {
-        findings.error(at, Reason::Invalid, "is empty, which could mean all or nothing; leave it out for all requests");
+        findings.error(
+            at,
+            Reason::Invalid,
+            "is empty, which could mean all or nothing; leave it out for all requests",
+        );
         return Part::Bad;
     }
-    let nodes: Vec<Option<HttpMatch>> =
-        matches.iter().enumerate().map(|(index, one)| policy_match(one, &format!("{at}[{index}]"), findings)).collect();
+    let nodes: Vec<Option<HttpMatch>> = matches
+        .iter()
+        .enumerate()
+        .map(|(index, one)| policy_match(one, &format!("{at}[{index}]"), findings))
+        .collect();
     Part::checked(nodes.into_iter().collect())
 }
 
 fn policy_match(one: &HttpRouteMatch, at: &str, findings: &mut Findings) -> Option<HttpMatch> {
     let before = findings.len();
     if one.query_params.is_some() {
-        findings.error(&format!("{at}.queryParams"), Reason::Invalid, "query parameters can be matched in routes only; match the path, method or headers");
+        let message = "query parameters can be matched in routes only; match the path, method or headers";
+        findings.error(&format!("{at}.queryParams"), Reason::Invalid, message);
     }
     if one.sources.is_some() {
-        findings.error(&format!("{at}.sources"), Reason::Invalid, "sources stand beside `http`, not in it; move them there");
+        let message = "sources stand beside `http`, not in it; move them there";
+        findings.error(&format!("{at}.sources"), Reason::Invalid, message);
     }
     let read = common(one, at, findings);
-    for header in read.iter().flat_map(|read| &read.headers) {
+    for header in &read.headers {
         if header.name.starts_with("x-envoy-") {
-            let message = format!("{} is stripped from every request that comes in, so nothing can match", header.name);
+            let name = &header.name;
+            let message = format!("{name} is stripped from every request that comes in, so nothing can match");
             findings.error(&format!("{at}.headers"), Reason::Invalid, message);
         }
     }
-    read.filter(|_| findings.len() == before)
+    (findings.len() == before).then_some(read)
 }
 
 /// One match of a route.
 pub(crate) fn route_match(one: &HttpRouteMatch, at: &str, findings: &mut Findings) -> Option<HttpMatch> {
     let before = findings.len();
     if one.sources.is_some() {
-        findings.error(&format!("{at}.sources"), Reason::NotSupportedYet, "routes cannot match sources yet; use a consumer route in the caller's namespace");
+        let message = "routes cannot match sources yet; use a consumer route in the caller's namespace";
+        findings.error(&format!("{at}.sources"), Reason::NotSupportedYet, message);
     }
     let mut read = common(one, at, findings);
-    let query = unique(one.query_params.as_deref(), &format!("{at}.queryParams"), findings, |one, at, findings| {
-        let value = value_match(one, at, findings)?;
-        if one.name.is_empty() || value::header_value(&one.name).is_err() {
-            findings.error(&format!("{at}.name"), Reason::Invalid, format!("{:?} is not the name of a query parameter", one.name));
-            return None;
-        }
-        Some((Arc::from(one.name.as_str()), value))
-    });
-    if let (Some(read), Some(query)) = (read.as_mut(), query) {
-        read.query = query.into_iter().map(|(name, value)| QueryMatch { name, value }).collect();
-    }
-    read.filter(|_| findings.len() == before)
-}
-
-/// What all kinds have: path, method, headers.
-fn common(one: &HttpRouteMatch, at: &str, findings: &mut Findings) -> Option<HttpMatch> {
-    let unknown = report_unknown(one, at, findings);
-    let path = one.path.as_ref().map(|path| path_match(path, &format!("{at}.path.value"), findings));
-    let method = one.method.as_ref().map(|method| {
-        let known = METHODS.contains(&method.as_str());
-        if !known {
-            findings.error(&format!("{at}.method"), Reason::Invalid, format!("{method:?} is not an HTTP method; use one of {}", METHODS.join(", ")));
-        }
-        known.then(|| Arc::from(method.as_str()))
-    });
-    let headers = unique(one.headers.as_deref(), &format!("{at}.headers"), findings, |one, at, findings| {
-        let value = value_match(one, at, findings);
-        match value::header_name(&one.name) {
-            Ok(name) => Some((Arc::from(name), value?)),
-            Err(problem) => {
-                findings.error(&format!("{at}.name"), Reason::Invalid, format!("{:?} {problem}", one.name));
-                None
+    let query = unique(
+        one.query_params.as_deref(),
+        &format!("{at}.queryParams"),
+        findings,
+        |name| {
+            let usable = !name.is_empty() && value::header_value(name).is_ok();
+            if usable {
+                Ok(name.to_owned())
+            } else {
+                Err("is not the name of a query parameter")
             }
-        }
-    });
-    if unknown {
-        return None;
-    }
-    Some(HttpMatch {
-        path: flip(path)?,
-        method: flip(method)?,
-        headers: headers?.into_iter().map(|(name, value)| HeaderMatch { name, value }).collect(),
-        query: Vec::new(),
-    })
+        },
+    );
+    read.query = query
+        .into_iter()
+        .map(|(name, value)| QueryMatch { name, value })
+        .collect();
+    (findings.len() == before).then_some(read)
 }
 
-/// `Some(None)` was written and bad, which makes the whole bad.
-fn flip<T>(part: Option<Option<T>>) -> Option<Option<T>> {
-    match part {
-        Some(None) => None,
-        Some(value) => Some(value),
-        None => Some(None),
+/// What all kinds have: path, method, headers. Of use only if nothing was reported.
+fn common(one: &HttpRouteMatch, at: &str, findings: &mut Findings) -> HttpMatch {
+    report_unknown(one, at, findings);
+    let path = one
+        .path
+        .as_ref()
+        .and_then(|path| path_match(path, &format!("{at}.path.value"), findings));
+    if let Some(method) = one.method.as_ref().filter(|method| !METHODS.contains(&method.as_str())) {
+        let message = format!("{method:?} is not an HTTP method; use one of {}", METHODS.join(", "));
+        findings.error(&format!("{at}.method"), Reason::Invalid, message);
+    }
+    let headers = unique(
+        one.headers.as_deref(),
+        &format!("{at}.headers"),
+        findings,
+        value::header_name,
+    );
+    HttpMatch {
+        path,
+        method: one.method.as_deref().map(Arc::from),
+        headers: headers
+            .into_iter()
+            .map(|(name, value)| HeaderMatch { name, value })
+            .collect(),
+        query: Vec::new(),
     }
 }
 
@@ -137,29 +147,34 @@ fn value_match(one: &ValueMatch, at: &str, findings: &mut Findings) -> Option<He
     None
 }
 
-type Named = (Arc<str>, HeaderMatchType);
-
 /// Reads a list in which each name may occur once: Gateway API would ignore the second, which would widen the match.
 fn unique(
     list: Option<&[ValueMatch]>,
     at: &str,
     findings: &mut Findings,
-    read: impl Fn(&ValueMatch, &str, &mut Findings) -> Option<Named>,
-) -> Option<Vec<Named>> {
+    read_name: impl Fn(&str) -> Result<String, &'static str>,
+) -> Vec<(Arc<str>, HeaderMatchType)> {
     let mut names = BTreeSet::new();
-    let mut all = Some(Vec::new());
+    let mut all = Vec::new();
     for (index, one) in list.unwrap_or_default().iter().enumerate() {
         let at = format!("{at}[{index}]");
-        let Some((name, value)) = read(one, &at, findings) else {
-            all = None;
-            continue;
+        let value = value_match(one, &at, findings);
+        let problem = match read_name(&one.name) {
+            Ok(name) => {
+                let name: Arc<str> = name.into();
+                if names.insert(Arc::clone(&name)) {
+                    all.extend(value.map(|value| (name, value)));
+                    continue;
+                }
+                "is matched twice; use one match, or one regular expression"
+            }
+            Err(problem) => problem,
         };
-        if !names.insert(Arc::clone(&name)) {
-            findings.error(&format!("{at}.name"), Reason::Invalid, format!("{name} is matched twice; use one match, or one regular expression"));
-            all = None;
-        } else if let Some(all) = all.as_mut() {
-            all.push((name, value));
-        }
+        findings.error(
+            &format!("{at}.name"),
+            Reason::Invalid,
+            format!("{:?} {problem}", one.name),
+        );
     }
     all
 }

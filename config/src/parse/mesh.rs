@@ -36,7 +36,11 @@ pub(crate) struct MeshNode {
 
 /// Parses a Mesh.
 pub(crate) fn parse(mesh: &crds::Mesh) -> (MeshNode, Vec<Diagnostic>) {
-    let object = Arc::new(ObjectRef::new("Mesh", "", mesh.metadata.name.as_deref().unwrap_or_default()));
+    let object = Arc::new(ObjectRef::new(
+        "Mesh",
+        "",
+        mesh.metadata.name.as_deref().unwrap_or_default(),
+    ));
     let mut findings = Findings::new(&object);
     let node = spec(&mesh.spec, &mut findings);
     (node, findings.into_inner())
@@ -44,7 +48,10 @@ pub(crate) fn parse(mesh: &crds::Mesh) -> (MeshNode, Vec<Diagnostic>) {
 
 /// The settings of a mesh without a Mesh object.
 pub(crate) fn defaults() -> MeshNode {
-    spec(&MeshSpec::default(), &mut Findings::new(&Arc::new(ObjectRef::new("Mesh", "", "default"))))
+    spec(
+        &MeshSpec::default(),
+        &mut Findings::new(&Arc::new(ObjectRef::new("Mesh", "", "default"))),
+    )
 }
 
 fn spec(spec: &MeshSpec, findings: &mut Findings) -> MeshNode {
@@ -70,7 +77,11 @@ fn spec(spec: &MeshSpec, findings: &mut Findings) -> MeshNode {
         report_unknown(identity, "spec.identity", findings);
     }
     if spec.rate_limit_service.is_some() {
-        findings.error("spec.rateLimitService", Reason::NotSupportedYet, "limits of scope Mesh are not supported yet; remove it, and use scope Proxy");
+        findings.error(
+            "spec.rateLimitService",
+            Reason::NotSupportedYet,
+            "limits of scope Mesh are not supported yet; remove it, and use scope Proxy",
+        );
     }
     let mesh = Mesh {
         trust_domain: trust_domain(spec.trust_domain.as_deref(), findings),
@@ -89,7 +100,9 @@ fn trust_domain(text: Option<&str>, findings: &mut Findings) -> Arc<str> {
         None => TRUST_DOMAIN.into(),
         Some(text) if value::is_trust_domain(text) => text.into(),
         Some(text) => {
-            let message = format!("{text:?} is not a trust domain, so {TRUST_DOMAIN} is used; write lower-case letters, digits, `.`, `-` and `_`");
+            let message = format!(
+                "{text:?} is not a trust domain, so {TRUST_DOMAIN} is used; write lower-case letters, digits, `.`, `-` and `_`"
+            );
             findings.error("spec.trustDomain", Reason::Invalid, message);
             TRUST_DOMAIN.into()
         }
@@ -101,7 +114,11 @@ fn revocation_time(text: Option<&str>, findings: &mut Findings) -> Duration {
     match value::duration(text, "spec.revocationTime", findings) {
         Some(time) if time >= Duration::from_secs(1) => time,
         Some(_) => {
-            findings.error("spec.revocationTime", Reason::Invalid, "is shorter than proxies can do, so 1s is used; write at least 1s");
+            findings.error(
+                "spec.revocationTime",
+                Reason::Invalid,
+                "is shorter than proxies can do, so 1s is used; write at least 1s",
+            );
             Duration::from_secs(1)
         }
         None => REVOCATION_TIME,
@@ -109,9 +126,16 @@ fn revocation_time(text: Option<&str>, findings: &mut Findings) -> Duration {
 }
 
 fn mtls(mtls: Option<&Mtls>, findings: &mut Findings) -> (MtlsMode, Vec<OverrideNode>) {
-    let Some(mtls) = mtls else { return (MtlsMode::Strict, Vec::new()) };
+    let Some(mtls) = mtls else {
+        return (MtlsMode::Strict, Vec::new());
+    };
     let broken = report_own_unknown(&mtls.unknown, "spec.mtls", findings);
-    let overrides = mtls.overrides.iter().enumerate().filter_map(|(index, one)| exception(one, index, broken, findings)).collect();
+    let overrides = mtls
+        .overrides
+        .iter()
+        .enumerate()
+        .filter_map(|(index, one)| exception(one, index, broken, findings))
+        .collect();
     (if broken { MtlsMode::Strict } else { mode(mtls.mode) }, overrides)
 }
 
@@ -121,11 +145,23 @@ fn exception(one: &MtlsOverride, index: usize, broken: bool, findings: &mut Find
     let path = format!("spec.mtls.overrides[{index}]");
     let mut bad = report_unknown(one, &path, findings) || broken;
     if one.port == Some(0) {
-        findings.error(&format!("{path}.port"), Reason::Invalid, "0 is not a port; use 1 to 65535");
+        findings.error(
+            &format!("{path}.port"),
+            Reason::Invalid,
+            "0 is not a port; use 1 to 65535",
+        );
         bad = true;
     }
-    if one.selector.as_ref().is_some_and(|selector| selector.match_labels.is_empty()) {
-        findings.error(&format!("{path}.selector.matchLabels"), Reason::Invalid, "selects by no label; name one, or leave the selector out");
+    if one
+        .selector
+        .as_ref()
+        .is_some_and(|selector| selector.match_labels.is_empty())
+    {
+        findings.error(
+            &format!("{path}.selector.matchLabels"),
+            Reason::Invalid,
+            "selects by no label; name one, or leave the selector out",
+        );
         bad = true;
     }
     let mode = mode(one.mode);
@@ -134,7 +170,11 @@ fn exception(one: &MtlsOverride, index: usize, broken: bool, findings: &mut Find
     }
     Some(OverrideNode {
         namespace: one.namespace.as_deref().map(Arc::from),
-        labels: one.selector.as_ref().map(|selector| selector.match_labels.clone()).unwrap_or_default(),
+        labels: one
+            .selector
+            .as_ref()
+            .map(|selector| selector.match_labels.clone())
+            .unwrap_or_default(),
         port: one.port.filter(|port| *port != 0),
         mode,
     })
@@ -148,16 +188,30 @@ fn mode(mode: crds::mesh::MtlsMode) -> MtlsMode {
 }
 
 fn observability(observability: Option<&Observability>, findings: &mut Findings) -> bool {
-    let Some(observability) = observability else { return true };
+    let Some(observability) = observability else {
+        return true;
+    };
     report_unknown(observability, "spec.observability", findings);
     let mut unsupported = |field: &str, written: bool, message: &str| {
         if written {
             findings.error(&format!("spec.observability.{field}"), Reason::NotSupportedYet, message);
         }
     };
-    unsupported("tracing", observability.tracing.is_some(), "tracing is not supported yet; remove it");
-    unsupported("traceTags", !observability.trace_tags.is_empty(), "tracing is not supported yet; remove it");
+    unsupported(
+        "tracing",
+        observability.tracing.is_some(),
+        "tracing is not supported yet; remove it",
+    );
+    unsupported(
+        "traceTags",
+        !observability.trace_tags.is_empty(),
+        "tracing is not supported yet; remove it",
+    );
     let header = observability.denial_header == Some(true);
-    unsupported("denialHeader", header, "the header is not supported yet; the access log names the deciding rule");
+    unsupported(
+        "denialHeader",
+        header,
+        "the header is not supported yet; the access log names the deciding rule",
+    );
     observability.access_log.unwrap_or(true)
 }

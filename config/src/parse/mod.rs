@@ -28,7 +28,11 @@ pub(crate) fn report_unknown(narrowing: &impl UnknownFields, path: &str, finding
     narrowing.collect_unknown(path, &mut paths);
     for path in &paths {
         let field = path.rsplit('.').next().unwrap_or_default();
-        findings.error(path, Reason::UnknownField, format!("nobody knows the field {field:?}; correct its name or remove it"));
+        findings.error(
+            path,
+            Reason::UnknownField,
+            format!("nobody knows the field {field:?}; correct its name or remove it"),
+        );
     }
     !paths.is_empty()
 }

@@ -47,9 +47,17 @@ pub fn parse(objects: &Objects, now: SystemTime) -> Parsed {
         if object.metadata.name.as_deref() == Some("default") {
             mesh = node;
         } else {
-            let object = Arc::new(ObjectRef::new("Mesh", "", object.metadata.name.as_deref().unwrap_or_default()));
+            let object = Arc::new(ObjectRef::new(
+                "Mesh",
+                "",
+                object.metadata.name.as_deref().unwrap_or_default(),
+            ));
             let mut findings = Findings::new(&object);
-            findings.error("metadata.name", Reason::Invalid, "only the Mesh named default counts; rename this one or remove it");
+            findings.error(
+                "metadata.name",
+                Reason::Invalid,
+                "only the Mesh named default counts; rename this one or remove it",
+            );
             found.extend(findings.into_inner());
         }
     }
@@ -62,9 +70,15 @@ pub fn parse(objects: &Objects, now: SystemTime) -> Parsed {
     let faults = unique("FaultInjection", &objects.faults, |o| &o.metadata, &mut found);
     Parsed {
         mesh,
-        services: each(services, service::service, &mut found).into_iter().flatten().collect(),
+        services: each(services, service::service, &mut found)
+            .into_iter()
+            .flatten()
+            .collect(),
         slices: each(slices, service::slice, &mut found).into_iter().flatten().collect(),
-        workloads: each(workloads, workload::parse, &mut found).into_iter().flatten().collect(),
+        workloads: each(workloads, workload::parse, &mut found)
+            .into_iter()
+            .flatten()
+            .collect(),
         permissions: each(permissions, traffic_permission::parse, &mut found),
         routes: each(routes, traffic_route::parse, &mut found),
         limits: each(limits, rate_limit::parse, &mut found),
@@ -96,8 +110,11 @@ fn unique<'a, T: Serialize + PartialEq>(
     let mut twice: Vec<ObjectRef> = Vec::new();
     for object in objects {
         let object: &'a T = object;
-        let metadata: &'a ObjectMeta = metadata_of(object, &metadata);
-        let key = (metadata.namespace.as_deref().unwrap_or("default"), metadata.name.as_deref().unwrap_or_default());
+        let metadata: &'a ObjectMeta = metadata(object);
+        let key = (
+            metadata.namespace.as_deref().unwrap_or("default"),
+            metadata.name.as_deref().unwrap_or_default(),
+        );
         let Some(other) = chosen.get(&key).copied() else {
             chosen.insert(key, object);
             continue;
@@ -111,14 +128,14 @@ fn unique<'a, T: Serialize + PartialEq>(
     }
     for object in twice {
         let mut findings = Findings::new(&Arc::new(object));
-        findings.error("metadata.name", Reason::Conflicted, "two objects have this kind, namespace and name, and only one counts; rename one");
+        findings.error(
+            "metadata.name",
+            Reason::Conflicted,
+            "two objects have this kind, namespace and name, and only one counts; rename one",
+        );
         found.extend(findings.into_inner());
     }
     chosen.into_values().collect()
-}
-
-fn metadata_of<'a, T>(object: &'a T, metadata: impl Fn(&T) -> &ObjectMeta) -> &'a ObjectMeta {
-    metadata(object)
 }
 
 fn text<T: Serialize>(object: &T) -> String {

@@ -17,7 +17,9 @@ pub(crate) fn problem(value: &str) -> Option<String> {
         return Some(format!("is longer than {LONGEST} bytes"));
     }
     if let Some(c) = value.chars().find(|c| !c.is_ascii_graphic()) {
-        return Some(format!("contains {c:?}, which cannot occur in a path; write it percent-encoded"));
+        return Some(format!(
+            "contains {c:?}, which cannot occur in a path; write it percent-encoded"
+        ));
     }
     if value.contains(['?', '#']) {
         return Some("contains `?` or `#`; paths are compared without query and fragment".to_owned());
@@ -29,7 +31,9 @@ pub(crate) fn problem(value: &str) -> Option<String> {
         return Some("contains `//`, which normalisation merges; write one slash".to_owned());
     }
     if value.split('/').any(|segment| segment == "." || segment == "..") {
-        return Some("contains a `.` or `..` segment, which normalisation removes; write the resulting path".to_owned());
+        return Some(
+            "contains a `.` or `..` segment, which normalisation removes; write the resulting path".to_owned(),
+        );
     }
     bad_escape(value)
 }
@@ -39,13 +43,21 @@ fn bad_escape(value: &str) -> Option<String> {
     for (index, _) in value.match_indices('%') {
         let digits = value.get(index + 1..index + 3).unwrap_or_default();
         let Some(byte) = decoded(digits) else {
-            return Some("contains a `%` that is not followed by two hexadecimal digits; write `%25` for a percent sign".to_owned());
+            return Some(
+                "contains a `%` that is not followed by two hexadecimal digits; write `%25` for a percent sign"
+                    .to_owned(),
+            );
         };
         if matches!(byte, b'/' | b'\\') {
-            return Some(format!("contains %{digits}: escaped slashes are refused by every proxy, so nothing can match"));
+            return Some(format!(
+                "contains %{digits}: escaped slashes are refused by every proxy, so nothing can match"
+            ));
         }
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            return Some(format!("contains %{digits}, which normalisation decodes; write {:?}", char::from(byte)));
+            return Some(format!(
+                "contains %{digits}, which normalisation decodes; write {:?}",
+                char::from(byte)
+            ));
         }
         if byte == 0 {
             return Some("contains %00, which every proxy refuses".to_owned());
@@ -73,14 +85,29 @@ mod tests {
 
     #[test]
     fn takes_normalised_paths() {
-        for good in ["/", "/a", "/a/", "/a/b.c", "/a..b", "/%20", "/a;b", "/%3b", "/a:b@c", "/.well-known/x", "/..."] {
+        for good in [
+            "/",
+            "/a",
+            "/a/",
+            "/a/b.c",
+            "/a..b",
+            "/%20",
+            "/a;b",
+            "/%3b",
+            "/a:b@c",
+            "/.well-known/x",
+            "/...",
+        ] {
             assert_eq!(problem(good), None, "{good}");
         }
     }
 
     #[test]
     fn refuses_what_no_normalised_path_equals() {
-        for bad in ["", "a", "//", "/a//b", "/./a", "/a/..", "/a/.", "/a?x", "/a#x", "/a b", "/é", "/%2f", "/%5C", "/%41", "/%4", "/%", "/%zz", "/a\\b", "/%00"] {
+        for bad in [
+            "", "a", "//", "/a//b", "/./a", "/a/..", "/a/.", "/a?x", "/a#x", "/a b", "/é", "/%2f", "/%5C", "/%41",
+            "/%4", "/%", "/%zz", "/a\\b", "/%00",
+        ] {
             assert!(problem(bad).is_some(), "{bad}");
         }
     }

@@ -16,12 +16,20 @@ pub(crate) fn problem(text: &str) -> Option<String> {
         return Some("is empty; write an expression that matches the whole value".to_owned());
     }
     if text.len() > LONGEST {
-        return Some(format!("is longer than {LONGEST} bytes; use Exact or a prefix, or split the rule"));
+        return Some(format!(
+            "is longer than {LONGEST} bytes; use Exact or a prefix, or split the rule"
+        ));
     }
     if text.chars().any(char::is_control) {
         return Some("contains control characters; write them as escapes".to_owned());
     }
-    Scanner { rest: text.chars().peekable(), depth: 0, repeatable: false }.scan().err()
+    Scanner {
+        rest: text.chars().peekable(),
+        depth: 0,
+        repeatable: false,
+    }
+    .scan()
+    .err()
 }
 
 struct Scanner<'a> {
@@ -48,7 +56,11 @@ impl Scanner<'_> {
                 _ => self.repeatable = true,
             }
         }
-        if self.depth > 0 { Err("has a `(` without `)`".to_owned()) } else { Ok(()) }
+        if self.depth > 0 {
+            Err("has a `(` without `)`".to_owned())
+        } else {
+            Ok(())
+        }
     }
 
     fn escape(&mut self) -> Result<(), String> {
@@ -134,10 +146,12 @@ impl Scanner<'_> {
                 }
                 '-' => {
                     // A range whose ends are both plain characters must not run backwards.
-                    if let (Some(low), Some(&high)) = (before, self.rest.peek()) {
-                        if high != ']' && high != '\\' && high < low {
-                            return Err(format!("has the range {low}-{high}, which runs backwards"));
-                        }
+                    if let (Some(low), Some(&high)) = (before, self.rest.peek())
+                        && high != ']'
+                        && high != '\\'
+                        && high < low
+                    {
+                        return Err(format!("has the range {low}-{high}, which runs backwards"));
                     }
                     before = None;
                 }
@@ -151,8 +165,8 @@ impl Scanner<'_> {
 
     fn posix_class(&mut self) -> Result<(), String> {
         const NAMES: [&str; 14] = [
-            "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "word",
-            "xdigit",
+            "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper",
+            "word", "xdigit",
         ];
         self.rest.next();
         let name: String = self.rest.by_ref().take_while(|c| *c != ':').take(8).collect();
@@ -206,7 +220,9 @@ impl Scanner<'_> {
 
     fn repetition(&mut self, c: char) -> Result<(), String> {
         if !self.repeatable {
-            return Err(format!("has a `{c}` with nothing to repeat; escape it to match the character"));
+            return Err(format!(
+                "has a `{c}` with nothing to repeat; escape it to match the character"
+            ));
         }
         self.repeatable = false;
         if self.rest.peek() == Some(&'?') {
@@ -231,7 +247,9 @@ impl Scanner<'_> {
         let count = |text: &str| text.parse::<u32>().unwrap_or(u32::MAX);
         let (low, high) = (count(low), if high.is_empty() { count(low) } else { count(high) });
         if low > high || high > MOST_REPEATS {
-            return Err(format!("repeats {{{ahead}}}; the counts must rise and stay within {MOST_REPEATS}"));
+            return Err(format!(
+                "repeats {{{ahead}}}; the counts must rise and stay within {MOST_REPEATS}"
+            ));
         }
         for _ in 0..=ahead.chars().count() {
             self.rest.next();
@@ -247,8 +265,29 @@ mod tests {
     #[test]
     fn takes_what_re2_takes() {
         for good in [
-            "/a/[^/]+/b", "(?i)get|post", "a{2}", "a{2,}", "a{2,5}?", "x{", "[]a]", "[^]a-z\\]]+", "\\pL+", "\\p{Greek}", "\\x41",
-            "\\x{1F600}", "(?P<id>[0-9]+)", "(?:a|b)*", "[[:alpha:]_]+", "a??", ".*", "^/x$", "\\.\\*", "a|", "()", "[-a]", "[a-]",
+            "/a/[^/]+/b",
+            "(?i)get|post",
+            "a{2}",
+            "a{2,}",
+            "a{2,5}?",
+            "x{",
+            "[]a]",
+            "[^]a-z\\]]+",
+            "\\pL+",
+            "\\p{Greek}",
+            "\\x41",
+            "\\x{1F600}",
+            "(?P<id>[0-9]+)",
+            "(?:a|b)*",
+            "[[:alpha:]_]+",
+            "a??",
+            ".*",
+            "^/x$",
+            "\\.\\*",
+            "a|",
+            "()",
+            "[-a]",
+            "[a-]",
         ] {
             assert_eq!(problem(good), None, "{good}");
         }
@@ -257,8 +296,34 @@ mod tests {
     #[test]
     fn refuses_what_re2_refuses() {
         for bad in [
-            "", "(", ")", "a)", "[a", "[", "[]", "a\\", "(?=a)", "(?!a)", "(?<n>a)", "\\1", "*a", "+", "a**", "a++", "a{1001}", "a{3,2}",
-            "(?P<>a)", "\\p", "\\x4", "[z-a]", "[[:nope:]]", "\\Qa\\E", "(?", "|*", "a{2}{3}", "\\y",
+            "",
+            "(",
+            ")",
+            "a)",
+            "[a",
+            "[",
+            "[]",
+            "a\\",
+            "(?=a)",
+            "(?!a)",
+            "(?<n>a)",
+            "\\1",
+            "*a",
+            "+",
+            "a**",
+            "a++",
+            "a{1001}",
+            "a{3,2}",
+            "(?P<>a)",
+            "\\p",
+            "\\x4",
+            "[z-a]",
+            "[[:nope:]]",
+            "\\Qa\\E",
+            "(?",
+            "|*",
+            "a{2}{3}",
+            "\\y",
         ] {
             assert!(problem(bad).is_some(), "{bad}");
         }

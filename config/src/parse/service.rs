@@ -1,4 +1,4 @@
-//! Kubernetes Services and EndpointSlices, reduced to what the mesh needs.
+//! Kubernetes Services and `EndpointSlice`s, reduced to what the mesh needs.
 //!
 //! Services without TCP ports and `ExternalName` Services are no part of the mesh; a diagnostic says so.
 
@@ -75,7 +75,11 @@ pub(crate) fn service(service: &v1::Service) -> (Option<ServiceNode>, Vec<Diagno
     let mut findings = Findings::new(&object);
     let spec = service.spec.as_ref();
     if spec.and_then(|spec| spec.type_.as_deref()) == Some("ExternalName") {
-        findings.warning("spec.type", Reason::NotSupportedYet, "ExternalName Services are not in the mesh yet; call the external name itself");
+        findings.warning(
+            "spec.type",
+            Reason::NotSupportedYet,
+            "ExternalName Services are not in the mesh yet; call the external name itself",
+        );
         return (None, findings.into_inner());
     }
     let node = ServiceNode {
@@ -95,7 +99,11 @@ fn addresses(spec: &v1::ServiceSpec, findings: &mut Findings) -> Vec<IpAddr> {
         match text.parse() {
             Ok(address) => addresses.push(address),
             Err(_) if text == "None" || text.is_empty() => {}
-            Err(_) => findings.error("spec.clusterIP", Reason::Invalid, format!("{text:?} is not an IP address; correct it or remove it")),
+            Err(_) => findings.error(
+                "spec.clusterIP",
+                Reason::Invalid,
+                format!("{text:?} is not an IP address; correct it or remove it"),
+            ),
         }
     }
     addresses.sort_unstable();
@@ -108,19 +116,33 @@ fn ports(spec: &v1::ServiceSpec, findings: &mut Findings) -> Vec<ServicePortNode
     for (index, port) in spec.ports.iter().flatten().enumerate() {
         let path = format!("spec.ports[{index}]");
         if port.protocol.as_deref().is_some_and(|protocol| protocol != "TCP") {
-            findings.warning(&format!("{path}.protocol"), Reason::NotSupportedYet, "only TCP ports are in the mesh; this port is left alone");
+            findings.warning(
+                &format!("{path}.protocol"),
+                Reason::NotSupportedYet,
+                "only TCP ports are in the mesh; this port is left alone",
+            );
             continue;
         }
         let Some(number) = port_number(port.port) else {
-            findings.error(&format!("{path}.port"), Reason::Invalid, format!("{} is not a port; use 1 to 65535", port.port));
+            findings.error(
+                &format!("{path}.port"),
+                Reason::Invalid,
+                format!("{} is not a port; use 1 to 65535", port.port),
+            );
             continue;
         };
         let target = match &port.target_port {
             None | Some(IntOrString::Int(0)) => TargetPort::Number(number),
-            Some(IntOrString::String(name)) => name.parse().map_or_else(|_| TargetPort::Name(name.as_str().into()), TargetPort::Number),
+            Some(IntOrString::String(name)) => name
+                .parse()
+                .map_or_else(|_| TargetPort::Name(name.as_str().into()), TargetPort::Number),
             Some(IntOrString::Int(target)) => {
                 let Some(target) = port_number(*target) else {
-                    findings.error(&format!("{path}.targetPort"), Reason::Invalid, format!("{target} is not a port; use 1 to 65535"));
+                    findings.error(
+                        &format!("{path}.targetPort"),
+                        Reason::Invalid,
+                        format!("{target} is not a port; use 1 to 65535"),
+                    );
                     continue;
                 };
                 TargetPort::Number(target)
@@ -128,8 +150,23 @@ fn ports(spec: &v1::ServiceSpec, findings: &mut Findings) -> Vec<ServicePortNode
         };
         let stated = protocol::declared(port.app_protocol.as_deref(), port.name.as_deref());
         let name = port.name.as_deref().unwrap_or_default().into();
-        if nodes.insert(number, ServicePortNode { number, name, target, stated }).is_some() {
-            findings.error(&format!("{path}.port"), Reason::Invalid, format!("port {number} is declared twice; the last one counts"));
+        if nodes
+            .insert(
+                number,
+                ServicePortNode {
+                    number,
+                    name,
+                    target,
+                    stated,
+                },
+            )
+            .is_some()
+        {
+            findings.error(
+                &format!("{path}.port"),
+                Reason::Invalid,
+                format!("port {number} is declared twice; the last one counts"),
+            );
         }
     }
     nodes.into_values().collect()
@@ -142,9 +179,18 @@ fn port_number(number: i32) -> Option<u16> {
 /// Parses an `EndpointSlice`; `None` if it belongs to no Service.
 pub(crate) fn slice(slice: &discovery::EndpointSlice) -> (Option<SliceNode>, Vec<Diagnostic>) {
     let namespace = slice.metadata.namespace.as_deref().unwrap_or("default");
-    let object = Arc::new(ObjectRef::new("EndpointSlice", namespace, slice.metadata.name.as_deref().unwrap_or_default()));
+    let object = Arc::new(ObjectRef::new(
+        "EndpointSlice",
+        namespace,
+        slice.metadata.name.as_deref().unwrap_or_default(),
+    ));
     let mut findings = Findings::new(&object);
-    let Some(service) = slice.metadata.labels.as_ref().and_then(|labels| labels.get("kubernetes.io/service-name")) else {
+    let Some(service) = slice
+        .metadata
+        .labels
+        .as_ref()
+        .and_then(|labels| labels.get("kubernetes.io/service-name"))
+    else {
         return (None, Vec::new());
     };
     let ports = slice
@@ -152,7 +198,12 @@ pub(crate) fn slice(slice: &discovery::EndpointSlice) -> (Option<SliceNode>, Vec
         .iter()
         .flatten()
         .filter(|port| port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"))
-        .filter_map(|port| Some((port.name.as_deref().unwrap_or_default().into(), port_number(port.port?)?)))
+        .filter_map(|port| {
+            Some((
+                port.name.as_deref().unwrap_or_default().into(),
+                port_number(port.port?)?,
+            ))
+        })
         .collect();
     let mut endpoints = Vec::new();
     for (index, endpoint) in slice.endpoints.iter().enumerate() {
@@ -162,7 +213,11 @@ pub(crate) fn slice(slice: &discovery::EndpointSlice) -> (Option<SliceNode>, Vec
         let serving = ready || (terminating && conditions.and_then(|c| c.serving).unwrap_or(false));
         for text in &endpoint.addresses {
             match text.parse() {
-                Ok(address) => endpoints.push(SliceEndpoint { address, serving, draining: terminating }),
+                Ok(address) => endpoints.push(SliceEndpoint {
+                    address,
+                    serving,
+                    draining: terminating,
+                }),
                 Err(_) => findings.warning(
                     &format!("endpoints[{index}].addresses"),
                     Reason::NotSupportedYet,
@@ -171,5 +226,12 @@ pub(crate) fn slice(slice: &discovery::EndpointSlice) -> (Option<SliceNode>, Vec
             }
         }
     }
-    (Some(SliceNode { service: Key::new(namespace, service), ports, endpoints }), findings.into_inner())
+    (
+        Some(SliceNode {
+            service: Key::new(namespace, service),
+            ports,
+            endpoints,
+        }),
+        findings.into_inner(),
+    )
 }

@@ -55,10 +55,18 @@ pub(crate) fn targets(refs: Option<&Vec<TargetRef>>, namespace: &str, findings: 
     match refs {
         None => vec![own(false)],
         Some(refs) if refs.is_empty() => {
-            findings.error("spec.targetRefs", Reason::Invalid, "is empty; name a target, or leave the field out for the whole namespace");
+            findings.error(
+                "spec.targetRefs",
+                Reason::Invalid,
+                "is empty; name a target, or leave the field out for the whole namespace",
+            );
             vec![own(true)]
         }
-        Some(refs) => refs.iter().enumerate().map(|(index, one)| target(one, index, namespace, findings)).collect(),
+        Some(refs) => refs
+            .iter()
+            .enumerate()
+            .map(|(index, one)| target(one, index, namespace, findings))
+            .collect(),
     }
 }
 
@@ -75,13 +83,29 @@ fn target(one: &TargetRef, index: usize, namespace: &str, findings: &mut Finding
         TargetKind::Workload | TargetKind::Mesh | TargetKind::TrafficRoute => crds::GROUP,
     };
     if one.group.as_ref().is_some_and(|given| given != group) {
-        doubt("group", format!("{:?} has no {:?}; write {group:?} or leave the group out", one.group.as_deref().unwrap_or_default(), one.kind), findings);
+        doubt(
+            "group",
+            format!(
+                "{:?} has no {:?}; write {group:?} or leave the group out",
+                one.group.as_deref().unwrap_or_default(),
+                one.kind
+            ),
+            findings,
+        );
     }
     if one.selector.is_some() && one.kind != TargetKind::Workload {
-        doubt("selector", "only a Workload is selected by labels; use `name`, or kind Workload".to_owned(), findings);
+        doubt(
+            "selector",
+            "only a Workload is selected by labels; use `name`, or kind Workload".to_owned(),
+            findings,
+        );
     }
     if one.section_name.is_some() && one.kind != TargetKind::Service {
-        doubt("sectionName", "names a port of a Service; use kind Service, or `ports` in a rule".to_owned(), findings);
+        doubt(
+            "sectionName",
+            "names a port of a Service; use kind Service, or `ports` in a rule".to_owned(),
+            findings,
+        );
     }
     let what = what(one, namespace, &mut |field, message| doubt(field, message, findings));
     let section = match what {
@@ -92,10 +116,19 @@ fn target(one: &TargetRef, index: usize, namespace: &str, findings: &mut Finding
         findings.error(
             &format!("{path}.kind"),
             Reason::NotSupportedYet,
-            format!("{:?} is no target here: the destination cannot know the route; name the Service behind it", one.kind),
+            format!(
+                "{:?} is no target here: the destination cannot know the route; name the Service behind it",
+                one.kind
+            ),
         );
     }
-    Target { text: text(one), path, what, section, doubtful }
+    Target {
+        text: text(one),
+        path,
+        what,
+        section,
+        doubtful,
+    }
 }
 
 fn what(one: &TargetRef, namespace: &str, doubt: &mut dyn FnMut(&str, String)) -> TargetWhat {
@@ -108,22 +141,34 @@ fn what(one: &TargetRef, namespace: &str, doubt: &mut dyn FnMut(&str, String)) -
         (TargetKind::Workload, Some(name), None) => TargetWhat::Workload(name.as_str().into()),
         (TargetKind::Workload, None, Some(selector)) => {
             if selector.match_labels.is_empty() {
-                doubt("selector.matchLabels", "selects by no label; name one, or use kind Namespace".to_owned());
+                doubt(
+                    "selector.matchLabels",
+                    "selects by no label; name one, or use kind Namespace".to_owned(),
+                );
             }
             TargetWhat::Labels(selector.match_labels.clone())
         }
         (TargetKind::Workload, ..) => {
-            doubt("name", "a Workload is either named or selected; give `name` or `selector`, not both".to_owned());
+            doubt(
+                "name",
+                "a Workload is either named or selected; give `name` or `selector`, not both".to_owned(),
+            );
             TargetWhat::Labels(BTreeMap::new())
         }
         (TargetKind::Namespace, Some(name), _) => TargetWhat::Namespace(name.as_str().into()),
         (TargetKind::Namespace, None, _) => {
-            doubt("name", format!("a Namespace target needs a name; write {namespace}, or leave targetRefs out"));
+            doubt(
+                "name",
+                format!("a Namespace target needs a name; write {namespace}, or leave targetRefs out"),
+            );
             TargetWhat::Namespace(namespace.into())
         }
         (TargetKind::Mesh, name, _) => {
             if name.as_ref().is_some_and(|name| name != "default") {
-                doubt("name", "there is one mesh, named default; leave the name out".to_owned());
+                doubt(
+                    "name",
+                    "there is one mesh, named default; leave the name out".to_owned(),
+                );
             }
             TargetWhat::Mesh
         }
@@ -135,7 +180,11 @@ fn text(one: &TargetRef) -> String {
     let mut text = match (&one.name, &one.selector) {
         (Some(name), _) => format!("{:?} {name}", one.kind),
         (None, Some(selector)) => {
-            let labels: Vec<String> = selector.match_labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let labels: Vec<String> = selector
+                .match_labels
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
             format!("{:?}s with {}", one.kind, labels.join(","))
         }
         (None, None) => format!("{:?}", one.kind),

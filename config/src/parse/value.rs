@@ -27,6 +27,28 @@ pub(crate) fn header_name(name: &str) -> Result<String, &'static str> {
     Ok(name)
 }
 
+/// Headers that belong to the connection or to framing: editing them breaks messages or smuggles them.
+const FRAMING: [&str; 9] = [
+    "connection",
+    "content-length",
+    "expect",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// The name of a header that is set or removed, in lower case.
+pub(crate) fn edited_header_name(name: &str) -> Result<String, &'static str> {
+    match header_name(name)? {
+        name if FRAMING.contains(&name.as_str()) => Err("belongs to the connection and cannot be edited; remove it"),
+        name if name.starts_with("x-envoy-") => Err("steers proxies and cannot be edited; use the object's own fields"),
+        name => Ok(name),
+    }
+}
+
 /// A header value that HTTP can carry.
 pub(crate) fn header_value(value: &str) -> Result<(), &'static str> {
     if value.len() > 4096 {
@@ -48,25 +70,36 @@ pub(crate) fn is_name(text: &str) -> bool {
     (1..=253).contains(&text.len())
         && edge(bytes.first())
         && edge(bytes.last())
-        && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-'))
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-'))
 }
 
 /// A trust domain (SPIFFE-ID section 2.1).
 pub(crate) fn is_trust_domain(text: &str) -> bool {
     (1..=255).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_'))
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_'))
 }
 
 /// A rule's name: it becomes part of names in Envoy, which a slash or a space would break.
 pub(crate) fn is_rule_name(text: &str) -> bool {
-    (1..=253).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+    (1..=253).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
 }
 
 /// A duration; `None` was reported.
 pub(crate) fn duration(text: &str, path: &str, findings: &mut Findings) -> Option<Duration> {
     let read = crds::duration::parse(text);
     if read.is_none() {
-        findings.error(path, Reason::Invalid, format!("{text:?} is not a duration; write for example 500ms, 2s or 1m30s"));
+        findings.error(
+            path,
+            Reason::Invalid,
+            format!("{text:?} is not a duration; write for example 500ms, 2s or 1m30s"),
+        );
     }
     read
 }

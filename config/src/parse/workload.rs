@@ -1,5 +1,6 @@
 //! One Workload -> one node.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -43,11 +44,17 @@ pub(crate) fn parse(workload: &crds::Workload) -> (Option<WorkloadNode>, Vec<Dia
     report_own_unknown(&spec.unknown, "spec", &mut findings);
     let address = address(spec.address.as_deref(), &mut findings);
     let account = spec.service_account.as_str();
-    let named = [("metadata.namespace", namespace), ("metadata.name", name), ("spec.serviceAccount", account)];
+    let named = [
+        ("metadata.namespace", namespace),
+        ("metadata.name", name),
+        ("spec.serviceAccount", account),
+    ];
     let mut usable = true;
     for (path, text) in named {
         if !value::is_name(text) {
-            let message = format!("{text:?} is not a Kubernetes name, so the workload has no identity; use lower-case letters, digits, `-` and `.`");
+            let message = format!(
+                "{text:?} is not a Kubernetes name, so the workload has no identity; use lower-case letters, digits, `-` and `.`"
+            );
             findings.error(path, Reason::Invalid, message);
             usable = false;
         }
@@ -66,7 +73,9 @@ pub(crate) fn parse(workload: &crds::Workload) -> (Option<WorkloadNode>, Vec<Dia
 
 fn address(text: Option<&str>, findings: &mut Findings) -> Option<IpAddr> {
     let message = match text {
-        None => "the workload has no address; write its IP address, or let `tulle up --run` start its process".to_owned(),
+        None => {
+            "the workload has no address; write its IP address, or let `tulle up --run` start its process".to_owned()
+        }
         Some(text) => match text.parse::<IpAddr>() {
             Ok(address) if !address.is_unspecified() && !address.is_multicast() => return Some(address),
             _ => format!("{text:?} is not an IP address that others can call; write the workload's own address"),
@@ -83,13 +92,19 @@ fn ports(ports: &[WorkloadPort], findings: &mut Findings) -> BTreeMap<u16, Workl
         let path = format!("spec.ports[{index}]");
         report_unknown(port, &path, findings);
         if port.port == 0 {
-            findings.error(&format!("{path}.port"), Reason::Invalid, "0 is not a port; use 1 to 65535");
+            findings.error(
+                &format!("{path}.port"),
+                Reason::Invalid,
+                "0 is not a port; use 1 to 65535",
+            );
             continue;
         }
         let name = port.name.as_deref().filter(|name| {
             let usable = value::is_rule_name(name) && names.insert(name);
             if !usable {
-                let message = format!("{name:?} is no port name or occurs twice, so the port goes by its number; give it its own name");
+                let message = format!(
+                    "{name:?} is no port name or occurs twice, so the port goes by its number; give it its own name"
+                );
                 findings.error(&format!("{path}.name"), Reason::Invalid, message);
             }
             usable
@@ -98,10 +113,14 @@ fn ports(ports: &[WorkloadPort], findings: &mut Findings) -> BTreeMap<u16, Workl
             name: name.map_or_else(|| port.port.to_string().into(), Arc::from),
             stated: protocol::declared(port.app_protocol.as_deref(), port.name.as_deref()),
         };
-        if nodes.contains_key(&port.port) {
-            findings.error(&format!("{path}.port"), Reason::Invalid, format!("port {} is declared twice; the first one counts", port.port));
-        } else {
-            nodes.insert(port.port, node);
+        match nodes.entry(port.port) {
+            Entry::Vacant(entry) => {
+                entry.insert(node);
+            }
+            Entry::Occupied(_) => {
+                let message = format!("port {} is declared twice; the first one counts", port.port);
+                findings.error(&format!("{path}.port"), Reason::Invalid, message);
+            }
         }
     }
     nodes

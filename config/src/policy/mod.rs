@@ -2,8 +2,10 @@
 //!
 //! What the kinds share stands here: the head of an object, the naming of its rules, and what merging yields.
 
+mod contest;
 pub(crate) mod fault_injection;
 pub(crate) mod rate_limit;
+mod report;
 pub(crate) mod traffic_permission;
 pub(crate) mod traffic_route;
 
@@ -14,11 +16,14 @@ use crds::conditions::Reason;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::diagnostic::Diagnostic;
+use crate::link::reach::Reach;
 use crate::link::topology::PortId;
-use crate::model::{Concerned, Key, PolicyReport, TargetReport};
+use crate::model::PolicyReport;
 use crate::origin::ObjectRef;
 use crate::parse::findings::Findings;
 use crate::parse::value;
+
+pub(crate) use report::{Fate, Report};
 
 /// The object that a node came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +37,10 @@ impl Head {
     pub(crate) fn new(kind: &str, metadata: &ObjectMeta) -> Self {
         let namespace = metadata.namespace.as_deref().unwrap_or("default");
         let name = metadata.name.as_deref().unwrap_or_default();
-        Self { object: Arc::new(ObjectRef::new(kind, namespace, name)), generation: metadata.generation.unwrap_or_default() }
+        Self {
+            object: Arc::new(ObjectRef::new(kind, namespace, name)),
+            generation: metadata.generation.unwrap_or_default(),
+        }
     }
 }
 
@@ -58,7 +66,11 @@ pub(crate) fn rule_name(
     // `#` cannot occur in a good name, so this one is free.
     let replacement: Arc<str> = format!("#{index}").into();
     findings.in_rule(&replacement);
-    findings.error(&format!("spec.{list}[{index}].name"), Reason::Invalid, format!("{name:?} {problem}"));
+    findings.error(
+        &format!("spec.{list}[{index}].name"),
+        Reason::Invalid,
+        format!("{name:?} {problem}"),
+    );
     (replacement, true)
 }
 
@@ -71,82 +83,41 @@ pub(crate) struct Merged<T> {
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
-/// What became of one rule.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Fate {
-    /// It does nothing here, and that is no mistake.
-    #[default]
-    Idle,
-    /// It acts.
-    InForce,
-    /// It failed, whatever else it does.
-    Failed,
-}
-
-/// The report of one object while it grows.
+/// One object while it is merged.
 #[derive(Debug)]
-pub(crate) struct Report {
-    head: Head,
-    pub(crate) targets: Vec<TargetReport>,
-    rules: Vec<(Arc<str>, Fate)>,
-    overridden: BTreeSet<(Arc<str>, Arc<ObjectRef>)>,
-    concerned: BTreeSet<Key>,
+pub(crate) struct Applied {
+    pub(crate) report: Report,
+    pub(crate) findings: Findings,
 }
 
-impl Report {
-    /// For an object with these rules.
-    pub(crate) fn new<'a>(head: &Head, targets: Vec<TargetReport>, rules: impl Iterator<Item = &'a Arc<str>>) -> Self {
+impl Applied {
+    /// For an object whose targets reach so far.
+    pub(crate) fn new<'a>(
+        head: &Head,
+        reaches: &[Reach],
+        rules: impl Iterator<Item = &'a Arc<str>>,
+        findings: Findings,
+    ) -> Self {
+        let targets = reaches.iter().map(|reach| reach.report.clone()).collect();
         Self {
-            head: head.clone(),
-            targets,
-            rules: rules.map(|name| (Arc::clone(name), Fate::Idle)).collect(),
-            overridden: BTreeSet::new(),
-            concerned: BTreeSet::new(),
+            report: Report::new(head, targets, rules),
+            findings,
         }
     }
+}
 
-    /// A rule's fate; the worst stays.
-    pub(crate) fn fate(&mut self, rule: usize, fate: Fate) {
-        if let Some((_, known)) = self.rules.get_mut(rule) {
-            *known = fate.max(*known);
-        }
-    }
-
-    /// A target reaches a port.
-    pub(crate) fn reaches(&mut self, target: usize, port: &PortId) {
-        self.concerned.insert(port.0.clone());
-        if let Some(target) = self.targets.get_mut(target) {
-            target.ports.insert(port.clone());
-        }
-    }
-
-    /// No rule concerns this port of a target.
-    pub(crate) fn not_concerned(&mut self, target: usize, port: &PortId) {
-        if let Some(target) = self.targets.get_mut(target) {
-            target.not_concerned.insert(port.clone());
-        }
-    }
-
-    /// Another object's entry replaces this one's.
-    pub(crate) fn overridden(&mut self, rule: &Arc<str>, winner: &Arc<ObjectRef>) {
-        self.overridden.insert((Arc::clone(rule), Arc::clone(winner)));
-    }
-
-    /// The finished report; `concerned` says otherwise who must ACK than the workloads reached.
-    pub(crate) fn finish(mut self, concerned: Option<Concerned>) -> PolicyReport {
-        for target in &mut self.targets {
-            // A port that one rule concerns is concerned.
-            target.not_concerned.retain(|port| !target.ports.contains(port));
-        }
-        let with = |fate: Fate| self.rules.iter().filter(|rule| rule.1 == fate).map(|rule| Arc::clone(&rule.0)).collect();
-        PolicyReport {
-            rules_in_force: with(Fate::InForce),
-            rules_failed: with(Fate::Failed),
-            object: self.head.object,
-            generation: self.head.generation,
-            targets: self.targets,
-            overridden: self.overridden.into_iter().collect(),
-            concerned: concerned.unwrap_or(Concerned::Workloads(self.concerned)),
-        }
+/// An object that is all about requests meets a port without requests: a mistake if its author named the port.
+pub(crate) fn no_requests(applied: &mut Applied, index: usize, reach: &Reach, port: &PortId, what: &str) {
+    applied.report.not_concerned(index, port);
+    if reach.names_port {
+        let message = format!(
+            "port {} of {} carries TCP, in which there are no requests, so these {what} do nothing there; name another port, or declare its protocol by appProtocol",
+            port.1, port.0
+        );
+        applied.findings.error(
+            &format!("{}.sectionName", reach.report.path),
+            Reason::ProtocolMismatch,
+            message,
+        );
     }
 }

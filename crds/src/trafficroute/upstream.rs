@@ -68,7 +68,7 @@ pub struct LoadBalancer {
     /// The algorithm.
     #[serde(rename = "type", default)]
     pub balancer_type: LoadBalancerType,
-    /// With RingHash and Maglev: the header that is hashed.
+    /// With `RingHash` and Maglev: the header that is hashed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub hash_header: Option<String>,

@@ -188,12 +188,10 @@ fn show_round(round: &Round) -> String {
 /// What the control plane's counters gained, by round.
 fn counters_between(before: &Counters, after: &Counters, rounds: usize) -> String {
     let gained = after.iter().map(|(name, value)| {
-        let gain = value - before.get(name).copied().unwrap_or_default();
-        #[expect(clippy::cast_precision_loss, reason = "counters of one run are small")]
-        let each = gain / rounds.max(1) as f64;
-        format!("{name} {each}")
+        let gain = value.saturating_sub(before.get(name).copied().unwrap_or_default());
+        format!("{name} {}", gain / u64::try_from(rounds.max(1)).unwrap_or(u64::MAX))
     });
     gained.collect::<Vec<_>>().join(", ")
 }
 
-type Counters = std::collections::BTreeMap<String, f64>;
+type Counters = std::collections::BTreeMap<String, u64>;

@@ -5,9 +5,21 @@
 //! a panic; what a killed test left is removed by its next start.
 
 mod binary;
+mod capture;
+mod envoy;
+mod load;
+mod mesh;
+mod namespace;
 mod plane;
+mod steps;
 mod wait;
 
 pub use binary::{own_program, tulle};
+pub use capture::{Capture, Segment};
+pub use envoy::{Envoy, Stats};
+pub use load::Load;
+pub use mesh::{Mesh, Proxies, Proxy, can_run};
+pub use namespace::Namespace;
 pub use plane::{ControlPlane, Tokens, free_address, resident, write_whole};
+pub use steps::Steps;
 pub use wait::until;

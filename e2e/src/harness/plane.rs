@@ -118,9 +118,14 @@ impl ControlPlane {
         serde_json::from_slice(&body).with_context(|| format!("the answer to {path} is not JSON"))
     }
 
-    /// What it has counted since its start.
-    pub async fn counters(&self) -> Result<BTreeMap<String, f64>> {
-        Ok(serde_json::from_value(self.ask("/counters").await?)?)
+    /// What it has counted since its start: its metrics that only grow.
+    pub async fn counters(&self) -> Result<BTreeMap<String, u64>> {
+        let text = self.admin().get("/metrics").await?;
+        let pair = |line: &str| {
+            let (name, value) = line.split_once(' ')?;
+            Some((name.strip_prefix("tulle_")?.strip_suffix("_total")?.to_owned(), value.parse().ok()?))
+        };
+        Ok(String::from_utf8_lossy(&text).lines().filter_map(pair).collect())
     }
 
     /// How to connect to it.

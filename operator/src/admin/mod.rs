@@ -6,6 +6,7 @@
 pub mod kinds;
 mod metrics;
 mod routes;
+pub(crate) use routes::version;
 mod snapshot;
 
 use std::fs;

@@ -64,7 +64,7 @@ async fn objects(State(state): State<AdminState>, Path(kind): Path<String>, Quer
 /// Broken files and findings about objects.
 async fn problems(State(state): State<AdminState>) -> Json<Value> {
     let view = state.engine.borrow().clone();
-    let findings: Vec<Value> = view.model.diagnostics.iter().map(crate::cli::finding_json).collect();
+    let findings: Vec<Value> = view.model.diagnostics.iter().map(status::finding).collect();
     Json(json!({"files": view.source.problems, "objects": findings}))
 }
 

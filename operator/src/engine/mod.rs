@@ -3,7 +3,6 @@
 //! It alone owns the compiler. It sleeps until an [`Event`]; the first one is worked on at once, those that arrive while it
 //! works are taken together. It never talks to the network: the xDS server reads what it publishes.
 
-mod blame;
 mod changes;
 mod guard;
 mod ledger;

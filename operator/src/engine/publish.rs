@@ -19,7 +19,7 @@ impl State {
     pub(super) fn publish(&mut self, key: &Key) {
         let transient = self.revocations.of(key);
         self.counters.snapshots += 1;
-        let mut snapshot = match guarded(|| self.compiler.snapshot(&self.model, key, &transient)) {
+        let mut snapshot = match guarded(|| self.compiler.snapshot(&self.model, &self.settings, key, &transient)) {
             Ok(Ok(snapshot)) => snapshot,
             Ok(Err(error)) => {
                 self.counters.failures += 1;

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use config::model::{Key, PermissionRule, PortPermission, Source, SpiffeId, Workload};
+use config::access::allowed_identities;
+use config::model::{InboundPort, Key, SpiffeId, Workload};
 use config::{Model, Transient};
 
 /// Revocations under way.
@@ -22,15 +23,17 @@ impl Revocations {
         let end = now + after.mesh.revocation_time;
         for (key, workload) in &after.workloads {
             let Some(old) = before.workloads.get(key).filter(|old| !Arc::ptr_eq(old, workload)) else { continue };
-            for (port, was, is) in permissions(old, workload) {
-                for identity in before.identities.iter().filter(|id| may_reach(before, id, was) && !may_reach(after, id, is)) {
+            for (port, was, is) in changed_ports(old, workload) {
+                // Both by the old identities: who has left the mesh may still hold a connection.
+                let allowed = |port: &InboundPort| allowed_identities(before, &port.permission, port.mtls);
+                for identity in allowed(was).difference(&allowed(is)) {
                     self.until.insert((key.clone(), port, identity.clone()), end);
                 }
             }
         }
         self.until.retain(|(key, port, identity), _| {
-            let permission = after.workloads.get(key).map(|workload| permission_of(workload, *port));
-            permission.is_some_and(|permission| !may_reach(after, identity, permission))
+            let port = after.workloads.get(key).map(|workload| port_of(workload, *port));
+            port.is_some_and(|port| !allowed_identities(after, &port.permission, port.mtls).contains(identity))
         });
     }
 
@@ -56,42 +59,19 @@ impl Revocations {
     }
 }
 
-/// Each port of either, with what held and what holds there.
-fn permissions<'a>(
+/// Each port of either whose permission is another, with what held and what holds there.
+fn changed_ports<'a>(
     before: &'a Workload,
     after: &'a Workload,
-) -> impl Iterator<Item = (u16, &'a PortPermission, &'a PortPermission)> {
+) -> impl Iterator<Item = (u16, &'a InboundPort, &'a InboundPort)> {
     let ports: BTreeSet<u16> = before.ports.keys().chain(after.ports.keys()).copied().chain([0]).collect();
     ports.into_iter().filter_map(|port| {
-        let (was, is) = (permission_of(before, port), permission_of(after, port));
-        (was != is).then_some((port, was, is))
+        let (was, is) = (port_of(before, port), port_of(after, port));
+        (was.permission != is.permission).then_some((port, was, is))
     })
 }
 
 /// A port that is not declared falls under the rest.
-fn permission_of(workload: &Workload, port: u16) -> &PortPermission {
-    &workload.ports.get(&port).unwrap_or(&workload.undeclared).permission
-}
-
-/// Whether some request or connection of this identity is let in.
-fn may_reach(model: &Model, identity: &SpiffeId, permission: &PortPermission) -> bool {
-    let named = |rule: &PermissionRule, nobody_named: bool| match &rule.sources {
-        Some(sources) => sources.iter().any(|source| covers(source, identity, &model.mesh.trust_domain)),
-        None => nobody_named,
-    };
-    // A Deny of some requests leaves others.
-    let denied = permission.deny.iter().any(|rule| rule.http.is_none() && named(rule, true));
-    !denied && (permission.default.allow_mesh || permission.allow.iter().any(|rule| named(rule, false)))
-}
-
-fn covers(source: &Source, identity: &SpiffeId, trust_domain: &str) -> bool {
-    match source {
-        Source::Identity(named) => named == identity,
-        Source::Prefix(prefix) => format!("{identity}/").starts_with(&**prefix),
-        Source::Authenticated => identity
-            .as_str()
-            .strip_prefix("spiffe://")
-            .is_some_and(|rest| rest.split('/').next() == Some(trust_domain)),
-        Source::Unauthenticated => false,
-    }
+fn port_of(workload: &Workload, port: u16) -> &InboundPort {
+    workload.ports.get(&port).unwrap_or(&workload.undeclared)
 }

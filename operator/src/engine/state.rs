@@ -12,7 +12,7 @@ use super::guard::guarded;
 use super::ledger::{self, Ledger};
 use super::revoke::Revocations;
 use super::view::{Counters, EngineView};
-use super::{blame, changes};
+use super::changes;
 use crate::source::SourceView;
 
 /// The engine's state.
@@ -39,11 +39,10 @@ impl State {
         source: Arc<SourceView>,
         now: SystemTime,
     ) -> Result<Self, String> {
-        let mut compiler = Compiler::default();
-        let model = guarded(|| compiler.build(&source.objects, &settings, now))?;
+        let model = guarded(|| config::build(&source.objects, &settings, now))?;
         let changed_at = model.reports.keys().map(|object| (Arc::clone(object), 1)).collect();
         Ok(Self {
-            compiler,
+            compiler: Compiler::new(),
             settings,
             publisher,
             source,
@@ -61,7 +60,7 @@ impl State {
     pub(super) fn source_changed(&mut self, source: Arc<SourceView>, now: SystemTime) {
         self.counters.builds += 1;
         self.built_at = now;
-        let built = guarded(|| self.compiler.build(&source.objects, &self.settings, now));
+        let built = guarded(|| config::build(&source.objects, &self.settings, now));
         let model = match built {
             Ok(model) => model,
             Err(panic) => {
@@ -121,7 +120,10 @@ impl State {
                 let Some(key) = key_of(&proxy) else { return };
                 tracing::warn!(%proxy, ?kind, ?names, %message, "a proxy refused configuration and keeps what it had");
                 self.counters.nacks += 1;
-                let blame = |kind, name: &str| blame::objects(&self.model, &key, kind, name);
+                let blame = |kind, name: &str| {
+                    let origins = config::origins_of(&self.model, &key, kind, name);
+                    origins.into_iter().map(|origin| origin.object).collect()
+                };
                 let rejections = ledger::rejections(kind, &names, &versions, &message, now, blame);
                 self.ledger.nacked(&key, stream, rejections);
             }
@@ -151,7 +153,7 @@ impl State {
     /// A panic of the compiler: say so, count it, and begin with empty memos, which may be half-written.
     pub(super) fn defect(&mut self, what: &str, panic: &str) {
         self.counters.failures += 1;
-        self.compiler = Compiler::default();
+        self.compiler = Compiler::new();
         tracing::error!(what, panic, "the compiler failed; everything published stays as it is; please report this");
     }
 }

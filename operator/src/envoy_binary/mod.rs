@@ -123,14 +123,20 @@ pub fn reachable_by(binary: &EnvoyBinary, uid: u32, folder: &Path) -> Result<Pat
     let copy = folder.join(format!("envoy-{}", binary.version));
     if !copy.exists() {
         let unfinished = folder.join(".envoy.new");
-        // A link costs nothing, but cannot cross file systems.
-        fs::hard_link(&path, &unfinished)
-            .or_else(|_| fs::copy(&path, &unfinished).map(drop))
-            .map_err(cache(&copy))?;
-        fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o755)).map_err(cache(&unfinished))?;
+        fs::remove_file(&unfinished).ok();
+        place(&path, &unfinished, uid).map_err(cache(&unfinished))?;
         fs::rename(&unfinished, &copy).map_err(cache(&copy))?;
     }
     Ok(copy)
+}
+
+/// A link costs nothing, but cannot cross file systems, and shares its mode with a file that is not ours to change.
+fn place(binary: &Path, copy: &Path, uid: u32) -> std::io::Result<()> {
+    if may_enter(binary, uid) && fs::hard_link(binary, copy).is_ok() {
+        return Ok(());
+    }
+    fs::copy(binary, copy)?;
+    fs::set_permissions(copy, fs::Permissions::from_mode(0o755))
 }
 
 fn may_enter(path: &Path, uid: u32) -> bool {

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{OpenOptionsExt as _, chown, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -219,12 +221,14 @@ pub(super) fn write_files(proxy: &ProxyFiles<'_>, token: &str, around: &Surround
 
 /// Writes a file that only Envoy's user can read.
 fn write_owned(path: &Path, content: &[u8]) -> anyhow::Result<()> {
-    // Owned before it has its name: the proxy must never find one that it cannot read.
+    let failed = || format!("cannot write {}", path.display());
+    // The proxy's user owns the folder: a path in it is not to be trusted, an open file is.
     let unfinished = path.with_extension("new");
     std::fs::remove_file(&unfinished).ok();
-    files::write_new(&unfinished, content, 0o600).with_context(|| format!("cannot write {}", path.display()))?;
-    chown(&unfinished, Some(ENVOY_UID), Some(ENVOY_UID))?;
-    std::fs::rename(&unfinished, path).with_context(|| format!("cannot write {}", path.display()))
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished).with_context(failed)?;
+    fchown(&file, Some(ENVOY_UID), Some(ENVOY_UID)).with_context(failed)?;
+    file.write_all(content).with_context(failed)?;
+    std::fs::rename(&unfinished, path).with_context(failed)
 }
 
 fn path_with(first: &Path) -> OsString {

@@ -29,9 +29,10 @@ use jiff::Timestamp;
 use crate::engine::EngineView;
 
 pub use certificates::CertificateBook;
-pub use objects::{StatusView, objects};
+pub use objects::{StatusView, finding, objects};
 pub use policy::CONTROLLER;
 pub use task::{StatusHandle, start};
+pub(crate) use workload::human;
 
 /// The status of everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -73,3 +73,18 @@ fn meshes(view: &StatusView) -> Vec<Value> {
     }
     meshes
 }
+
+/// A finding as JSON.
+pub fn finding(diagnostic: &config::Diagnostic) -> Value {
+    json!({
+        "object": diagnostic.object.to_string(),
+        "path": diagnostic.path,
+        "rule": diagnostic.rule,
+        "reason": diagnostic.reason,
+        "message": diagnostic.message,
+        "severity": match diagnostic.severity {
+            config::Severity::Error => "error",
+            config::Severity::Warning => "warning",
+        },
+    })
+}

@@ -41,11 +41,11 @@ impl Session {
         }
         if state.held.get(&culprit.name) == culprit.version.as_ref() {
             state.set_held(&culprit.name, culprit.before);
+            state.refused.insert(Arc::clone(&culprit.name), culprit.version.clone());
         } else {
             // A newer one is on its way: what the client had before it is not what we thought.
             amend(&mut state.in_flight, &culprit.name, culprit.before.as_ref());
         }
-        state.refused.insert(Arc::clone(&culprit.name), culprit.version.clone());
         self.events.push(SessionEvent::Nacked {
             kind,
             names: vec![culprit.name],

@@ -102,7 +102,7 @@ fn the_wait_for_a_new_cluster_has_an_end() {
 fn a_changed_cluster_holds_up_no_route() {
     let mut driver = Driver::settled(&snapshot(1, [cluster("a", "1"), route("r", "1", &["a"])]));
     driver.session.on_snapshot(snapshot(2, [cluster("a", "2"), route("r", "2", &["a"])]));
-    assert_eq!(driver.sends(), ["C+a", "R+r"]);
+    assert_eq!(driver.sends(), ["C+a", "E+a", "R+r"]);
 }
 
 #[test]

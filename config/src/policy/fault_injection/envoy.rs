@@ -28,13 +28,22 @@ pub(crate) struct SlotInput {
 
 /// An empty slot.
 pub(crate) fn empty(port: u16, slot: u8) -> SlotInput {
-    SlotInput { port, slot, fault: None, trust_domain: "".into() }
+    SlotInput {
+        port,
+        slot,
+        fault: None,
+        trust_domain: "".into(),
+    }
 }
 
 /// Compiles the filter of a slot.
 pub(crate) fn slot(input: &SlotInput) -> Resource {
     let name = ExtensionName::Fault(input.port, input.slot).to_string();
-    let filter = input.fault.as_ref().map(|fault| filter(fault, &input.trust_domain)).unwrap_or_default();
+    let filter = input
+        .fault
+        .as_ref()
+        .map(|fault| filter(fault, &input.trust_domain))
+        .unwrap_or_default();
     let resource = Resource::new(Kind::ExtensionConfig, name.clone(), &extension(&name, &filter));
     match input.fault.as_ref().and_then(|fault| fault.until) {
         Some(until) => resource.with_expiry(until),
@@ -44,11 +53,21 @@ pub(crate) fn slot(input: &SlotInput) -> Resource {
 
 fn filter(injected: &Fault, trust_domain: &str) -> http_fault::HttpFault {
     let percentage = Some(per_million(injected.per_million));
-    let abort = |error| http_fault::FaultAbort { percentage, error_type: Some(error), ..Default::default() };
+    let abort = |error| http_fault::FaultAbort {
+        percentage,
+        error_type: Some(error),
+        ..Default::default()
+    };
     let (delay, abort) = match injected.effect {
         FaultEffect::Delay(time) => {
             let fixed = fault::fault_delay::FaultDelaySecifier::FixedDelay(duration(time));
-            (Some(fault::FaultDelay { percentage, fault_delay_secifier: Some(fixed) }), None)
+            (
+                Some(fault::FaultDelay {
+                    percentage,
+                    fault_delay_secifier: Some(fixed),
+                }),
+                None,
+            )
         }
         FaultEffect::AbortHttp(status) => (None, Some(abort(ErrorType::HttpStatus(status.into())))),
         FaultEffect::AbortGrpc(status) => (None, Some(abort(ErrorType::GrpcStatus(status)))),

@@ -34,7 +34,10 @@ pub(super) fn sources(sources: Option<&[Source]>, trust_domain: &str) -> Vec<Opt
             position != index && below(text, other) && (position < index || !same(source, other, &domain))
         })
     };
-    let kept = sources.iter().enumerate().filter(|(index, source)| !covered(*index, source));
+    let kept = sources
+        .iter()
+        .enumerate()
+        .filter(|(index, source)| !covered(*index, source));
     kept.map(|(_, source)| Some(source.clone())).collect()
 }
 
@@ -65,7 +68,10 @@ pub(super) fn requests(lists: Vec<Conjunction>) -> Vec<Conjunction> {
 
 /// What is in `piece` but not in `earlier`: not its first header; its first but not its second; and so on.
 fn without(piece: &Conjunction, earlier: &Conjunction) -> Vec<Conjunction> {
-    if earlier.iter().any(|header| piece.iter().any(|own| exclude_each_other(own, header))) {
+    if earlier
+        .iter()
+        .any(|header| piece.iter().any(|own| exclude_each_other(own, header)))
+    {
         return vec![piece.clone()];
     }
     let mut pieces = Vec::new();
@@ -83,7 +89,11 @@ fn without(piece: &Conjunction, earlier: &Conjunction) -> Vec<Conjunction> {
 
 fn not(header: &route::HeaderMatcher) -> route::HeaderMatcher {
     // An absent header must count as "does not match", which it does not by itself in an inverted matcher.
-    route::HeaderMatcher { invert_match: !header.invert_match, treat_missing_header_as_empty: true, ..header.clone() }
+    route::HeaderMatcher {
+        invert_match: !header.invert_match,
+        treat_missing_header_as_empty: true,
+        ..header.clone()
+    }
 }
 
 /// Whether no request can fulfil both, as far as that is plain to see.
@@ -128,9 +138,22 @@ mod tests {
     fn a_source_within_another_is_left_out() {
         let web = Source::Identity(SpiffeId::of("tulle.local", "shop", "web"));
         let shop = Source::Prefix("spiffe://tulle.local/ns/shop/".into());
-        let all = [web.clone(), Source::Unauthenticated, shop.clone(), web.clone(), Source::Unauthenticated];
-        assert_eq!(sources(Some(&all), "tulle.local"), [Some(Source::Unauthenticated), Some(shop.clone())]);
-        let all = [shop, Source::Authenticated, Source::Prefix("spiffe://tulle.local/".into())];
+        let all = [
+            web.clone(),
+            Source::Unauthenticated,
+            shop.clone(),
+            web.clone(),
+            Source::Unauthenticated,
+        ];
+        assert_eq!(
+            sources(Some(&all), "tulle.local"),
+            [Some(Source::Unauthenticated), Some(shop.clone())]
+        );
+        let all = [
+            shop,
+            Source::Authenticated,
+            Source::Prefix("spiffe://tulle.local/".into()),
+        ];
         assert_eq!(sources(Some(&all), "tulle.local"), [Some(Source::Authenticated)]);
         assert_eq!(sources(None, "tulle.local"), [None]);
         assert_eq!(sources(Some(&[]), "tulle.local"), []);

@@ -37,14 +37,21 @@ pub(crate) struct SlotInput {
 
 /// An empty slot.
 pub(crate) fn empty(port: u16, slot: u8) -> SlotInput {
-    SlotInput { port, slot, object: None }
+    SlotInput {
+        port,
+        slot,
+        object: None,
+    }
 }
 
 /// Compiles the filter of a slot.
 pub(crate) fn slot(input: &SlotInput) -> Resource {
     let name = ExtensionName::Limit(input.port, input.slot).to_string();
     let filter = match &input.object {
-        None => local_ratelimit::LocalRateLimit { stat_prefix: "limit.empty".to_owned(), ..Default::default() },
+        None => local_ratelimit::LocalRateLimit {
+            stat_prefix: "limit.empty".to_owned(),
+            ..Default::default()
+        },
         Some(object) => filter(input.slot, object),
     };
     Resource::new(Kind::ExtensionConfig, name.clone(), &extension(&name, &filter))
@@ -56,13 +63,18 @@ fn filter(slot: u8, object: &LimitObject) -> local_ratelimit::LocalRateLimit {
     let headers = first.map(|limit| limit.headers.iter()).into_iter().flatten();
     let named = set(LIMITED_BY_HEADER, &object.object.to_string());
     let all = core::RuntimeFractionalPercent {
-        default_value: Some(r#type::FractionalPercent { numerator: 100, ..Default::default() }),
+        default_value: Some(r#type::FractionalPercent {
+            numerator: 100,
+            ..Default::default()
+        }),
         ..Default::default()
     };
     local_ratelimit::LocalRateLimit {
         stat_prefix: StatPrefix::Limit(&object.object).to_string(),
         stage: slot.into(),
-        status: first.map(|limit| r#type::HttpStatus { code: limit.status.into() }),
+        status: first.map(|limit| r#type::HttpStatus {
+            code: limit.status.into(),
+        }),
         filter_enabled: Some(all.clone()),
         filter_enforced: Some(all),
         descriptors: object.limits.iter().map(descriptor).collect(),
@@ -71,13 +83,18 @@ fn filter(slot: u8, object: &LimitObject) -> local_ratelimit::LocalRateLimit {
         enable_x_ratelimit_headers: ratelimit::XRateLimitHeadersRfcVersion::DraftVersion03.into(),
         enable_retry_after_header: true,
         rate_limited_as_resource_exhausted: true,
-        response_headers_to_add: std::iter::once(named).chain(headers.map(|(name, value)| set(name, value))).collect(),
+        response_headers_to_add: std::iter::once(named)
+            .chain(headers.map(|(name, value)| set(name, value)))
+            .collect(),
         ..Default::default()
     }
 }
 
 fn descriptor(limit: &Limit) -> ratelimit::LocalRateLimitDescriptor {
-    let entry = |key: &str, value: String| ratelimit::rate_limit_descriptor::Entry { key: key.to_owned(), value };
+    let entry = |key: &str, value: String| ratelimit::rate_limit_descriptor::Entry {
+        key: key.to_owned(),
+        value,
+    };
     let mut entries = vec![entry(LIMIT_ENTRY, limit.origin.to_string())];
     match limit.key {
         LimitKey::None => {}
@@ -101,10 +118,15 @@ fn bucket(bucket: &TokenBucket) -> r#type::TokenBucket {
 
 /// The descriptor actions of all limits of a port. Each filter reads those of its own stage, which is its slot.
 pub(crate) fn actions(limits: &PortLimits, trust_domain: &str) -> Vec<route::RateLimit> {
-    let all = limits.slots.iter().flat_map(|(slot, object)| object.limits.iter().map(move |limit| (*slot, limit)));
+    let all = limits
+        .slots
+        .iter()
+        .flat_map(|(slot, object)| object.limits.iter().map(move |limit| (*slot, limit)));
     all.flat_map(|(slot, limit)| {
         let alternatives = alternatives(limit, trust_domain);
-        alternatives.into_iter().map(move |headers| action(slot, limit, headers))
+        alternatives
+            .into_iter()
+            .map(move |headers| action(slot, limit, headers))
     })
     .collect()
 }
@@ -114,11 +136,20 @@ fn alternatives(limit: &Limit, trust_domain: &str) -> Vec<Vec<route::HeaderMatch
     let sources = disjoint::sources(limit.sources.as_deref(), trust_domain);
     let requests = limit.http.as_ref().map_or_else(
         || vec![Vec::new()],
-        |all| disjoint::requests(all.iter().map(|http| carrier::matchers(None, Some(http), trust_domain)).collect()),
+        |all| {
+            disjoint::requests(
+                all.iter()
+                    .map(|http| carrier::matchers(None, Some(http), trust_domain))
+                    .collect(),
+            )
+        },
     );
     let pair = |source: &Option<crate::model::Source>| {
         let source = carrier::matchers(source.as_ref(), None, trust_domain);
-        requests.iter().map(move |request| source.iter().chain(request).cloned().collect()).collect::<Vec<_>>()
+        requests
+            .iter()
+            .map(move |request| source.iter().chain(request).cloned().collect())
+            .collect::<Vec<_>>()
     };
     sources.iter().flat_map(pair).collect()
 }
@@ -126,10 +157,19 @@ fn alternatives(limit: &Limit, trust_domain: &str) -> Vec<Vec<route::HeaderMatch
 fn action(slot: u8, limit: &Limit, headers: Vec<route::HeaderMatcher>) -> route::RateLimit {
     let (key, value) = (LIMIT_ENTRY.to_owned(), limit.origin.to_string());
     let counted = if headers.is_empty() {
-        let generic = GenericKey { descriptor_key: key, descriptor_value: value, ..Default::default() };
+        let generic = GenericKey {
+            descriptor_key: key,
+            descriptor_value: value,
+            ..Default::default()
+        };
         ActionSpecifier::GenericKey(generic)
     } else {
-        let matched = HeaderValueMatch { descriptor_key: key, descriptor_value: value, headers, ..Default::default() };
+        let matched = HeaderValueMatch {
+            descriptor_key: key,
+            descriptor_value: value,
+            headers,
+            ..Default::default()
+        };
         ActionSpecifier::HeaderValueMatch(matched)
     };
     let caller = (limit.key == LimitKey::SourceIdentity).then(|| {
@@ -143,7 +183,11 @@ fn action(slot: u8, limit: &Limit, headers: Vec<route::HeaderMatcher>) -> route:
     let actions = std::iter::once(counted).chain(caller);
     route::RateLimit {
         stage: Some(slot.into()),
-        actions: actions.map(|specifier| route::rate_limit::Action { action_specifier: Some(specifier) }).collect(),
+        actions: actions
+            .map(|specifier| route::rate_limit::Action {
+                action_specifier: Some(specifier),
+            })
+            .collect(),
         ..Default::default()
     }
 }

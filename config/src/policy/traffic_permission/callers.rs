@@ -20,7 +20,12 @@ pub(crate) struct CallerSet {
 
 /// Whom a TCP port accepts with mTLS.
 pub(crate) fn callers(permission: &PortPermission, known: &BTreeSet<SpiffeId>, trust_domain: &str) -> CallerSet {
-    let deny: Vec<&PermissionRule> = permission.deny.iter().map(|rule| &**rule).filter(|r| r.http.is_none()).collect();
+    let deny: Vec<&PermissionRule> = permission
+        .deny
+        .iter()
+        .map(|rule| &**rule)
+        .filter(|r| r.http.is_none())
+        .collect();
     let denied = |id: &SpiffeId| deny.iter().any(|rule| names(rule, id, trust_domain));
     let mut set = CallerSet::default();
     for source in granted(permission) {
@@ -36,10 +41,17 @@ pub(crate) fn callers(permission: &PortPermission, known: &BTreeSet<SpiffeId>, t
             Source::Authenticated => domain(trust_domain),
         };
         if deny.iter().any(|rule| meets(rule, &prefix, trust_domain)) {
-            let below = known.iter().filter(|id| matches(&source, id, trust_domain) && !denied(id));
+            let below = known
+                .iter()
+                .filter(|id| matches(&source, id, trust_domain) && !denied(id));
             set.identities.extend(below.cloned());
         } else {
-            set.identities.extend(prefix.strip_suffix('/').filter(|_| source != Source::Authenticated).map(SpiffeId::from_uri));
+            set.identities.extend(
+                prefix
+                    .strip_suffix('/')
+                    .filter(|_| source != Source::Authenticated)
+                    .map(SpiffeId::from_uri),
+            );
             set.prefixes.insert(prefix);
         }
     }
@@ -50,7 +62,10 @@ pub(crate) fn callers(permission: &PortPermission, known: &BTreeSet<SpiffeId>, t
 pub(crate) fn plaintext(permission: &PortPermission) -> bool {
     let named = |rule: &PermissionRule, absent: bool| {
         rule.http.is_none()
-            && rule.sources.as_ref().map_or(absent, |sources| sources.contains(&Source::Unauthenticated))
+            && rule
+                .sources
+                .as_ref()
+                .map_or(absent, |sources| sources.contains(&Source::Unauthenticated))
     };
     let denied = permission.deny.iter().any(|rule| named(rule, true));
     let allowed = permission.default.allow_plaintext || permission.allow.iter().any(|rule| named(rule, false));
@@ -60,12 +75,16 @@ pub(crate) fn plaintext(permission: &PortPermission) -> bool {
 fn granted(permission: &PortPermission) -> impl Iterator<Item = Source> {
     let rules = permission.allow.iter().filter(|rule| rule.http.is_none());
     let default = permission.default.allow_mesh.then_some(Source::Authenticated);
-    rules.flat_map(|rule| rule.sources.clone().unwrap_or_default()).chain(default)
+    rules
+        .flat_map(|rule| rule.sources.clone().unwrap_or_default())
+        .chain(default)
 }
 
 /// Whether a rule names the identity; a rule without sources names every caller.
 fn names(rule: &PermissionRule, id: &SpiffeId, trust_domain: &str) -> bool {
-    rule.sources.as_ref().is_none_or(|sources| sources.iter().any(|source| matches(source, id, trust_domain)))
+    rule.sources
+        .as_ref()
+        .is_none_or(|sources| sources.iter().any(|source| matches(source, id, trust_domain)))
 }
 
 /// Whether a Deny could name an identity that the prefix includes.
@@ -95,7 +114,11 @@ mod tests {
 
     fn rule(sources: Option<Vec<Source>>) -> Arc<PermissionRule> {
         let object = Arc::new(ObjectRef::new("TrafficPermission", "shop", "p"));
-        Arc::new(PermissionRule { origin: Origin::object(&object), sources, http: None })
+        Arc::new(PermissionRule {
+            origin: Origin::object(&object),
+            sources,
+            http: None,
+        })
     }
 
     fn id(name: &str) -> SpiffeId {
@@ -106,7 +129,11 @@ mod tests {
         let permission = PortPermission {
             deny: deny.into_iter().map(rule).collect(),
             allow: vec![rule(Some(allow))],
-            default: DefaultVerdict { allow_mesh, allow_plaintext: false, name: "default".into() },
+            default: DefaultVerdict {
+                allow_mesh,
+                allow_plaintext: false,
+                name: "default".into(),
+            },
         };
         let known = BTreeSet::from([id("a"), id("b"), SpiffeId::of(DOMAIN, "other", "c")]);
         let set = callers(&permission, &known, DOMAIN);
@@ -117,26 +144,48 @@ mod tests {
 
     #[test]
     fn a_broad_allow_that_no_deny_meets_stays_a_prefix() {
-        let (ids, prefixes) = result(vec![Some(vec![Source::Identity(SpiffeId::from_uri("spiffe://x/y"))])], vec![], true);
+        let (ids, prefixes) = result(
+            vec![Some(vec![Source::Identity(SpiffeId::from_uri("spiffe://x/y"))])],
+            vec![],
+            true,
+        );
         assert_eq!((ids, prefixes), (vec![], vec!["spiffe://tulle.local/".to_owned()]));
     }
 
     #[test]
     fn a_broad_allow_that_a_deny_meets_is_spelled_out() {
         let deny = vec![Some(vec![Source::Identity(id("a"))])];
-        assert_eq!(result(deny, vec![], true), (vec!["c".to_owned(), "b".to_owned()], vec![]));
+        assert_eq!(
+            result(deny, vec![], true),
+            (vec!["c".to_owned(), "b".to_owned()], vec![])
+        );
         let deny = vec![Some(vec![Source::Prefix("spiffe://tulle.local/ns/shop/sa/a/".into())])];
-        assert_eq!(result(deny, vec![Source::Prefix("spiffe://tulle.local/ns/shop/".into())], false).0, ["b"]);
+        assert_eq!(
+            result(
+                deny,
+                vec![Source::Prefix("spiffe://tulle.local/ns/shop/".into())],
+                false
+            )
+            .0,
+            ["b"]
+        );
     }
 
     #[test]
     fn a_deny_of_everyone_leaves_nobody() {
-        assert_eq!(result(vec![None], vec![Source::Authenticated, Source::Identity(id("a"))], true), (vec![], vec![]));
+        assert_eq!(
+            result(vec![None], vec![Source::Authenticated, Source::Identity(id("a"))], true),
+            (vec![], vec![])
+        );
     }
 
     #[test]
     fn a_path_prefix_includes_the_identity_that_it_spells() {
-        let (ids, _) = result(vec![], vec![Source::Prefix("spiffe://tulle.local/ns/shop/sa/a/".into())], false);
+        let (ids, _) = result(
+            vec![],
+            vec![Source::Prefix("spiffe://tulle.local/ns/shop/sa/a/".into())],
+            false,
+        );
         assert_eq!(ids, ["a"]);
     }
 }

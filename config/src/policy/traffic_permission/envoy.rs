@@ -17,12 +17,24 @@ use rbac::rbac::Action;
 
 /// Per-route configuration of the deny and the allow filter.
 pub(crate) fn per_route(permission: &PortPermission, trust_domain: &str) -> BTreeMap<String, Any> {
-    let deny = permission.deny.iter().filter_map(|rule| policy(rule, Action::Deny, trust_domain));
-    let allow = permission.allow.iter().filter_map(|rule| policy(rule, Action::Allow, trust_domain));
+    let deny = permission
+        .deny
+        .iter()
+        .filter_map(|rule| policy(rule, Action::Deny, trust_domain));
+    let allow = permission
+        .allow
+        .iter()
+        .filter_map(|rule| policy(rule, Action::Allow, trust_domain));
     let allow = allow.chain(default(permission, trust_domain));
     BTreeMap::from([
-        (slots::DENY.to_owned(), filter(DENY_PREFIX, Action::Deny, deny.collect())),
-        (slots::ALLOW.to_owned(), filter(ALLOW_PREFIX, Action::Allow, allow.collect())),
+        (
+            slots::DENY.to_owned(),
+            filter(DENY_PREFIX, Action::Deny, deny.collect()),
+        ),
+        (
+            slots::ALLOW.to_owned(),
+            filter(ALLOW_PREFIX, Action::Allow, allow.collect()),
+        ),
     ])
 }
 
@@ -34,7 +46,11 @@ pub(crate) fn disabled<'a>(filters: impl IntoIterator<Item = &'a str>) -> BTreeM
 
 fn filter(prefix: &str, action: Action, policies: BTreeMap<String, rbac::Policy>) -> Any {
     let rbac = http_rbac::Rbac {
-        rules: Some(rbac::Rbac { action: action.into(), policies, ..Default::default() }),
+        rules: Some(rbac::Rbac {
+            action: action.into(),
+            policies,
+            ..Default::default()
+        }),
         rules_stat_prefix: prefix.to_owned(),
         track_per_rule_stats: true,
         ..Default::default()
@@ -54,7 +70,11 @@ fn policy(rule: &PermissionRule, action: Action, trust_domain: &str) -> Option<(
         Some(matches) => matches.iter().map(|http| request(http, action)).collect(),
     };
     let empty = principals.is_empty() || permissions.is_empty();
-    let policy = rbac::Policy { permissions, principals, ..Default::default() };
+    let policy = rbac::Policy {
+        permissions,
+        principals,
+        ..Default::default()
+    };
     (!empty).then(|| (rule.origin.to_string(), policy))
 }
 
@@ -69,13 +89,19 @@ fn default(permission: &PortPermission, trust_domain: &str) -> Option<(String, r
     }
     let principals: Vec<_> = sources.iter().map(|source| caller(source, trust_domain)).collect();
     let name = permission.default.name.to_string();
-    let policy = rbac::Policy { permissions: vec![self::permission(Rule::Any(true))], principals, ..Default::default() };
+    let policy = rbac::Policy {
+        permissions: vec![self::permission(Rule::Any(true))],
+        principals,
+        ..Default::default()
+    };
     (!sources.is_empty()).then_some((name, policy))
 }
 
 fn caller(source: &Source, trust_domain: &str) -> rbac::Principal {
     let verified = |name: Option<proto::StringMatcher>| {
-        principal(Identifier::Authenticated(rbac::principal::Authenticated { principal_name: name }))
+        principal(Identifier::Authenticated(rbac::principal::Authenticated {
+            principal_name: name,
+        }))
     };
     match source {
         Source::Identity(id) => verified(Some(matcher::exact(id.as_str()))),
@@ -91,7 +117,9 @@ fn caller(source: &Source, trust_domain: &str) -> rbac::Principal {
 }
 
 fn principal(identifier: Identifier) -> rbac::Principal {
-    rbac::Principal { identifier: Some(identifier) }
+    rbac::Principal {
+        identifier: Some(identifier),
+    }
 }
 
 fn permission(rule: Rule) -> rbac::Permission {
@@ -103,7 +131,10 @@ fn request(http: &HttpMatch, action: Action) -> rbac::Permission {
     let mut rules = Vec::new();
     rules.extend(http.path.as_ref().and_then(path));
     if let Some(method) = &http.method {
-        rules.push(permission(Rule::Header(matcher::header(":method", matcher::exact(&**method)))));
+        rules.push(permission(Rule::Header(matcher::header(
+            ":method",
+            matcher::exact(&**method),
+        ))));
     }
     rules.extend(http.headers.iter().map(|user| header(user, action)));
     match rules.len() {
@@ -121,9 +152,10 @@ fn path(path: &PathMatch) -> Option<rbac::Permission> {
     match path {
         PathMatch::Exact(path) => Some(url(matcher::exact(&**path))),
         PathMatch::Prefix(prefix) if prefix.is_empty() => None,
-        PathMatch::Prefix(prefix) => {
-            Some(any_of(vec![url(matcher::exact(&**prefix)), url(matcher::prefix(format!("{prefix}/")))]))
-        }
+        PathMatch::Prefix(prefix) => Some(any_of(vec![
+            url(matcher::exact(&**prefix)),
+            url(matcher::prefix(format!("{prefix}/"))),
+        ])),
         PathMatch::Regex(regex) => Some(url(matcher::regex(&**regex))),
     }
 }

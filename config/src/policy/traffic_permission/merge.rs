@@ -29,7 +29,11 @@ struct Draft {
 /// Merges all permissions; every port of the topology gets an answer.
 pub(crate) fn merge(nodes: &[PermissionNode], topology: &Topology) -> Merged<PortPermission> {
     let mut drafts: BTreeMap<PortId, Draft> = BTreeMap::new();
-    let mut merged = Merged { ports: BTreeMap::new(), reports: Vec::new(), diagnostics: Vec::new() };
+    let mut merged = Merged {
+        ports: BTreeMap::new(),
+        reports: Vec::new(),
+        diagnostics: Vec::new(),
+    };
     for node in nodes {
         let (report, diagnostics) = apply(node, topology, &mut drafts);
         merged.reports.push(report);
@@ -40,8 +44,11 @@ pub(crate) fn merge(nodes: &[PermissionNode], topology: &Topology) -> Merged<Por
             let id = (key.clone(), *number);
             let draft = drafts.remove(&id).unwrap_or_default();
             let default = verdict::default(topology.mesh.default_action, facts, draft.selected);
-            let permission =
-                PortPermission { deny: draft.deny.into_values().collect(), allow: draft.allow.into_values().collect(), default };
+            let permission = PortPermission {
+                deny: draft.deny.into_values().collect(),
+                allow: draft.allow.into_values().collect(),
+                default,
+            };
             merged.ports.insert(id, permission);
         }
     }
@@ -64,10 +71,20 @@ fn apply(
 ) -> (PolicyReport, Vec<Diagnostic>) {
     let mut findings = Findings::new(&node.head.object);
     let namespace = &node.head.object.namespace;
-    let reaches: Vec<Reach> = node.targets.iter().map(|target| resolve(target, namespace, topology, &mut findings)).collect();
+    let reaches: Vec<Reach> = node
+        .targets
+        .iter()
+        .map(|target| resolve(target, namespace, topology, &mut findings))
+        .collect();
     let targets = reaches.iter().map(|reach| reach.report.clone()).collect();
     let report = Report::new(&node.head, targets, node.rules.iter().map(|rule| &rule.name));
-    let mut applying = Applying { node, topology, drafts, report, findings };
+    let mut applying = Applying {
+        node,
+        topology,
+        drafts,
+        report,
+        findings,
+    };
     for (index, rule) in node.rules.iter().enumerate() {
         if rule.failed {
             applying.report.fate(index, Fate::Failed);
@@ -109,7 +126,10 @@ impl Applying<'_> {
 
     /// The ports of a target that a rule is about.
     fn ports(&mut self, number: usize, rule: &RuleNode, reach: &Reach) -> RulePorts {
-        let all = RulePorts { ports: reach.takes.clone(), explicit: reach.names_port };
+        let all = RulePorts {
+            ports: reach.takes.clone(),
+            explicit: reach.names_port,
+        };
         let Part::Good(names) = &rule.ports else { return all };
         let narrowed = reach.narrow(names, self.topology);
         let mut ports = narrowed.declared;
@@ -127,8 +147,13 @@ impl Applying<'_> {
         // A target that does not exist has said so already.
         if reach.report.resolved {
             self.report.fate(number, Fate::Failed);
-            let message = format!("{} has no port {}, so {says}; correct the name", reach.report.text, narrowed.unresolved.join(", "));
-            self.findings.error(&format!("{}.ports", rule.path), Reason::TargetNotFound, message);
+            let message = format!(
+                "{} has no port {}, so {says}; correct the name",
+                reach.report.text,
+                narrowed.unresolved.join(", ")
+            );
+            self.findings
+                .error(&format!("{}.ports", rule.path), Reason::TargetNotFound, message);
         }
         match self.node.action {
             Action::Allow => RulePorts { ports, explicit: true },
@@ -137,7 +162,9 @@ impl Applying<'_> {
     }
 
     fn allow(&mut self, index: usize, number: usize, rule: &RuleNode, reach: &Reach, ports: &RulePorts) {
-        let Some(made) = self.made(rule, rule.http.good().cloned()) else { return };
+        let Some(made) = self.made(rule, rule.http.good().cloned()) else {
+            return;
+        };
         let name = made.origin.to_string();
         for port in ports.ports.intersection(&reach.gives) {
             if rule.about_requests && !self.topology.is_http(port) {
@@ -152,7 +179,11 @@ impl Applying<'_> {
 
     fn deny(&mut self, index: usize, number: usize, rule: &RuleNode, ports: &RulePorts) {
         let whole = self.made(rule, None);
-        let exact = if rule.failed { whole.clone() } else { self.made(rule, rule.http.good().cloned()) };
+        let exact = if rule.failed {
+            whole.clone()
+        } else {
+            self.made(rule, rule.http.good().cloned())
+        };
         for port in &ports.ports {
             let requests = !rule.about_requests || self.topology.is_http(port);
             if !requests {
@@ -161,9 +192,16 @@ impl Applying<'_> {
             if !requests && !ports.explicit {
                 continue;
             }
-            let Some(made) = (if requests { &exact } else { &whole }) else { continue };
+            let Some(made) = (if requests { &exact } else { &whole }) else {
+                continue;
+            };
             self.report.reaches(index, port);
-            let known = self.drafts.entry(port.clone()).or_default().deny.entry(made.origin.to_string());
+            let known = self
+                .drafts
+                .entry(port.clone())
+                .or_default()
+                .deny
+                .entry(made.origin.to_string());
             // Two targets may bring the same rule; the wider form stays.
             known
                 .and_modify(|known| {
@@ -190,7 +228,8 @@ impl Applying<'_> {
             "port {} of {} carries TCP, in which there are no requests, so {says}; remove the match, or declare the port's protocol by appProtocol",
             port.1, port.0
         );
-        self.findings.error(&format!("{}.http", rule.path), Reason::ProtocolMismatch, message);
+        self.findings
+            .error(&format!("{}.http", rule.path), Reason::ProtocolMismatch, message);
     }
 
     /// The rule as the model has it. Unreadable sources mean everybody, which only a Deny may say.
@@ -204,14 +243,24 @@ impl Applying<'_> {
             Part::Absent | Part::Bad if self.node.action == Action::Deny => None,
             Part::Absent | Part::Bad => return None,
         };
-        Some(Arc::new(PermissionRule { origin: Origin::rule(&self.node.head.object, &rule.name), sources, http }))
+        Some(Arc::new(PermissionRule {
+            origin: Origin::rule(&self.node.head.object, &rule.name),
+            sources,
+            http,
+        }))
     }
 
     fn say_denied_at_l4(&mut self) {
         for rule in self.node.rules.iter().filter(|rule| rule.failed) {
             self.findings.in_rule(&rule.name);
-            let who = if rule.sources.is_bad() { "everybody" } else { "its sources" };
-            let message = format!("the rule could not be compiled, so it denies {who} on its ports, whatever they send; correct it");
+            let who = if rule.sources.is_bad() {
+                "everybody"
+            } else {
+                "its sources"
+            };
+            let message = format!(
+                "the rule could not be compiled, so it denies {who} on its ports, whatever they send; correct it"
+            );
             self.findings.error(&rule.path, Reason::DeniedAtL4, message);
         }
     }

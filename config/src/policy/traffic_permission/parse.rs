@@ -61,7 +61,11 @@ pub(crate) fn parse(permission: &crds::TrafficPermission) -> (PermissionNode, Ve
     }
     let shadow = spec.mode == PolicyMode::Shadow;
     if shadow {
-        findings.warning("spec.mode", Reason::NotSupportedYet, "Shadow is not evaluated yet: this object neither acts nor reports; use Enforce");
+        findings.warning(
+            "spec.mode",
+            Reason::NotSupportedYet,
+            "Shadow is not evaluated yet: this object neither acts nor reports; use Enforce",
+        );
     }
     let action = match spec.action {
         PermissionAction::Allow => Action::Allow,
@@ -76,7 +80,16 @@ pub(crate) fn parse(permission: &crds::TrafficPermission) -> (PermissionNode, Ve
         rules.push(node);
     }
     findings.in_object();
-    (PermissionNode { head, targets, action, shadow, rules }, findings.into_inner())
+    (
+        PermissionNode {
+            head,
+            targets,
+            action,
+            shadow,
+            rules,
+        },
+        findings.into_inner(),
+    )
 }
 
 fn rule(rule: &PermissionRule, name: Arc<str>, path: String, action: Action, findings: &mut Findings) -> RuleNode {
@@ -92,20 +105,36 @@ fn rule(rule: &PermissionRule, name: Arc<str>, path: String, action: Action, fin
         let at = format!("{path}.grpc");
         report_unknown(grpc, &at, findings);
         if rule.http.is_some() {
-            findings.error(&at, Reason::Invalid, "`http` and `grpc` exclude each other in one rule; make two rules");
+            findings.error(
+                &at,
+                Reason::Invalid,
+                "`http` and `grpc` exclude each other in one rule; make two rules",
+            );
         }
         let message = "gRPC matches are not supported yet; use http: [{method: POST, path: {type: Exact, value: /Service/Method}}]";
         findings.error(&at, Reason::NotSupportedYet, message);
     }
     let ports = ports(rule.ports.as_ref(), &format!("{path}.ports"), findings);
     let about_requests = rule.http.is_some() || rule.grpc.is_some();
-    RuleNode { name, path, sources, http, ports, about_requests, failed: findings.len() > before }
+    RuleNode {
+        name,
+        path,
+        sources,
+        http,
+        ports,
+        about_requests,
+        failed: findings.len() > before,
+    }
 }
 
 fn ports(ports: Option<&Vec<String>>, path: &str, findings: &mut Findings) -> Part<Vec<Arc<str>>> {
     let Some(ports) = ports else { return Part::Absent };
     if ports.is_empty() {
-        findings.error(path, Reason::Invalid, "is empty, which could mean all or nothing; leave it out for all ports");
+        findings.error(
+            path,
+            Reason::Invalid,
+            "is empty, which could mean all or nothing; leave it out for all ports",
+        );
         return Part::Bad;
     }
     Part::Good(ports.iter().map(|port| Arc::from(port.as_str())).collect())

@@ -13,5 +13,9 @@ pub(super) fn default(action: DefaultAction, facts: &PortFacts, selected: bool) 
     // Once selected, plaintext callers must be named, also where the default lets mesh identities in.
     let allow_plaintext = action != DefaultAction::Deny && facts.mtls == MtlsMode::Permissive && !selected;
     let word = if allow_mesh { "Allow" } else { "Deny" };
-    DefaultVerdict { allow_mesh, allow_plaintext, name: format!("default/{word}/{}", facts.name).into() }
+    DefaultVerdict {
+        allow_mesh,
+        allow_plaintext,
+        name: format!("default/{word}/{}", facts.name).into(),
+    }
 }

@@ -4,16 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crds::conditions::Reason;
-use crds::filters::{FilterType, HeaderFilter, HttpHeader, HttpRouteFilter, PathModifier, PathModifierType, RequestRedirect};
+use crds::filters::{
+    FilterType, HeaderFilter, HttpHeader, HttpRouteFilter, PathModifier, PathModifierType, RequestRedirect,
+};
 
 use crate::model::{HeaderEdit, HttpMatch, PathMatch, Redirect, Rewrite};
 use crate::parse::findings::Findings;
 use crate::parse::{path, report_unknown, value};
-
-/// Headers that belong to the connection or to framing: editing them breaks messages or smuggles them.
-const FRAMING: [&str; 9] = [
-    "connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "expect",
-];
 
 /// All filters of a rule or a backend together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,16 +23,35 @@ pub(crate) struct Filters {
 }
 
 /// Filters of a rule.
-pub(super) fn rule_filters(list: &[HttpRouteFilter], matches: Option<&[HttpMatch]>, at: &str, findings: &mut Findings) -> Filters {
+pub(super) fn rule_filters(
+    list: &[HttpRouteFilter],
+    matches: Option<&[HttpMatch]>,
+    at: &str,
+    findings: &mut Findings,
+) -> Filters {
     let filters = read(list, at, findings);
     if filters.redirect.is_some() && (filters.rewrite_path.is_some() || filters.rewrite_host.is_some()) {
-        findings.error(at, Reason::Invalid, "a rule redirects or rewrites, not both; remove one of the filters");
+        findings.error(
+            at,
+            Reason::Invalid,
+            "a rule redirects or rewrites, not both; remove one of the filters",
+        );
     }
-    let paths = [filters.rewrite_path.as_ref(), filters.redirect.as_ref().and_then(|redirect| redirect.path.as_ref())];
-    let replaces_prefix = paths.into_iter().flatten().any(|path| matches!(path, Rewrite::Prefix(_)));
+    let paths = [
+        filters.rewrite_path.as_ref(),
+        filters.redirect.as_ref().and_then(|redirect| redirect.path.as_ref()),
+    ];
+    let replaces_prefix = paths
+        .into_iter()
+        .flatten()
+        .any(|path| matches!(path, Rewrite::Prefix(_)));
     let only_prefixes = |one: &HttpMatch| matches!(&one.path, None | Some(PathMatch::Prefix(_)));
     if replaces_prefix && !matches.is_none_or(|matches| matches.iter().all(only_prefixes)) {
-        findings.error(at, Reason::Invalid, "ReplacePrefixMatch needs PathPrefix in every match of the rule; use ReplaceFullPath, or split the rule");
+        findings.error(
+            at,
+            Reason::Invalid,
+            "ReplacePrefixMatch needs PathPrefix in every match of the rule; use ReplaceFullPath, or split the rule",
+        );
     }
     filters
 }
@@ -43,8 +59,14 @@ pub(super) fn rule_filters(list: &[HttpRouteFilter], matches: Option<&[HttpMatch
 /// Filters of one backend: header edits only.
 pub(super) fn backend_filters(list: &[HttpRouteFilter], at: &str, findings: &mut Findings) -> Filters {
     for (index, filter) in list.iter().enumerate() {
-        if !matches!(filter.filter_type, FilterType::RequestHeaderModifier | FilterType::ResponseHeaderModifier) {
-            let message = format!("{:?} is not supported on a backend; put it on the rule", filter.filter_type);
+        if !matches!(
+            filter.filter_type,
+            FilterType::RequestHeaderModifier | FilterType::ResponseHeaderModifier
+        ) {
+            let message = format!(
+                "{:?} is not supported on a backend; put it on the rule",
+                filter.filter_type
+            );
             findings.error(&format!("{at}[{index}].type"), Reason::NotSupportedYet, message);
         }
     }
@@ -58,10 +80,18 @@ fn read(list: &[HttpRouteFilter], at: &str, findings: &mut Findings) -> Filters 
         let at = format!("{at}[{index}]");
         report_unknown(filter, &at, findings);
         if !seen.insert(filter.filter_type) {
-            findings.error(&format!("{at}.type"), Reason::Invalid, "this type of filter occurs twice; put both into one");
+            findings.error(
+                &format!("{at}.type"),
+                Reason::Invalid,
+                "this type of filter occurs twice; put both into one",
+            );
         }
         if !fits(filter) {
-            findings.error(&at, Reason::Invalid, "the type and the fields do not fit; give the one field that belongs to the type");
+            findings.error(
+                &at,
+                Reason::Invalid,
+                "the type and the fields do not fit; give the one field that belongs to the type",
+            );
             continue;
         }
         one(filter, &at, &mut filters, findings);
@@ -72,14 +102,22 @@ fn read(list: &[HttpRouteFilter], at: &str, findings: &mut Findings) -> Filters 
 /// Whether exactly the field of the type is there.
 fn fits(filter: &HttpRouteFilter) -> bool {
     let fields = [
-        (FilterType::RequestHeaderModifier, filter.request_header_modifier.is_some()),
-        (FilterType::ResponseHeaderModifier, filter.response_header_modifier.is_some()),
+        (
+            FilterType::RequestHeaderModifier,
+            filter.request_header_modifier.is_some(),
+        ),
+        (
+            FilterType::ResponseHeaderModifier,
+            filter.response_header_modifier.is_some(),
+        ),
         (FilterType::RequestRedirect, filter.request_redirect.is_some()),
         (FilterType::UrlRewrite, filter.url_rewrite.is_some()),
         (FilterType::RequestMirror, filter.request_mirror.is_some()),
         (FilterType::Cors, filter.cors.is_some()),
     ];
-    fields.iter().all(|(filter_type, there)| *there == (*filter_type == filter.filter_type))
+    fields
+        .iter()
+        .all(|(filter_type, there)| *there == (*filter_type == filter.filter_type))
 }
 
 fn one(filter: &HttpRouteFilter, at: &str, filters: &mut Filters, findings: &mut Findings) {
@@ -95,13 +133,24 @@ fn one(filter: &HttpRouteFilter, at: &str, filters: &mut Filters, findings: &mut
     if let Some(rewrite) = &filter.url_rewrite {
         let at = format!("{at}.urlRewrite");
         filters.rewrite_host = hostname(rewrite.hostname.as_deref(), &at, findings);
-        filters.rewrite_path = rewrite.path.as_ref().and_then(|path| path_modifier(path, &format!("{at}.path"), findings));
+        filters.rewrite_path = rewrite
+            .path
+            .as_ref()
+            .and_then(|path| path_modifier(path, &format!("{at}.path"), findings));
     }
     if filter.request_mirror.is_some() {
-        findings.error(&format!("{at}.requestMirror"), Reason::NotSupportedYet, "mirroring is not supported yet; remove the filter");
+        findings.error(
+            &format!("{at}.requestMirror"),
+            Reason::NotSupportedYet,
+            "mirroring is not supported yet; remove the filter",
+        );
     }
     if filter.cors.is_some() {
-        findings.error(&format!("{at}.cors"), Reason::NotSupportedYet, "CORS is not supported yet; remove the filter");
+        findings.error(
+            &format!("{at}.cors"),
+            Reason::NotSupportedYet,
+            "CORS is not supported yet; remove the filter",
+        );
     }
 }
 
@@ -112,7 +161,11 @@ fn header_edit(edit: &HeaderFilter, at: &str, findings: &mut Findings) -> Header
             let at = format!("{at}.{field}[{index}]");
             let name = header_name(&header.name, &format!("{at}.name"), findings);
             if let Err(problem) = value::header_value(&header.value) {
-                findings.error(&format!("{at}.value"), Reason::Invalid, format!("{:?} {problem}", header.value));
+                findings.error(
+                    &format!("{at}.value"),
+                    Reason::Invalid,
+                    format!("{:?} {problem}", header.value),
+                );
             } else if let Some(name) = name {
                 read.push((name, Arc::from(header.value.as_str())));
             }
@@ -130,10 +183,8 @@ fn header_edit(edit: &HeaderFilter, at: &str, findings: &mut Findings) -> Header
 }
 
 fn header_name(name: &str, at: &str, findings: &mut Findings) -> Option<Arc<str>> {
-    let problem = match value::header_name(name) {
+    let problem = match value::edited_header_name(name) {
         Err(problem) => problem,
-        Ok(name) if FRAMING.contains(&name.as_str()) => "belongs to the connection and cannot be edited; remove it",
-        Ok(name) if name.starts_with("x-envoy-") => "steers proxies and cannot be edited; use the route's own fields",
         Ok(name) => return Some(name.into()),
     };
     findings.error(at, Reason::Invalid, format!("{name:?} {problem}"));
@@ -141,21 +192,36 @@ fn header_name(name: &str, at: &str, findings: &mut Findings) -> Option<Arc<str>
 }
 
 fn redirect(redirect: &RequestRedirect, at: &str, findings: &mut Findings) -> Redirect {
-    if redirect.scheme.as_deref().is_some_and(|scheme| scheme != "http" && scheme != "https") {
+    if redirect
+        .scheme
+        .as_deref()
+        .is_some_and(|scheme| scheme != "http" && scheme != "https")
+    {
         findings.error(&format!("{at}.scheme"), Reason::Invalid, "is neither http nor https");
     }
     let status = redirect.status_code.unwrap_or(302);
     if ![301, 302, 303, 307, 308].contains(&status) {
-        findings.error(&format!("{at}.statusCode"), Reason::Invalid, "is no redirect that is taken; use 301, 302, 303, 307 or 308");
+        findings.error(
+            &format!("{at}.statusCode"),
+            Reason::Invalid,
+            "is no redirect that is taken; use 301, 302, 303, 307 or 308",
+        );
     }
     if redirect.port == Some(0) {
-        findings.error(&format!("{at}.port"), Reason::Invalid, "0 is not a port; use 1 to 65535");
+        findings.error(
+            &format!("{at}.port"),
+            Reason::Invalid,
+            "0 is not a port; use 1 to 65535",
+        );
     }
     Redirect {
         scheme: redirect.scheme.as_deref().map(Arc::from),
         hostname: hostname(redirect.hostname.as_deref(), at, findings),
         port: redirect.port,
-        path: redirect.path.as_ref().and_then(|path| path_modifier(path, &format!("{at}.path"), findings)),
+        path: redirect
+            .path
+            .as_ref()
+            .and_then(|path| path_modifier(path, &format!("{at}.path"), findings)),
         status,
     }
 }
@@ -165,17 +231,33 @@ fn hostname(text: Option<&str>, at: &str, findings: &mut Findings) -> Option<Arc
     if value::is_name(text) {
         return Some(text.into());
     }
-    findings.error(&format!("{at}.hostname"), Reason::Invalid, format!("{text:?} is not a host name; use lower-case letters, digits, `-` and `.`"));
+    findings.error(
+        &format!("{at}.hostname"),
+        Reason::Invalid,
+        format!("{text:?} is not a host name; use lower-case letters, digits, `-` and `.`"),
+    );
     None
 }
 
 fn path_modifier(modifier: &PathModifier, at: &str, findings: &mut Findings) -> Option<Rewrite> {
     let (field, text, other) = match modifier.modifier_type {
-        PathModifierType::ReplaceFullPath => ("replaceFullPath", &modifier.replace_full_path, &modifier.replace_prefix_match),
-        PathModifierType::ReplacePrefixMatch => ("replacePrefixMatch", &modifier.replace_prefix_match, &modifier.replace_full_path),
+        PathModifierType::ReplaceFullPath => (
+            "replaceFullPath",
+            &modifier.replace_full_path,
+            &modifier.replace_prefix_match,
+        ),
+        PathModifierType::ReplacePrefixMatch => (
+            "replacePrefixMatch",
+            &modifier.replace_prefix_match,
+            &modifier.replace_full_path,
+        ),
     };
     let (Some(text), None) = (text, other) else {
-        findings.error(at, Reason::Invalid, format!("the type and the fields do not fit; give `{field}` alone"));
+        findings.error(
+            at,
+            Reason::Invalid,
+            format!("the type and the fields do not fit; give `{field}` alone"),
+        );
         return None;
     };
     let is_prefix = modifier.modifier_type == PathModifierType::ReplacePrefixMatch;
@@ -186,5 +268,9 @@ fn path_modifier(modifier: &PathModifier, at: &str, findings: &mut Findings) -> 
         findings.error(&format!("{at}.{field}"), Reason::Invalid, format!("{text:?} {problem}"));
         return None;
     }
-    Some(if is_prefix { Rewrite::Prefix(path::prefix(text)) } else { Rewrite::Full(text.as_str().into()) })
+    Some(if is_prefix {
+        Rewrite::Prefix(path::prefix(text))
+    } else {
+        Rewrite::Full(text.as_str().into())
+    })
 }

@@ -53,7 +53,11 @@ type Owner = (Option<i64>, Arc<ObjectRef>);
 /// Merges all routes.
 pub(crate) fn merge(nodes: &[RouteNode], topology: &Topology) -> Routed {
     let mut drafts: BTreeMap<(Key, u16), Draft> = BTreeMap::new();
-    let mut routed = Routed { tables: BTreeMap::new(), reports: Vec::new(), diagnostics: Vec::new() };
+    let mut routed = Routed {
+        tables: BTreeMap::new(),
+        reports: Vec::new(),
+        diagnostics: Vec::new(),
+    };
     let mut in_order: Vec<&RouteNode> = nodes.iter().collect();
     in_order.sort_by_key(|node| (node.created, Arc::clone(&node.head.object)));
     for node in in_order {
@@ -62,22 +66,37 @@ pub(crate) fn merge(nodes: &[RouteNode], topology: &Topology) -> Routed {
         routed.diagnostics.extend(diagnostics);
     }
     for (port, draft) in drafts {
-        let table = |pool: Pool| Arc::new(RouteTable { entries: pool.into_values().collect() });
-        let routes = PortRoutes {
+        let table = |pool: Pool| {
+            Arc::new(RouteTable {
+                entries: pool.into_values().collect(),
+            })
+        };
+        let made = PortRoutes {
             producer: draft.producer.map(table),
-            consumers: draft.consumers.into_iter().map(|(namespace, pool)| (namespace, table(pool))).collect(),
+            consumers: draft
+                .consumers
+                .into_iter()
+                .map(|(namespace, pool)| (namespace, table(pool)))
+                .collect(),
             connect_timeout: draft.upstream.map(|(_, timeout)| timeout),
         };
-        routed.tables.insert(port, routes);
+        routed.tables.insert(port, made);
     }
     routed
 }
 
-fn apply(node: &RouteNode, topology: &Topology, drafts: &mut BTreeMap<(Key, u16), Draft>) -> (PolicyReport, Vec<Diagnostic>) {
+fn apply(
+    node: &RouteNode,
+    topology: &Topology,
+    drafts: &mut BTreeMap<(Key, u16), Draft>,
+) -> (PolicyReport, Vec<Diagnostic>) {
     let mut findings = Findings::new(&node.head.object);
     let namespace = &node.head.object.namespace;
-    let attachments: Vec<Attachment> =
-        node.parents.iter().map(|parent| attach(parent, node.routes_requests, topology, &mut findings)).collect();
+    let attachments: Vec<Attachment> = node
+        .parents
+        .iter()
+        .map(|parent| attach(parent, node.routes_requests, topology, &mut findings))
+        .collect();
     let targets = attachments.iter().map(|attachment| attachment.report.clone()).collect();
     let mut report = Report::new(&node.head, targets, node.rules.iter().map(|rule| &rule.name));
     let mut entries: Vec<(Precedence, RouteEntry)> = Vec::new();
@@ -86,7 +105,11 @@ fn apply(node: &RouteNode, topology: &Topology, drafts: &mut BTreeMap<(Key, u16)
         let body = rule.body.as_ref();
         let action = body.map(|body| action(body, rule, topology, &mut findings));
         let serves = action.as_ref().is_some_and(|action| !is_500(action));
-        let fate = if serves && rule.matches.is_some() { Fate::InForce } else { Fate::Failed };
+        let fate = if serves && rule.matches.is_some() {
+            Fate::InForce
+        } else {
+            Fate::Failed
+        };
         report.fate(index, fate);
         for (number, matches) in rule.matches.iter().flatten().enumerate() {
             let made = entry(&node.head.object, &rule.name, matches, body.zip(action.clone()));
@@ -96,7 +119,10 @@ fn apply(node: &RouteNode, topology: &Topology, drafts: &mut BTreeMap<(Key, u16)
     findings.in_object();
     let mut everyone = false;
     for (parent, attachment) in node.parents.iter().zip(&attachments) {
-        let is_consumer = attachment.service.as_ref().is_some_and(|service| service.namespace != *namespace);
+        let is_consumer = attachment
+            .service
+            .as_ref()
+            .is_some_and(|service| service.namespace != *namespace);
         everyone |= attachment.service.is_some() && !is_consumer;
         for port in &attachment.report.ports {
             let draft = drafts.entry(port.clone()).or_default();
@@ -106,13 +132,22 @@ fn apply(node: &RouteNode, topology: &Topology, drafts: &mut BTreeMap<(Key, u16)
                 } else {
                     draft.producer.get_or_insert_default()
                 };
-                let as_500 = |(key, entry): &(Precedence, RouteEntry)| (key.clone(), if parent.doubtful { refused(entry) } else { entry.clone() });
+                let as_500 = |(key, entry): &(Precedence, RouteEntry)| {
+                    (
+                        key.clone(),
+                        if parent.doubtful { refused(entry) } else { entry.clone() },
+                    )
+                };
                 pool.extend(entries.iter().map(as_500));
             }
             own_upstream(node, port, is_consumer, draft, &mut findings);
         }
     }
-    let concerned = if everyone { Concerned::Everyone } else { Concerned::Namespace(Arc::clone(namespace)) };
+    let concerned = if everyone {
+        Concerned::Everyone
+    } else {
+        Concerned::Namespace(Arc::clone(namespace))
+    };
     (report.finish(Some(concerned)), findings.into_inner())
 }
 
@@ -121,7 +156,10 @@ fn own_upstream(node: &RouteNode, port: &(Key, u16), is_consumer: bool, draft: &
     let Some(timeout) = node.connect_timeout else { return };
     let path = "spec.upstream";
     if is_consumer {
-        let message = format!("how callers reach {} is decided in its own namespace; remove `upstream` from this consumer route", port.0);
+        let message = format!(
+            "how callers reach {} is decided in its own namespace; remove `upstream` from this consumer route",
+            port.0
+        );
         findings.error(path, Reason::NotPermitted, message);
         return;
     }
@@ -129,13 +167,21 @@ fn own_upstream(node: &RouteNode, port: &(Key, u16), is_consumer: bool, draft: &
         None => draft.upstream = Some(((node.created, Arc::clone(&node.head.object)), timeout)),
         Some(((_, owner), _)) if *owner == node.head.object => {}
         Some(((_, owner), _)) => {
-            let message = format!("{owner} is older and owns `upstream` of {} port {}; remove one of the two", port.0, port.1);
+            let message = format!(
+                "{owner} is older and owns `upstream` of {} port {}; remove one of the two",
+                port.0, port.1
+            );
             findings.error(path, Reason::Conflicted, message);
         }
     }
 }
 
-fn entry(object: &Arc<ObjectRef>, rule: &Arc<str>, matches: &HttpMatch, does: Option<(&Body, RouteAction)>) -> RouteEntry {
+fn entry(
+    object: &Arc<ObjectRef>,
+    rule: &Arc<str>,
+    matches: &HttpMatch,
+    does: Option<(&Body, RouteAction)>,
+) -> RouteEntry {
     let mut entry = RouteEntry {
         origin: Origin::rule(object, rule),
         matches: matches.clone(),
@@ -162,11 +208,17 @@ fn entry(object: &Arc<ObjectRef>, rule: &Arc<str>, matches: &HttpMatch, does: Op
 }
 
 fn refused(entry: &RouteEntry) -> RouteEntry {
-    RouteEntry { action: always_500(), ..entry.clone() }
+    RouteEntry {
+        action: always_500(),
+        ..entry.clone()
+    }
 }
 
 fn always_500() -> RouteAction {
-    RouteAction::ForwardPartly { backends: Vec::new(), invalid_weight: 1 }
+    RouteAction::ForwardPartly {
+        backends: Vec::new(),
+        invalid_weight: 1,
+    }
 }
 
 fn is_500(action: &RouteAction) -> bool {
@@ -193,7 +245,14 @@ fn action(body: &Body, rule: &RuleNode, topology: &Topology, findings: &mut Find
         }
         return always_500();
     }
-    if invalid_weight == 0 { RouteAction::Forward(backends) } else { RouteAction::ForwardPartly { backends, invalid_weight } }
+    if invalid_weight == 0 {
+        RouteAction::Forward(backends)
+    } else {
+        RouteAction::ForwardPartly {
+            backends,
+            invalid_weight,
+        }
+    }
 }
 
 fn backend(node: &BackendNode, topology: &Topology, findings: &mut Findings) -> Option<Backend> {
@@ -209,8 +268,16 @@ fn backend(node: &BackendNode, topology: &Topology, findings: &mut Findings) -> 
                 response_headers: target.response_headers.clone(),
             });
         }
-        Some(_) => ("port", format!("Service {service} has no port {port}, so this backend's share is answered 500; correct it")),
-        None => ("name", format!("there is no Service {service}, so this backend's share is answered 500; create it, or correct the name")),
+        Some(_) => (
+            "port",
+            format!("Service {service} has no port {port}, so this backend's share is answered 500; correct it"),
+        ),
+        None => (
+            "name",
+            format!(
+                "there is no Service {service}, so this backend's share is answered 500; create it, or correct the name"
+            ),
+        ),
     };
     findings.error(&format!("{}.{field}", node.path), Reason::BackendNotFound, message);
     None

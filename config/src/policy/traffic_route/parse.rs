@@ -33,30 +33,61 @@ pub(crate) fn parse(route: &crds::TrafficRoute) -> (RouteNode, Vec<Diagnostic>) 
     let spec = &route.spec;
     let broken = report_own_unknown(&spec.unknown, "spec", &mut findings);
     let parents = parents(&spec.parent_refs, &head.object.namespace, &mut findings);
-    let connect_timeout = spec.upstream.as_ref().and_then(|upstream| connect_timeout(upstream, &mut findings));
+    let connect_timeout = spec
+        .upstream
+        .as_ref()
+        .and_then(|upstream| connect_timeout(upstream, &mut findings));
     unsupported(spec, &mut findings);
     let mut names = BTreeSet::new();
     let mut rules = Vec::new();
     for (index, one) in spec.rules.iter().enumerate() {
         let (name, name_failed) = rule_name(one.name.as_deref(), index, "rules", &mut names, &mut findings);
-        let mut node = rule(one, name, format!("spec.rules[{index}]"), &head.object.namespace, &mut findings);
+        let mut node = rule(
+            one,
+            name,
+            format!("spec.rules[{index}]"),
+            &head.object.namespace,
+            &mut findings,
+        );
         if broken || name_failed {
             node.body = None;
         }
         rules.push(node);
     }
     findings.in_object();
-    let created = route.metadata.creation_timestamp.as_ref().map(|time| time.0.as_second());
+    let created = route
+        .metadata
+        .creation_timestamp
+        .as_ref()
+        .map(|time| time.0.as_second());
     let routes_requests = broken || !spec.rules.is_empty();
-    (RouteNode { head, created, parents, rules, routes_requests, connect_timeout }, findings.into_inner())
+    (
+        RouteNode {
+            head,
+            created,
+            parents,
+            rules,
+            routes_requests,
+            connect_timeout,
+        },
+        findings.into_inner(),
+    )
 }
 
 fn unsupported(spec: &TrafficRouteSpec, findings: &mut Findings) {
     if let Some(tcp) = &spec.tcp {
         report_unknown(tcp, "spec.tcp", findings);
-        findings.error("spec.tcp", Reason::NotSupportedYet, "TCP rules are not supported yet; connections go to the Service itself; remove them");
+        findings.error(
+            "spec.tcp",
+            Reason::NotSupportedYet,
+            "TCP rules are not supported yet; connections go to the Service itself; remove them",
+        );
     } else if spec.rules.is_empty() && spec.upstream.is_none() {
-        findings.warning("spec.rules", Reason::Invalid, "the object has no rules and so changes nothing; add one, or remove the object");
+        findings.warning(
+            "spec.rules",
+            Reason::Invalid,
+            "the object has no rules and so changes nothing; add one, or remove the object",
+        );
     }
 }
 
@@ -73,12 +104,20 @@ fn connect_timeout(upstream: &Upstream, findings: &mut Findings) -> Option<Durat
         ("failover", upstream.failover.is_some()),
     ];
     for (field, _) in written.iter().filter(|(_, written)| *written) {
-        findings.error(&format!("spec.upstream.{field}"), Reason::NotSupportedYet, format!("{field} is not supported yet; remove it"));
+        findings.error(
+            &format!("spec.upstream.{field}"),
+            Reason::NotSupportedYet,
+            format!("{field} is not supported yet; remove it"),
+        );
     }
     let path = "spec.upstream.connectTimeout";
     let timeout = value::duration(upstream.connect_timeout.as_deref()?, path, findings)?;
     if timeout.is_zero() {
-        findings.error(path, Reason::Invalid, "0 leaves no time to connect; write for example 1s");
+        findings.error(
+            path,
+            Reason::Invalid,
+            "0 leaves no time to connect; write for example 1s",
+        );
         return None;
     }
     Some(timeout)

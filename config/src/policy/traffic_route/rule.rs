@@ -64,7 +64,13 @@ pub(crate) struct BackendTarget {
 }
 
 /// Parses one rule.
-pub(super) fn rule(rule: &RouteRule, name: Arc<str>, path: String, namespace: &str, findings: &mut Findings) -> RuleNode {
+pub(super) fn rule(
+    rule: &RouteRule,
+    name: Arc<str>,
+    path: String,
+    namespace: &str,
+    findings: &mut Findings,
+) -> RuleNode {
     let matches = if rule.matches.is_empty() {
         Some(vec![HttpMatch::default()])
     } else {
@@ -81,21 +87,47 @@ pub(super) fn rule(rule: &RouteRule, name: Arc<str>, path: String, namespace: &s
     if let Some(session) = &rule.session_persistence {
         let at = format!("{path}.sessionPersistence");
         report_unknown(session, &at, findings);
-        findings.error(&at, Reason::NotSupportedYet, "session persistence is not supported yet; remove it");
+        findings.error(
+            &at,
+            Reason::NotSupportedYet,
+            "session persistence is not supported yet; remove it",
+        );
     }
     let filters = rule_filters(&rule.filters, matches.as_deref(), &format!("{path}.filters"), findings);
     let (timeout, backend_timeout) = timeouts(rule.timeouts.as_ref(), &format!("{path}.timeouts"), findings);
-    let retry = rule.retry.as_ref().and_then(|retry| self::retry(retry, &format!("{path}.retry"), findings));
+    let retry = rule
+        .retry
+        .as_ref()
+        .and_then(|retry| self::retry(retry, &format!("{path}.retry"), findings));
     if filters.redirect.is_some() && !rule.backend_refs.is_empty() {
-        findings.error(&format!("{path}.backendRefs"), Reason::Invalid, "a redirect has no backends; remove them or the redirect");
+        findings.error(
+            &format!("{path}.backendRefs"),
+            Reason::Invalid,
+            "a redirect has no backends; remove them or the redirect",
+        );
     }
     let failed = findings.len() > before;
     let backends = backends(&rule.backend_refs, &path, namespace, findings);
     if rule.backend_refs.is_empty() && filters.redirect.is_none() {
-        findings.warning(&format!("{path}.backendRefs"), Reason::BackendNotFound, "there is no backend, so what matches is answered 500; add one");
+        findings.warning(
+            &format!("{path}.backendRefs"),
+            Reason::BackendNotFound,
+            "there is no backend, so what matches is answered 500; add one",
+        );
     }
-    let body = (!failed).then_some(Body { filters, timeout, backend_timeout, retry, backends });
-    RuleNode { name, path, matches, body }
+    let body = (!failed).then_some(Body {
+        filters,
+        timeout,
+        backend_timeout,
+        retry,
+        backends,
+    });
+    RuleNode {
+        name,
+        path,
+        matches,
+        body,
+    }
 }
 
 fn backends(refs: &[BackendRef], path: &str, namespace: &str, findings: &mut Findings) -> Vec<BackendNode> {
@@ -104,7 +136,11 @@ fn backends(refs: &[BackendRef], path: &str, namespace: &str, findings: &mut Fin
         .map(|(index, one)| {
             let path = format!("{path}.backendRefs[{index}]");
             let target = backend(one, &path, namespace, findings);
-            BackendNode { path, weight: one.weight, target }
+            BackendNode {
+                path,
+                weight: one.weight,
+                target,
+            }
         })
         .collect()
 }
@@ -113,14 +149,31 @@ fn backend(one: &BackendRef, path: &str, namespace: &str, findings: &mut Finding
     let before = findings.len();
     report_own_unknown(&one.unknown, path, findings);
     let kind = one.kind.as_deref().unwrap_or("Service");
-    if kind != "Service" || one.group.as_deref().is_some_and(|group| !group.is_empty() && group != "core") {
-        findings.error(&format!("{path}.kind"), Reason::NotSupportedYet, format!("a {kind} is no backend yet; name a Service"));
+    if kind != "Service"
+        || one
+            .group
+            .as_deref()
+            .is_some_and(|group| !group.is_empty() && group != "core")
+    {
+        findings.error(
+            &format!("{path}.kind"),
+            Reason::NotSupportedYet,
+            format!("a {kind} is no backend yet; name a Service"),
+        );
     }
     if one.port.is_none() {
-        findings.error(&format!("{path}.port"), Reason::Invalid, "a Service backend needs a port; add it");
+        findings.error(
+            &format!("{path}.port"),
+            Reason::Invalid,
+            "a Service backend needs a port; add it",
+        );
     }
     if one.weight > 1_000_000 {
-        findings.error(&format!("{path}.weight"), Reason::Invalid, "is greater than 1000000; make all weights smaller");
+        findings.error(
+            &format!("{path}.weight"),
+            Reason::Invalid,
+            "is greater than 1000000; make all weights smaller",
+        );
     }
     let filters = one.filters.as_deref().unwrap_or_default();
     let filters = backend_filters(filters, &format!("{path}.filters"), findings);
@@ -133,19 +186,28 @@ fn backend(one: &BackendRef, path: &str, namespace: &str, findings: &mut Finding
     })
 }
 
-fn timeouts(timeouts: Option<&RouteTimeouts>, at: &str, findings: &mut Findings) -> (Option<Duration>, Option<Duration>) {
+fn timeouts(
+    timeouts: Option<&RouteTimeouts>,
+    at: &str,
+    findings: &mut Findings,
+) -> (Option<Duration>, Option<Duration>) {
     let Some(timeouts) = timeouts else { return (None, None) };
     report_unknown(timeouts, at, findings);
     let mut read = |field: &str, text: Option<&String>| {
         // Gateway API: 0s means no timeout.
-        text.and_then(|text| value::duration(text, &format!("{at}.{field}"), findings)).filter(|time| !time.is_zero())
+        text.and_then(|text| value::duration(text, &format!("{at}.{field}"), findings))
+            .filter(|time| !time.is_zero())
     };
     let request = read("request", timeouts.request.as_ref());
     let backend = read("backendRequest", timeouts.backend_request.as_ref());
     if let (Some(request), Some(backend)) = (request, backend)
         && backend > request
     {
-        findings.error(&format!("{at}.backendRequest"), Reason::Invalid, "is longer than `request`, so it could never end; make it shorter");
+        findings.error(
+            &format!("{at}.backendRequest"),
+            Reason::Invalid,
+            "is longer than `request`, so it could never end; make it shorter",
+        );
     }
     (request, backend)
 }
@@ -153,22 +215,45 @@ fn timeouts(timeouts: Option<&RouteTimeouts>, at: &str, findings: &mut Findings)
 fn retry(retry: &RouteRetry, at: &str, findings: &mut Findings) -> Option<Retry> {
     report_unknown(retry, at, findings);
     if retry.budget.is_some() {
-        findings.error(&format!("{at}.budget"), Reason::NotSupportedYet, "retry budgets are not supported yet; remove it, and keep attempts low");
+        findings.error(
+            &format!("{at}.budget"),
+            Reason::NotSupportedYet,
+            "retry budgets are not supported yet; remove it, and keep attempts low",
+        );
     }
     let attempts = retry.attempts.unwrap_or(1);
     if attempts > 10 {
-        findings.error(&format!("{at}.attempts"), Reason::Invalid, "is more than 10; so many retries would drown a failing backend");
+        findings.error(
+            &format!("{at}.attempts"),
+            Reason::Invalid,
+            "is more than 10; so many retries would drown a failing backend",
+        );
     }
     if let Some(code) = retry.codes.iter().find(|code| !(400..=599).contains(*code)) {
-        findings.error(&format!("{at}.codes"), Reason::Invalid, format!("{code} is no error status; use 400 to 599"));
+        findings.error(
+            &format!("{at}.codes"),
+            Reason::Invalid,
+            format!("{code} is no error status; use 400 to 599"),
+        );
     }
     let path = format!("{at}.backoff");
-    let backoff = retry.backoff.as_ref().and_then(|text| value::duration(text, &path, findings));
+    let backoff = retry
+        .backoff
+        .as_ref()
+        .and_then(|text| value::duration(text, &path, findings));
     if backoff.is_some_and(|wait| wait.is_zero()) {
-        findings.error(&path, Reason::Invalid, "0 would try again at once, all callers together; write for example 25ms");
+        findings.error(
+            &path,
+            Reason::Invalid,
+            "0 would try again at once, all callers together; write for example 25ms",
+        );
     }
     let mut codes = retry.codes.clone();
     codes.sort_unstable();
     codes.dedup();
-    (attempts > 0).then_some(Retry { attempts, codes, backoff })
+    (attempts > 0).then_some(Retry {
+        attempts,
+        codes,
+        backoff,
+    })
 }

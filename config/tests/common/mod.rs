@@ -1,0 +1,108 @@
+//! For tests: multi-document YAML -> `Objects`, and shorthands to look into the model.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crds::conditions::Reason;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tulle_config::model::{InboundPort, Key, Model, PortPermission, RouteTable, ServicePort, SpiffeId, Workload};
+use tulle_config::{Objects, Settings, access, build};
+
+/// The tests' now: 2026-11-22T00:00:00Z.
+pub fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_305_600)
+}
+
+/// Reads multi-document YAML.
+pub fn objects(yaml: &str) -> Objects {
+    let mut objects = Objects::default();
+    add(&mut objects, yaml);
+    objects
+}
+
+/// Adds the objects of multi-document YAML.
+pub fn add(objects: &mut Objects, yaml: &str) {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap_or_else(|error| panic!("{error}\n{yaml}"));
+    for value in documents.into_iter().filter(|value| !value.is_null()) {
+        match value["kind"].as_str().unwrap_or_default() {
+            "Mesh" => objects.meshes.push(read(value)),
+            "TrafficPermission" => objects.permissions.push(read(value)),
+            "TrafficRoute" => objects.routes.push(read(value)),
+            "RateLimit" => objects.rate_limits.push(read(value)),
+            "FaultInjection" => objects.faults.push(read(value)),
+            "Workload" => objects.workloads.push(read(value)),
+            "Service" => objects.services.push(read(value)),
+            "EndpointSlice" => objects.endpoint_slices.push(read(value)),
+            "Namespace" => objects.namespaces.push(read(value)),
+            kind => panic!("no such kind: {kind:?}"),
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(value: Value) -> Arc<T> {
+    let text = value.to_string();
+    Arc::new(serde_json::from_value(value).unwrap_or_else(|error| panic!("{error}: {text}")))
+}
+
+/// Parses and links.
+pub fn model(objects: &Objects) -> Arc<Model> {
+    build(objects, &Settings::default(), now())
+}
+
+/// Parses and links YAML.
+pub fn model_of(yaml: &str) -> Arc<Model> {
+    model(&objects(yaml))
+}
+
+/// A workload, by `namespace/name`.
+pub fn workload<'a>(model: &'a Model, name: &str) -> &'a Workload {
+    &model.workloads[&key(name)]
+}
+
+/// A port of a workload; 0 is the undeclared ones.
+pub fn inbound<'a>(model: &'a Model, name: &str, port: u16) -> &'a InboundPort {
+    let workload = workload(model, name);
+    if port == 0 { &workload.undeclared } else { &workload.ports[&port] }
+}
+
+/// A Service's port.
+pub fn service_port<'a>(model: &'a Model, name: &str, port: u16) -> &'a ServicePort {
+    &model.services[&key(name)].ports[&port]
+}
+
+/// The entries of a table, as `rule -> first match`.
+pub fn table(table: Option<&Arc<RouteTable>>) -> Option<Vec<String>> {
+    Some(table?.entries.iter().map(|entry| entry.origin.to_string()).collect())
+}
+
+/// `namespace/name`.
+pub fn key(name: &str) -> Key {
+    let (namespace, name) = name.split_once('/').unwrap();
+    Key::new(namespace, name)
+}
+
+/// The identity of `namespace/account`.
+pub fn identity(name: &str) -> SpiffeId {
+    let (namespace, account) = name.split_once('/').unwrap();
+    SpiffeId::of("tulle.local", namespace, account)
+}
+
+/// Who has any access to a port, as `namespace/account`.
+pub fn allowed(model: &Model, name: &str, port: u16) -> Vec<String> {
+    let inbound = inbound(model, name, port);
+    let set = access::allowed_identities(model, &inbound.permission, inbound.mtls);
+    set.iter().map(|id| id.as_str().trim_start_matches("spiffe://tulle.local/ns/").replace("/sa/", "/")).collect()
+}
+
+/// The names of rules.
+pub fn rules(permission: &PortPermission) -> (Vec<String>, Vec<String>) {
+    let names = |rules: &[Arc<tulle_config::model::PermissionRule>]| rules.iter().map(|rule| rule.origin.to_string()).collect();
+    (names(&permission.deny), names(&permission.allow))
+}
+
+/// The diagnostics as `path reason`.
+pub fn found(model: &Model) -> Vec<(String, Reason)> {
+    model.diagnostics.iter().map(|one| (one.path.clone(), one.reason)).collect()
+}

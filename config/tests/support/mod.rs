@@ -1,0 +1,108 @@
+//! What the compiler's tests share: YAML -> objects, and one compiled world.
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+pub mod render;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+use tulle_config::model::Key;
+use tulle_config::{Compiler, Model, Objects, Settings, Transient};
+use xds::Snapshot;
+
+/// Stands for the mesh's certificates where no Envoy reads them.
+pub const TRUST_BUNDLE: &str = "-----BEGIN CERTIFICATE-----\ngolden\n-----END CERTIFICATE-----\n";
+
+/// Reads objects from YAML documents.
+pub fn objects(yaml: &str) -> Objects {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap();
+    let mut objects = Objects::default();
+    for document in documents.into_iter().filter(|document| !document.is_null()) {
+        add(&mut objects, document);
+    }
+    objects
+}
+
+fn add(objects: &mut Objects, document: Value) {
+    fn one<T: serde::de::DeserializeOwned>(document: Value) -> Arc<T> {
+        let text = document.to_string();
+        Arc::new(serde_json::from_value(document).unwrap_or_else(|error| panic!("{error}: {text}")))
+    }
+    let kind = document["kind"].as_str().unwrap().to_owned();
+    match &*kind {
+        "Mesh" => objects.meshes.push(one(document)),
+        "TrafficPermission" => objects.permissions.push(one(document)),
+        "TrafficRoute" => objects.routes.push(one(document)),
+        "RateLimit" => objects.rate_limits.push(one(document)),
+        "FaultInjection" => objects.faults.push(one(document)),
+        "Workload" => objects.workloads.push(one(document)),
+        "Service" => objects.services.push(one(document)),
+        "EndpointSlice" => objects.endpoint_slices.push(one(document)),
+        "Namespace" => objects.namespaces.push(one(document)),
+        other => panic!("no such kind: {other}"),
+    }
+}
+
+/// The time of all tests.
+pub fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+}
+
+/// The settings of all tests.
+pub fn settings() -> Settings {
+    Settings {
+        trust_bundle: TRUST_BUNDLE.into(),
+        ..Settings::default()
+    }
+}
+
+/// Objects -> model.
+pub fn model(yaml: &str) -> Arc<Model> {
+    tulle_config::build(&objects(yaml), &settings(), now())
+}
+
+/// The snapshot of one workload's proxy.
+pub fn snapshot(compiler: &mut Compiler, model: &Arc<Model>, workload: &Key) -> Snapshot {
+    compiler
+        .snapshot(model, &settings(), workload, &Transient::default())
+        .unwrap()
+}
+
+/// The folders in a folder, sorted.
+pub fn folders(of: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(of).unwrap().map(|entry| entry.unwrap().path());
+    let mut folders: Vec<_> = entries.filter(|path| path.is_dir()).collect();
+    folders.sort();
+    folders
+}
+
+/// A folder beside the tests.
+pub fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
+}
+
+/// Compares a file with what it should hold, or writes it when `UPDATE_GOLDEN` is set.
+pub fn check(file: &Path, text: &str) -> Result<(), String> {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+        return Ok(());
+    }
+    let known = std::fs::read_to_string(file).unwrap_or_default();
+    if known == text {
+        return Ok(());
+    }
+    let first = known.lines().zip(text.lines()).position(|(a, b)| a != b);
+    let line = first.unwrap_or_else(|| known.lines().count().min(text.lines().count()));
+    let (old, new) = (
+        known.lines().nth(line).unwrap_or("(end)"),
+        text.lines().nth(line).unwrap_or("(end)"),
+    );
+    Err(format!(
+        "{}:{}:\n  golden: {old}\n  now:    {new}",
+        file.display(),
+        line + 1
+    ))
+}

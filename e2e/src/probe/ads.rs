@@ -1,0 +1,69 @@
+//! `tulle-e2e ads`: opens an xDS stream with any token and node id, and counts what it is given.
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::sim::{Behaviour, Client, ClientSpec, Server, Session};
+
+/// Arguments of `tulle-e2e ads`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct AdsArgs {
+    /// The control plane.
+    pub server: SocketAddr,
+    /// PEM file of the mesh's root.
+    #[arg(long)]
+    pub root: PathBuf,
+    /// The node id to claim.
+    #[arg(long)]
+    pub node: String,
+    /// File with the join token to show.
+    #[arg(long)]
+    pub token: PathBuf,
+    /// The address to come from.
+    #[arg(long)]
+    pub source: IpAddr,
+    /// Milliseconds to listen.
+    #[arg(long, default_value_t = 8000)]
+    pub listen: u64,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AdsReport {
+    /// Everything that was asked for arrived.
+    pub complete: bool,
+    /// Resources received.
+    pub resources: usize,
+    /// Why the stream ended.
+    pub ended: Option<String>,
+}
+
+/// Probes and prints.
+pub async fn run(args: AdsArgs) -> Result<()> {
+    let server = Server::new(args.server, &std::fs::read_to_string(&args.root)?)?;
+    let spec = ClientSpec {
+        session: Session::new(&args.node),
+        token: std::fs::read_to_string(&args.token)?.trim().to_owned(),
+        source: args.source,
+        behaviour: Behaviour::Ack,
+    };
+    let report = match Client::start(&server, spec).await {
+        Err(error) => AdsReport { ended: Some(format!("{error:#}")), ..AdsReport::default() },
+        Ok(client) => {
+            let limit = Duration::from_millis(args.listen);
+            // Neither complete nor ended within the time is an answer too.
+            let _ = client.log().until("an answer", limit, |now| now.complete || now.ended.is_some()).await;
+            let (now, received) = (client.log().now(), client.log().take());
+            let resources = received.iter().map(|response| response.resources.len()).sum();
+            AdsReport { complete: now.complete, resources, ended: now.ended }
+        }
+    };
+    writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(&report)?)?;
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! Asking the control plane over its admin socket.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::process::{AdminClient, AdminError};
+
+/// How long one long poll lasts, in seconds.
+const POLL: u64 = 30;
+
+/// A list as the admin socket gives it.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct List {
+    pub(super) version: u64,
+    pub(super) items: Vec<Value>,
+}
+
+/// A client of one control plane.
+pub(super) struct Client {
+    http: AdminClient,
+}
+
+impl Client {
+    pub(super) fn new(state_dir: &Path) -> Self {
+        let timeout = Duration::from_secs(POLL + 10);
+        Self { http: AdminClient::new(crate::admin::socket_path(state_dir)).with_timeout(timeout) }
+    }
+
+    /// All objects of a kind.
+    pub(super) async fn list(&self, plural: &str) -> anyhow::Result<List> {
+        self.ask(&format!("/objects/{plural}")).await
+    }
+
+    /// The same, as soon as it is another version.
+    pub(super) async fn next(&self, plural: &str, after: u64) -> anyhow::Result<List> {
+        self.ask(&format!("/objects/{plural}?after={after}&wait={POLL}")).await
+    }
+
+    async fn ask(&self, path: &str) -> anyhow::Result<List> {
+        let body = self.http.get(path).await.map_err(|error| match error {
+            AdminError::Connect { path, source } => anyhow::anyhow!(
+                "no control plane answers at {} ({source}); start it with `tulle up DIR`, or name its state folder with --state",
+                path.display()
+            ),
+            AdminError::Timeout { .. } => anyhow::anyhow!("the control plane does not answer; see its log"),
+            AdminError::Answer { reason, .. } => anyhow::anyhow!("the control plane says: {reason}"),
+        })?;
+        serde_json::from_slice(&body).context("the control plane's answer is not what was expected; is it another version?")
+    }
+}

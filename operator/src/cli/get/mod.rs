@@ -1,0 +1,111 @@
+//! `tulle get KIND [NAME]`: objects with their status, as `kubectl get` prints them.
+
+mod client;
+mod output;
+mod path;
+pub mod table;
+mod watch;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+use crate::admin::kinds::{self, Kind};
+use crate::settings;
+use client::{Client, List};
+
+/// Flags of `tulle get`.
+#[derive(Debug, Args)]
+pub(super) struct GetArgs {
+    /// The kind, in any form: mesh, meshstatus (ms), trafficpermissions (tp), trafficroutes (tr), ratelimits (rl),
+    /// faultinjections (fi), workloads (wl), services (svc), endpointslices, namespaces (ns). KIND/NAME works too.
+    kind: String,
+    /// One object.
+    name: Option<String>,
+    /// The namespace.
+    #[arg(short, long, default_value = "default")]
+    namespace: String,
+    /// All namespaces.
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+    /// How to print.
+    #[arg(short, long, value_enum)]
+    output: Option<Output>,
+    /// Go on and print what changes.
+    #[arg(short, long)]
+    watch: bool,
+    /// The state folder of the control plane.
+    #[arg(long, env = "TULLE_STATE", value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+/// How objects are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// The table with more columns.
+    Wide,
+    /// Whole objects.
+    Yaml,
+    /// Whole objects.
+    Json,
+    /// `kind/name`, a line each.
+    Name,
+}
+
+/// What is asked for.
+pub(super) struct Question {
+    pub(super) kind: Kind,
+    pub(super) name: Option<String>,
+    /// Absent for all, and for kinds without one.
+    pub(super) namespace: Option<String>,
+    pub(super) output: Option<Output>,
+}
+
+pub(super) async fn run(args: GetArgs) -> anyhow::Result<ExitCode> {
+    let (kind, name) = match args.kind.split_once('/') {
+        Some((kind, name)) => (kind.to_owned(), Some(name.to_owned())),
+        None => (args.kind, args.name),
+    };
+    let kind = kinds::find(&kind).with_context(|| {
+        let known: Vec<String> = kinds::all().into_iter().map(|kind| kind.plural).collect();
+        format!("there is no kind {kind:?}; ask for one of {}", known.join(", "))
+    })?;
+    let namespace = (kind.namespaced && !args.all_namespaces).then_some(args.namespace);
+    let question = Question { kind, name, namespace, output: args.output };
+    let client = Client::new(&settings::find_state_dir(args.state.as_deref())?);
+    let list = client.list(&question.kind.plural).await?;
+    let items = question.select(&list);
+    if items.is_empty() && !args.watch {
+        return none(&question);
+    }
+    super::print(&output::render(&question, &items))?;
+    if args.watch {
+        watch::follow(&client, &question, list).await?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Question {
+    /// The objects that are meant.
+    fn select<'a>(&self, list: &'a List) -> Vec<&'a Value> {
+        let field = |item: &'a Value, field| item.pointer(field).and_then(Value::as_str).unwrap_or_default();
+        let named = |item: &&Value| self.name.as_deref().is_none_or(|name| name == field(item, "/metadata/name"));
+        let here = |item: &&Value| {
+            self.namespace.as_deref().is_none_or(|namespace| namespace == field(item, "/metadata/namespace"))
+        };
+        list.items.iter().filter(named).filter(here).collect()
+    }
+}
+
+fn none(question: &Question) -> anyhow::Result<ExitCode> {
+    let place = question.namespace.as_deref().map_or_else(String::new, |namespace| format!(" in {namespace} namespace"));
+    if let Some(name) = &question.name {
+        anyhow::bail!("{} {name:?} not found{place}; list them with `tulle get {} -A`", question.kind.kind, question.kind.plural);
+    }
+    let hint = if question.namespace.is_some() { " (-n NAMESPACE or -A shows others)" } else { "" };
+    eprintln!("No resources found{place}.{hint}");
+    Ok(ExitCode::SUCCESS)
+}

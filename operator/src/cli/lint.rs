@@ -1,0 +1,63 @@
+//! `tulle lint DIR`: everything that is wrong with a folder, without a control plane.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use clap::Args;
+use config::{Settings, Severity};
+use serde_json::{Value, json};
+
+use crate::source::{self, SourceView};
+use crate::status;
+
+/// Flags of `tulle lint`.
+#[derive(Debug, Args)]
+pub(super) struct LintArgs {
+    /// The folder of objects.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// How to print it.
+    #[arg(short, long, value_parser = ["text", "json"], default_value = "text")]
+    output: String,
+}
+
+pub(super) fn run(args: &LintArgs) -> anyhow::Result<ExitCode> {
+    let view = source::read_once(&args.folder)?;
+    let model = config::build(&view.objects, &Settings::default(), SystemTime::now());
+    let errors = view.problems.len() + model.diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
+    let warnings = model.diagnostics.iter().filter(|d| d.severity == Severity::Warning).count();
+    if args.output == "json" {
+        super::print(&format!("{:#}\n", as_json(&view, &model.diagnostics)))?;
+    } else {
+        let mut text = String::new();
+        for problem in &view.problems {
+            text.push_str(&format!("{problem}\n"));
+        }
+        for finding in &model.diagnostics {
+            text.push_str(&line(&view, finding));
+        }
+        super::print(&text)?;
+        eprintln!("{} objects, {errors} errors, {warnings} warnings", view.by_name.len());
+    }
+    Ok(if errors > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// `file:line: Kind/namespace/name: path: Reason: message`
+fn line(view: &SourceView, finding: &config::Diagnostic) -> String {
+    let place = view.places.get(&finding.object).map(|place| format!("{}:{}: ", place.file.display(), place.line));
+    let warning = if finding.severity == Severity::Warning { " (warning)" } else { "" };
+    format!("{}{finding}{warning}\n", place.unwrap_or_default())
+}
+
+fn as_json(view: &SourceView, findings: &[config::Diagnostic]) -> Value {
+    let with_place = |finding: &config::Diagnostic| {
+        let mut value = status::finding(finding);
+        if let (Some(place), Some(fields)) = (view.places.get(&finding.object), value.as_object_mut()) {
+            fields.insert("file".to_owned(), json!(place.file));
+            fields.insert("line".to_owned(), json!(place.line));
+        }
+        value
+    };
+    json!({"files": view.problems, "objects": findings.iter().map(with_place).collect::<Vec<_>>()})
+}

@@ -1,0 +1,76 @@
+//! The command line. One file a command; each reads its flags, calls the library and prints.
+//!
+//! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed or something is wrong with
+//! what was looked at, 2 the command line itself is wrong.
+
+mod get;
+mod lint;
+mod logging;
+mod proxy;
+mod token;
+mod up;
+mod version;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use get::table::Table;
+pub use logging::LogFormat;
+pub use up::UpArgs;
+
+/// A service mesh: one binary as the control plane, stock Envoy as the data plane.
+#[derive(Debug, Parser)]
+#[command(name = "tulle", version, max_term_width = 100)]
+pub struct Cli {
+    /// How log lines look.
+    #[arg(long, global = true, value_enum, default_value_t, env = "TULLE_LOG_FORMAT")]
+    log_format: LogFormat,
+    /// What is logged, for example `info` or `info,tulle_operator::engine=debug`.
+    #[arg(long, global = true, default_value = "info", env = "TULLE_LOG", value_name = "FILTER")]
+    log: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the mesh that a folder of YAML describes.
+    Up(up::UpArgs),
+    /// Show objects with their status, as kubectl does.
+    Get(get::GetArgs),
+    /// Check a folder of YAML without a control plane.
+    Lint(lint::LintArgs),
+    /// Join tokens for proxies.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Run the Envoy of one workload on this machine.
+    Proxy(proxy::ProxyArgs),
+    /// Show the version, and the Envoy version that belongs to it.
+    Version(version::VersionArgs),
+}
+
+/// Runs a command line.
+pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    logging::start(cli.log_format, &cli.log)?;
+    match cli.command {
+        Command::Up(args) => up::run(args).await,
+        Command::Get(args) => get::run(args).await,
+        Command::Lint(args) => lint::run(&args),
+        Command::Token(command) => token::run(&command),
+        Command::Proxy(args) => proxy::run(args).await,
+        Command::Version(args) => {
+            version::run(&args);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Writes to standard output; a reader that went away (`| head`) is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    match std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,88 @@
+//! `tulle up DIR`: the control plane of a folder of YAML.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::allocate::{WorkloadAddresses, kept_workload_addresses};
+use crate::control_plane::{ControlPlane, ControlPlaneOptions};
+use crate::netns::Subnet;
+use crate::settings;
+
+/// Flags of `tulle up`.
+#[derive(Clone, Debug, Args)]
+pub struct UpArgs {
+    /// The folder of objects; watched for changes.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Also start the processes described there, each with its own Envoy.
+    #[arg(long)]
+    pub run: bool,
+    /// Where the certificate authority, accepted copies and addresses are kept. Default: DIR/.tulle
+    #[arg(long, env = "TULLE_STATE", value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Where proxies connect.
+    #[arg(long, default_value = "127.0.0.1:15012", value_name = "ADDRESS:PORT")]
+    pub listen: SocketAddr,
+    /// Give workloads that are processes their addresses from this IPv4 block.
+    #[arg(long, value_name = "ADDRESS/PREFIX")]
+    pub workload_subnet: Option<Subnet>,
+    /// Where proxies write their access log. Default: their standard output
+    #[arg(long, value_name = "FILE")]
+    pub access_log: Option<String>,
+}
+
+pub(super) async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(!args.run, "--run is not wired yet; leave it out and start proxies with `tulle proxy`");
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let plane = ControlPlane::start(options(&args)?).await?;
+    tell(&args, &plane);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("ending; proxies go on with what they have");
+    plane.shutdown().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the flags ask for.
+pub(crate) fn options(args: &UpArgs) -> anyhow::Result<ControlPlaneOptions> {
+    let state_dir = settings::state_dir(&args.folder, args.state.as_deref());
+    let workload_addresses = match args.workload_subnet {
+        Some(subnet) => {
+            crate::identity::files::ensure_dir(&state_dir, 0o700)?;
+            kept_workload_addresses(subnet, &state_dir)?
+        }
+        None => WorkloadAddresses::default(),
+    };
+    Ok(ControlPlaneOptions {
+        folder: args.folder.clone(),
+        state_dir,
+        listen: args.listen,
+        workload_addresses,
+        access_log_path: args.access_log.clone(),
+    })
+}
+
+/// Says what runs and where to look. The log tells the rest.
+fn tell(args: &UpArgs, plane: &ControlPlane) {
+    let view = plane.source().view();
+    let state = settings::state_dir(&args.folder, args.state.as_deref());
+    let (folder, address, state) = (args.folder.display(), plane.xds_address(), state.display());
+    let model = &plane.engine().view().model;
+    tracing::info!(
+        %folder, objects = view.by_name.len(), workloads = model.workloads.len(), xds = %address, %state,
+        "the control plane is up; see it with `tulle get mesh --state {state}`"
+    );
+    for problem in &view.problems {
+        tracing::warn!(served = ?problem.served, "{problem}");
+    }
+    for finding in &model.diagnostics {
+        tracing::warn!(severity = ?finding.severity, "{finding}");
+    }
+}

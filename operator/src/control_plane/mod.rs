@@ -1,0 +1,175 @@
+//! The whole control plane, wired: source -> engine -> xDS over TLS, with status and the admin socket beside it.
+//!
+//! It can run in a process of its own (`tulle up`) or inside another one. Everything it holds ends when it is shut down or
+//! dropped; nothing is global, so several can run in one process.
+
+mod directory;
+mod lock;
+mod server;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use config::Settings;
+use tokio::sync::mpsc;
+use xds::Publisher;
+
+use crate::admin::{self, AdminSocket, AdminSocketError};
+use crate::allocate::WorkloadAddresses;
+use crate::engine::{self, EngineError, EngineHandle, EngineInputs};
+use crate::identity::token::JoinKeyError;
+use crate::identity::{CaError, CertificateAuthority, JoinKey, LeafPolicy};
+use crate::source::{self, SourceError, SourceHandle, SourceOptions};
+use crate::status::{self, StatusHandle};
+
+pub use directory::EngineDirectory;
+pub use lock::LockError;
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct ControlPlaneOptions {
+    /// The folder of objects.
+    pub folder: PathBuf,
+    /// Where the CA, accepted copies, addresses and the admin socket are.
+    pub state_dir: PathBuf,
+    /// Where proxies connect; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Addresses of workloads that run as processes.
+    pub workload_addresses: WorkloadAddresses,
+    /// Where proxies write their access log; absent means standard output.
+    pub access_log_path: Option<String>,
+}
+
+/// Why the control plane does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another one uses the state folder.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The objects cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// No certificate authority.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// No key for join tokens.
+    #[error(transparent)]
+    JoinKey(#[from] JoinKeyError),
+    /// The first compilation failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// No admin socket.
+    #[error(transparent)]
+    Admin(#[from] AdminSocketError),
+    /// The xDS port cannot be used.
+    #[error("cannot listen on {address}: {source}; choose another address with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// A running control plane.
+#[derive(Debug)]
+pub struct ControlPlane {
+    // Order matters at the end: streams first, then what they use, the lock last.
+    server: server::XdsServer,
+    admin: AdminSocket,
+    status: StatusHandle,
+    engine: EngineHandle,
+    source: SourceHandle,
+    publisher: PublisherHandle,
+    _lock: lock::StateLock,
+}
+
+/// The publisher, for simulations and debugging.
+pub type PublisherHandle = Publisher;
+
+impl ControlPlane {
+    /// Starts everything. When it returns, proxies can connect. Must be called within a tokio runtime.
+    pub async fn start(options: ControlPlaneOptions) -> Result<Self, StartError> {
+        let lock = lock::StateLock::take(&options.state_dir)?;
+        // The port is taken before anything else is done that somebody could see.
+        let listen = |source| StartError::Listen { address: options.listen, source };
+        let listener = tokio::net::TcpListener::bind(options.listen).await.map_err(listen)?;
+        let ca = Arc::new(CertificateAuthority::open(&options.state_dir, SystemTime::now())?);
+        let join_key = Arc::new(JoinKey::open(&options.state_dir)?);
+        let source = source::start(&SourceOptions {
+            folder: options.folder,
+            state_dir: options.state_dir.clone(),
+            workload_addresses: options.workload_addresses,
+        })?;
+        let publisher = Publisher::default();
+        let (events, proxies) = mpsc::unbounded_channel();
+        let settings = Settings {
+            trust_bundle: ca.bundle_pem(),
+            access_log_path: options.access_log_path.map(Into::into),
+            ..Settings::default()
+        };
+        let inputs = EngineInputs { source: source.subscribe(), proxies, publisher: publisher.clone(), settings };
+        let engine = engine::start(inputs)?;
+        let identity = server::Identity { ca, join_key, leaf: leaf_policy(&source) };
+        let directory = EngineDirectory::new(engine.subscribe());
+        let (server, certificates) = server::start(listener, identity, directory, publisher.clone(), events)?;
+        let status = status::start(engine.subscribe(), certificates);
+        let admin = admin::start(&options.state_dir, &engine, &status, &publisher)?;
+        Ok(Self { server, admin, status, engine, source, publisher, _lock: lock })
+    }
+
+    /// Where proxies connect.
+    pub fn xds_address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// The admin socket.
+    pub fn admin_socket(&self) -> &Path {
+        self.admin.path()
+    }
+
+    /// The file source: current objects, and `rescan` for tests.
+    pub fn source(&self) -> &SourceHandle {
+        &self.source
+    }
+
+    /// The engine: what is compiled, published and acknowledged.
+    pub fn engine(&self) -> &EngineHandle {
+        &self.engine
+    }
+
+    /// The newest status.
+    pub fn status(&self) -> &StatusHandle {
+        &self.status
+    }
+
+    /// The publisher, for simulations and debugging.
+    pub fn publisher(&self) -> &PublisherHandle {
+        &self.publisher
+    }
+
+    /// Reads the folder as it is now and waits until it is compiled and published.
+    pub async fn settle(&self) -> Arc<crate::engine::EngineView> {
+        let sequence = self.source.rescan().await;
+        self.engine.processed(sequence).await
+    }
+
+    /// Ends everything. Streams are cut: proxies go on with what they have and come back later.
+    pub async fn shutdown(self) {
+        self.server.stop(Duration::from_secs(1)).await;
+        // Joining the threads must not hold up other tasks.
+        let (engine, source) = (self.engine, self.source);
+        drop(tokio::task::spawn_blocking(move || drop((engine, source))).await);
+    }
+}
+
+/// The lifetime of certificates as the Mesh says at the start.
+fn leaf_policy(source: &SourceHandle) -> LeafPolicy {
+    let view = source.view();
+    let mesh = view.objects.meshes.iter().find(|mesh| mesh.metadata.name.as_deref() == Some("default"));
+    let text = mesh.and_then(|mesh| mesh.spec.identity.as_ref()).and_then(|identity| identity.leaf_lifetime.as_deref());
+    let lifetime = text.and_then(crds::duration::parse).filter(|lifetime| !lifetime.is_zero());
+    lifetime.map_or_else(LeafPolicy::default, |lifetime| LeafPolicy { lifetime })
+}

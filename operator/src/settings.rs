@@ -1,0 +1,59 @@
+//! The one place that reads the environment, beside clap's flags.
+
+use std::path::{Path, PathBuf};
+
+/// What the environment says.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// `PATH`, to find Envoy.
+    pub path: Option<std::ffi::OsString>,
+    /// Where installed Envoys are kept.
+    pub cache_dir: PathBuf,
+    /// Whether we may make network namespaces.
+    pub is_root: bool,
+}
+
+impl Environment {
+    /// Reads it.
+    pub fn read() -> Self {
+        let is_root = rustix::process::geteuid().is_root();
+        let (cache, home) = (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME"));
+        Self {
+            path: std::env::var_os("PATH"),
+            cache_dir: crate::envoy_binary::default_cache_dir(is_root, cache.as_deref(), home.as_deref()),
+            is_root,
+        }
+    }
+}
+
+/// The state folder of a folder of objects, unless the user chose another one.
+pub fn state_dir(folder: &Path, chosen: Option<&Path>) -> PathBuf {
+    chosen.map_or_else(|| folder.join(".tulle"), Path::to_owned)
+}
+
+/// The state folder of the control plane that a client means: the chosen one, or the only one at hand.
+pub fn find_state_dir(chosen: Option<&Path>) -> Result<PathBuf, NoStateDir> {
+    if let Some(chosen) = chosen {
+        return Ok(chosen.to_owned());
+    }
+    let here = Path::new(".");
+    let below = std::fs::read_dir(here).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let candidates = std::iter::once(here.to_owned()).chain(below).map(|folder| folder.join(".tulle"));
+    let mut running: Vec<PathBuf> = candidates.filter(|state| crate::admin::socket_path(state).exists()).collect();
+    match (running.pop(), running.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (Some(_), false) => Err(NoStateDir::Several),
+        (None, _) => Err(NoStateDir::None),
+    }
+}
+
+/// Why it is not clear which control plane is meant.
+#[derive(Debug, thiserror::Error)]
+pub enum NoStateDir {
+    /// None is near.
+    #[error("no control plane runs for this folder or one below it; start one with `tulle up DIR`, or name its state folder with --state (TULLE_STATE)")]
+    None,
+    /// Several are.
+    #[error("several control planes run here; name the state folder of one with --state (TULLE_STATE)")]
+    Several,
+}
