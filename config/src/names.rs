@@ -63,6 +63,16 @@ pub enum StatPrefix<'a> {
     Limit(&'a ObjectRef),
 }
 
+impl StatPrefix<'_> {
+    /// Whether it counts what comes in or what goes out, in a word.
+    pub fn direction(&self) -> &'static str {
+        match self {
+            Self::Inbound(_) | Self::Limit(_) => "inbound",
+            Self::Outbound(..) | Self::CatchAll(_) => "outbound",
+        }
+    }
+}
+
 impl fmt::Display for StatPrefix<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

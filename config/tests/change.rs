@@ -37,7 +37,9 @@ fn changed(before: &BTreeMap<Key, Snapshot>, after: &BTreeMap<Key, Snapshot>) ->
     let mut lines: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (workload, now) in after {
         // A proxy that was not there before gets everything, which says nothing.
-        let Some(old) = before.get(workload).map(versions) else { continue };
+        let Some(old) = before.get(workload).map(versions) else {
+            continue;
+        };
         let new = versions(now);
         let mut names: Vec<_> = old.keys().chain(new.keys()).collect();
         names.sort();

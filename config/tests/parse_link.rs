@@ -1,4 +1,4 @@
-//! Parse and link on small meshes: topology, permissions, routes, limits, faults, reports.
+//! Parse and link on a small mesh: topology, and who may call whom.
 
 mod common;
 
@@ -8,27 +8,6 @@ use common::*;
 use crds::conditions::Reason;
 use tulle_config::model::*;
 
-/// Two workloads of payments, one of orders, and a stranger in another namespace.
-const SHOP: &str = r#"
-{apiVersion: v1, kind: Service, metadata: {name: payments, namespace: shop}, spec: {clusterIP: 240.0.0.1, selector: {app: payments}, ports: [{name: http, port: 80, targetPort: web}, {name: tcp-db, port: 5432, targetPort: 5432}]}}
----
-{apiVersion: v1, kind: Service, metadata: {name: orders, namespace: shop}, spec: {clusterIP: None, selector: {app: orders}, ports: [{name: grpc, port: 9000}]}}
----
-{apiVersion: mesh.tulle.dev/v1alpha1, kind: Workload, metadata: {name: payments-1, namespace: shop, labels: {app: payments}}, spec: {address: 10.0.0.1, serviceAccount: payments, ports: [{name: web, port: 8000}, {name: admin, port: 9999, appProtocol: http}]}}
----
-{apiVersion: mesh.tulle.dev/v1alpha1, kind: Workload, metadata: {name: payments-2, namespace: shop, labels: {app: payments}}, spec: {address: 10.0.0.2, serviceAccount: payments, ports: [{name: web, port: 8001}]}}
----
-{apiVersion: mesh.tulle.dev/v1alpha1, kind: Workload, metadata: {name: orders-1, namespace: shop, labels: {app: orders}}, spec: {address: 10.0.0.3, serviceAccount: orders}}
----
-{apiVersion: mesh.tulle.dev/v1alpha1, kind: Workload, metadata: {name: stranger, namespace: other, labels: {app: payments}}, spec: {address: 10.0.0.4}}
-"#;
-
-fn shop(more: &str) -> std::sync::Arc<Model> {
-    let mut all = objects(SHOP);
-    add(&mut all, more);
-    model(&all)
-}
-
 #[test]
 fn services_find_their_workloads() {
     let model = shop("");
@@ -36,8 +15,14 @@ fn services_find_their_workloads() {
     let http = service_port(&model, "shop/payments", 80);
     assert_eq!(http.protocol, Protocol::Http);
     let endpoints: Vec<(String, u16)> = http.endpoints.iter().map(|e| (e.address.to_string(), e.port)).collect();
-    assert_eq!(endpoints, [("10.0.0.1".to_owned(), 8000), ("10.0.0.2".to_owned(), 8001)]);
-    assert_eq!(http.identities.iter().cloned().collect::<Vec<_>>(), [identity("shop/payments")]);
+    assert_eq!(
+        endpoints,
+        [("10.0.0.1".to_owned(), 8000), ("10.0.0.2".to_owned(), 8001)]
+    );
+    assert_eq!(
+        http.identities.iter().cloned().collect::<Vec<_>>(),
+        [identity("shop/payments")]
+    );
     assert_eq!(http.endpoints[0].workload, Some(key("shop/payments-1")));
     assert_eq!(service_port(&model, "shop/payments", 5432).protocol, Protocol::Tcp);
     let orders = &model.services[&key("shop/orders")];
@@ -62,13 +47,20 @@ fn slices_add_endpoints_and_find_workloads_by_address() {
          ports: [{name: tcp-db, port: 6000}], endpoints: [{addresses: [10.9.9.9]}, {addresses: [10.0.0.3], conditions: {ready: false, serving: true, terminating: true}}, {addresses: [10.0.0.4], conditions: {ready: false}}]}",
     );
     let db = service_port(&model, "shop/payments", 5432);
-    let all: Vec<_> = db.endpoints.iter().map(|e| (e.address.to_string(), e.port, e.workload.clone(), e.draining)).collect();
-    assert_eq!(all, [
-        ("10.0.0.1".to_owned(), 5432, Some(key("shop/payments-1")), false),
-        ("10.0.0.2".to_owned(), 5432, Some(key("shop/payments-2")), false),
-        ("10.0.0.3".to_owned(), 6000, Some(key("shop/orders-1")), true),
-        ("10.9.9.9".to_owned(), 6000, None, false),
-    ]);
+    let all: Vec<_> = db
+        .endpoints
+        .iter()
+        .map(|e| (e.address.to_string(), e.port, e.workload.clone(), e.draining))
+        .collect();
+    assert_eq!(
+        all,
+        [
+            ("10.0.0.1".to_owned(), 5432, Some(key("shop/payments-1")), false),
+            ("10.0.0.2".to_owned(), 5432, Some(key("shop/payments-2")), false),
+            ("10.0.0.3".to_owned(), 6000, Some(key("shop/orders-1")), true),
+            ("10.9.9.9".to_owned(), 6000, None, false),
+        ]
+    );
     assert!(workload(&model, "shop/orders-1").ports.contains_key(&6000));
     // A slice of one namespace declares nothing in another.
     assert!(workload(&model, "other/stranger").ports.is_empty());
@@ -78,20 +70,27 @@ fn slices_add_endpoints_and_find_workloads_by_address() {
 fn protocols_are_stated_or_well_known_or_tcp() {
     let model = model_of(
         r#"
-{apiVersion: v1, kind: Service, metadata: {name: a, namespace: n}, spec: {clusterIP: 240.0.0.1, selector: {app: a}, ports: [
+{apiVersion: v1, kind: Service, metadata: {name: a, namespace: ns}, spec: {clusterIP: 240.0.0.1, selector: {app: a}, ports: [
   {name: one, port: 80, targetPort: 7001}, {name: two, port: 81, targetPort: 7002}, {name: three, port: 82, targetPort: http}, {name: http-four, port: 83, targetPort: 7004, appProtocol: mysql}, {name: five, port: 84, targetPort: 7005, protocol: UDP}]}}
 ---
-{apiVersion: mesh.tulle.dev/v1alpha1, kind: Workload, metadata: {name: a, namespace: n, labels: {app: a}}, spec: {address: 10.0.0.1, ports: [{name: http, port: 7003}]}}
+{apiVersion: mesh.tulle.dev/v1alpha1, kind: Workload, metadata: {name: a, namespace: ns, labels: {app: a}}, spec: {address: 10.0.0.1, ports: [{name: http, port: 7003}]}}
 ---
-{apiVersion: v1, kind: Service, metadata: {name: b, namespace: n}, spec: {clusterIP: 240.0.0.2, selector: {app: a}, ports: [{name: grpc, port: 90, targetPort: 7001}]}}
+{apiVersion: v1, kind: Service, metadata: {name: b, namespace: ns}, spec: {clusterIP: 240.0.0.2, selector: {app: a}, ports: [{name: grpc, port: 90, targetPort: 7001}]}}
 ---
-{apiVersion: v1, kind: Service, metadata: {name: c, namespace: n}, spec: {type: ExternalName, externalName: example.com}}
+{apiVersion: v1, kind: Service, metadata: {name: c, namespace: ns}, spec: {type: ExternalName, externalName: example.com}}
 "#,
     );
-    let protocols: Vec<_> = model.services[&key("n/a")].ports.values().map(|port| port.protocol).collect();
-    assert_eq!(protocols, [Protocol::Http, Protocol::Tcp, Protocol::Http, Protocol::Tcp]);
+    let protocols: Vec<_> = model.services[&key("ns/a")]
+        .ports
+        .values()
+        .map(|port| port.protocol)
+        .collect();
+    assert_eq!(
+        protocols,
+        [Protocol::Http, Protocol::Tcp, Protocol::Http, Protocol::Tcp]
+    );
     // Two Services disagree: the first by name counts, and the other hears of it.
-    assert_eq!(inbound(&model, "n/a", 7001).protocol, Protocol::Http);
+    assert_eq!(inbound(&model, "ns/a", 7001).protocol, Protocol::Http);
     let expected = [
         ("spec.ports[4].protocol".to_owned(), Reason::NotSupportedYet),
         ("spec.ports[0].appProtocol".to_owned(), Reason::Conflicted),
@@ -100,22 +99,26 @@ fn protocols_are_stated_or_well_known_or_tcp() {
     assert_eq!(found(&model), expected);
 }
 
-fn permission(name: &str, spec: &str) -> String {
-    format!("\n---\n{{apiVersion: mesh.tulle.dev/v1alpha1, kind: TrafficPermission, metadata: {{name: {name}, namespace: shop}}, spec: {{{spec}}}}}\n")
-}
-
-fn mesh(spec: &str) -> String {
-    format!("\n---\n{{apiVersion: mesh.tulle.dev/v1alpha1, kind: Mesh, metadata: {{name: default}}, spec: {{{spec}}}}}\n")
-}
-
-const FROM_ORDERS: &str = "sources: [{type: ServiceAccount, serviceAccount: {namespace: shop, name: orders}}]";
-
 #[test]
 fn the_table_of_defaults() {
-    let allow = permission("allow", &format!("targetRefs: [{{kind: Service, name: payments}}], action: Allow, rules: [{{{FROM_ORDERS}}}]"));
-    let deny = permission("deny", "targetRefs: [{kind: Service, name: payments}], action: Deny, rules: [{sources: [{type: Namespace, namespace: {name: other}}]}]");
-    let shadow = permission("shadow", &format!("targetRefs: [{{kind: Service, name: payments}}], action: Allow, mode: Shadow, rules: [{{{FROM_ORDERS}}}]"));
-    let failed = permission("failed", "targetRefs: [{kind: Service, name: payments}], action: Allow, rules: [{sources: [{type: Authenticated, nobody: knows}]}]");
+    let allow = permission(
+        "allow",
+        &format!("targetRefs: [{{kind: Service, name: payments}}], action: Allow, rules: [{{{FROM_ORDERS}}}]"),
+    );
+    let deny = permission(
+        "deny",
+        "targetRefs: [{kind: Service, name: payments}], action: Deny, rules: [{sources: [{type: Namespace, namespace: {name: other}}]}]",
+    );
+    let shadow = permission(
+        "shadow",
+        &format!(
+            "targetRefs: [{{kind: Service, name: payments}}], action: Allow, mode: Shadow, rules: [{{{FROM_ORDERS}}}]"
+        ),
+    );
+    let failed = permission(
+        "failed",
+        "targetRefs: [{kind: Service, name: payments}], action: Allow, rules: [{sources: [{type: Authenticated, nobody: knows}]}]",
+    );
     let both = format!("{allow}{deny}");
     let everyone = ["other/default", "shop/orders", "shop/payments"];
     let not_other = ["shop/orders", "shop/payments"];
@@ -132,10 +135,25 @@ fn the_table_of_defaults() {
     ];
     for (name, policies, who, plaintext) in rows {
         for (column, default) in ["AllowUntilSelected", "Allow", "Deny"].into_iter().enumerate() {
-            let strict = shop(&format!("{policies}{}", mesh(&format!("permissions: {{defaultAction: {default}}}"))));
-            assert_eq!(allowed(&strict, "shop/payments-1", 8000), who[column], "{name} {default}");
-            assert!(!inbound(&strict, "shop/payments-1", 8000).permission.default.allow_plaintext, "{name} {default}");
-            let settings = mesh(&format!("mtls: {{mode: Permissive}}, permissions: {{defaultAction: {default}}}"));
+            let strict = shop(&format!(
+                "{policies}{}",
+                mesh(&format!("permissions: {{defaultAction: {default}}}"))
+            ));
+            assert_eq!(
+                allowed(&strict, "shop/payments-1", 8000),
+                who[column],
+                "{name} {default}"
+            );
+            assert!(
+                !inbound(&strict, "shop/payments-1", 8000)
+                    .permission
+                    .default
+                    .allow_plaintext,
+                "{name} {default}"
+            );
+            let settings = mesh(&format!(
+                "mtls: {{mode: Permissive}}, permissions: {{defaultAction: {default}}}"
+            ));
             let permissive = shop(&format!("{policies}{settings}"));
             let verdict = &inbound(&permissive, "shop/payments-1", 8000).permission.default;
             assert_eq!(verdict.allow_plaintext, plaintext[column], "{name} {default}");
@@ -152,7 +170,9 @@ fn the_table_of_defaults() {
 fn sections_and_ports() {
     let model = shop(&permission(
         "p",
-        &format!("targetRefs: [{{kind: Service, name: payments, sectionName: http}}], action: Allow, rules: [{{name: r, {FROM_ORDERS}}}]"),
+        &format!(
+            "targetRefs: [{{kind: Service, name: payments, sectionName: http}}], action: Allow, rules: [{{name: r, {FROM_ORDERS}}}]"
+        ),
     ));
     assert_eq!(allowed(&model, "shop/payments-1", 8000), ["shop/orders"]);
     assert_eq!(allowed(&model, "shop/payments-1", 5432).len(), 3);
@@ -164,42 +184,82 @@ fn sections_and_ports() {
     // `ports` narrows the rule, never the selection.
     let model = shop(&permission(
         "p",
-        &format!("targetRefs: [{{kind: Service, name: payments}}], action: Allow, rules: [{{{FROM_ORDERS}, ports: [http]}}]"),
+        &format!(
+            "targetRefs: [{{kind: Service, name: payments}}], action: Allow, rules: [{{{FROM_ORDERS}, ports: [http]}}]"
+        ),
     ));
     assert_eq!(allowed(&model, "shop/payments-1", 8000), ["shop/orders"]);
     assert!(allowed(&model, "shop/payments-1", 5432).is_empty());
 
     // An unresolved section takes from the whole Service and gives nothing.
     let unresolved = "targetRefs: [{kind: Service, name: payments, sectionName: htpp}]";
-    let model = shop(&permission("p", &format!("{unresolved}, action: Allow, rules: [{{{FROM_ORDERS}}}]")));
+    let model = shop(&permission(
+        "p",
+        &format!("{unresolved}, action: Allow, rules: [{{{FROM_ORDERS}}}]"),
+    ));
     assert!(allowed(&model, "shop/payments-1", 8000).is_empty() && allowed(&model, "shop/payments-1", 5432).is_empty());
-    assert_eq!(found(&model), [("spec.targetRefs[0].sectionName".to_owned(), Reason::TargetNotFound)]);
-    let model = shop(&permission("p", &format!("{unresolved}, action: Deny, rules: [{{{FROM_ORDERS}}}]")));
-    assert_eq!(allowed(&model, "shop/payments-1", 8000), ["other/default", "shop/payments"]);
-    assert_eq!(allowed(&model, "shop/payments-1", 5432), ["other/default", "shop/payments"]);
+    assert_eq!(
+        found(&model),
+        [("spec.targetRefs[0].sectionName".to_owned(), Reason::TargetNotFound)]
+    );
+    let model = shop(&permission(
+        "p",
+        &format!("{unresolved}, action: Deny, rules: [{{{FROM_ORDERS}}}]"),
+    ));
+    assert_eq!(
+        allowed(&model, "shop/payments-1", 8000),
+        ["other/default", "shop/payments"]
+    );
+    assert_eq!(
+        allowed(&model, "shop/payments-1", 5432),
+        ["other/default", "shop/payments"]
+    );
 
     // Ports of a Workload by name and number; a number that nobody declared is denied with all undeclared ports.
     let deny = |ports: &str| {
-        shop(&permission("p", &format!("targetRefs: [{{kind: Workload, name: payments-1}}], action: Deny, rules: [{{ports: [{ports}]}}]")))
+        shop(&permission(
+            "p",
+            &format!("targetRefs: [{{kind: Workload, name: payments-1}}], action: Deny, rules: [{{ports: [{ports}]}}]"),
+        ))
     };
     let open = |model: &Model, port: u16| !allowed(model, "shop/payments-1", port).is_empty();
     let named = deny("web");
-    assert_eq!([open(&named, 8000), open(&named, 9999), open(&named, 5432), open(&named, 0)], [false, true, true, true]);
+    assert_eq!(
+        [
+            open(&named, 8000),
+            open(&named, 9999),
+            open(&named, 5432),
+            open(&named, 0)
+        ],
+        [false, true, true, true]
+    );
     let number = deny("\"9999\"");
-    assert_eq!([open(&number, 8000), open(&number, 9999), open(&number, 0)], [true, false, true]);
+    assert_eq!(
+        [open(&number, 8000), open(&number, 9999), open(&number, 0)],
+        [true, false, true]
+    );
     let undeclared = deny("\"12345\"");
     assert_eq!([open(&undeclared, 8000), open(&undeclared, 0)], [true, false]);
     // A name that the one target lacks: the Deny denies on all of it.
     let unknown = deny("wbe");
-    assert_eq!([open(&unknown, 8000), open(&unknown, 9999), open(&unknown, 0)], [false, false, false]);
-    assert_eq!(found(&unknown), [("spec.rules[0].ports".to_owned(), Reason::TargetNotFound)]);
+    assert_eq!(
+        [open(&unknown, 8000), open(&unknown, 9999), open(&unknown, 0)],
+        [false, false, false]
+    );
+    assert_eq!(
+        found(&unknown),
+        [("spec.rules[0].ports".to_owned(), Reason::TargetNotFound)]
+    );
 }
 
 #[test]
 fn requests_on_ports_without_requests() {
     let http = "http: [{method: GET}]";
     // The target has both kinds of port: the rule concerns the one, status lists the other.
-    let model = shop(&permission("p", &format!("targetRefs: [{{kind: Service, name: payments}}], action: Deny, rules: [{{name: r, {http}}}]")));
+    let model = shop(&permission(
+        "p",
+        &format!("targetRefs: [{{kind: Service, name: payments}}], action: Deny, rules: [{{name: r, {http}}}]"),
+    ));
     assert_eq!(model.diagnostics, []);
     let (deny, _) = rules(&inbound(&model, "shop/payments-1", 8000).permission);
     assert_eq!(deny, ["TrafficPermission/shop/p/r"]);
@@ -210,9 +270,15 @@ fn requests_on_ports_without_requests() {
     // Named explicitly it is a mistake: an Allow grants nothing, a Deny denies whatever is sent.
     for (action, expected) in [("Allow", vec![]), ("Deny", vec!["other/default", "shop/payments"])] {
         for (section, ports) in [(", sectionName: tcp-db", ""), ("", ", ports: [tcp-db]")] {
-            let spec = format!("targetRefs: [{{kind: Service, name: payments{section}}}], action: {action}, rules: [{{name: r, {FROM_ORDERS}, {http}{ports}}}]");
+            let spec = format!(
+                "targetRefs: [{{kind: Service, name: payments{section}}}], action: {action}, rules: [{{name: r, {FROM_ORDERS}, {http}{ports}}}]"
+            );
             let model = shop(&permission("p", &spec));
-            assert_eq!(allowed(&model, "shop/payments-1", 5432), expected, "{action}{section}{ports}");
+            assert_eq!(
+                allowed(&model, "shop/payments-1", 5432),
+                expected,
+                "{action}{section}{ports}"
+            );
             assert!(found(&model).contains(&("spec.rules[0].http".to_owned(), Reason::ProtocolMismatch)));
             assert_eq!(model.reports.values().next().unwrap().rules_failed, ["r".into()]);
         }
@@ -223,45 +289,99 @@ fn requests_on_ports_without_requests() {
 fn namespaces_and_the_mesh() {
     let deny_all = "action: Deny, rules: [{}]";
     let in_namespace = |namespace: &str, target: &str| {
-        let text = permission("p", &format!("targetRefs: [{target}], {deny_all}")).replace("namespace: shop", &format!("namespace: {namespace}"));
+        let text = permission("p", &format!("targetRefs: [{target}], {deny_all}"))
+            .replace("namespace: shop", &format!("namespace: {namespace}"));
         shop(&text)
     };
     let open = |model: &Model| ["shop/payments-1", "other/stranger"].map(|name| !allowed(model, name, 0).is_empty());
     assert_eq!(open(&in_namespace("tulle-system", "{kind: Mesh}")), [false, false]);
-    assert_eq!(open(&in_namespace("tulle-system", "{kind: Namespace, name: other}")), [true, false]);
-    assert_eq!(open(&in_namespace("tulle-system", "{kind: Workload, selector: {matchLabels: {app: payments}}}")), [true, true]);
-    assert_eq!(open(&in_namespace("shop", "{kind: Namespace, name: shop}")), [false, true]);
+    assert_eq!(
+        open(&in_namespace("tulle-system", "{kind: Namespace, name: other}")),
+        [true, false]
+    );
+    assert_eq!(
+        open(&in_namespace(
+            "tulle-system",
+            "{kind: Workload, selector: {matchLabels: {app: payments}}}"
+        )),
+        [true, true]
+    );
+    assert_eq!(
+        open(&in_namespace("shop", "{kind: Namespace, name: shop}")),
+        [false, true]
+    );
     // Refused: reaches nothing. Too far: reaches what it may.
     let refused = in_namespace("shop", "{kind: Namespace, name: other}");
     assert_eq!(open(&refused), [true, true]);
-    assert_eq!(found(&refused), [("spec.targetRefs[0].name".to_owned(), Reason::NotPermitted)]);
+    assert_eq!(
+        found(&refused),
+        [("spec.targetRefs[0].name".to_owned(), Reason::NotPermitted)]
+    );
     let too_far = in_namespace("shop", "{kind: Mesh}");
     assert_eq!(open(&too_far), [false, true]);
-    assert_eq!(found(&too_far), [("spec.targetRefs[0].kind".to_owned(), Reason::NotPermitted)]);
+    assert_eq!(
+        found(&too_far),
+        [("spec.targetRefs[0].kind".to_owned(), Reason::NotPermitted)]
+    );
     // Absent: the namespace. Labels: the namespace's.
     assert_eq!(open(&shop(&permission("p", deny_all))), [false, true]);
-    assert_eq!(open(&in_namespace("shop", "{kind: Workload, selector: {matchLabels: {app: payments}}}")), [false, true]);
+    assert_eq!(
+        open(&in_namespace(
+            "shop",
+            "{kind: Workload, selector: {matchLabels: {app: payments}}}"
+        )),
+        [false, true]
+    );
     // Of several targets the good ones work.
-    let some = in_namespace("shop", "{kind: Service, name: nothing}, {kind: Workload, name: payments-1}");
+    let some = in_namespace(
+        "shop",
+        "{kind: Service, name: nothing}, {kind: Workload, name: payments-1}",
+    );
     assert_eq!(open(&some), [false, true]);
-    let resolved: Vec<bool> = some.reports.values().next().unwrap().targets.iter().map(|target| target.resolved).collect();
+    let resolved: Vec<bool> = some
+        .reports
+        .values()
+        .next()
+        .unwrap()
+        .targets
+        .iter()
+        .map(|target| target.resolved)
+        .collect();
     assert_eq!(resolved, [false, true]);
 }
 
 #[test]
 fn sources() {
     let rule = |source: &str| {
-        let model = shop(&permission("p", &format!("action: Allow, rules: [{{sources: [{source}]}}]")));
+        let model = shop(&permission(
+            "p",
+            &format!("action: Allow, rules: [{{sources: [{source}]}}]"),
+        ));
         allowed(&model, "shop/payments-1", 8000).join(" ")
     };
     assert_eq!(rule(""), "");
     assert_eq!(rule("{type: Authenticated}"), "other/default shop/orders shop/payments");
-    assert_eq!(rule("{type: Namespace, namespace: {name: shop}}"), "shop/orders shop/payments");
+    assert_eq!(
+        rule("{type: Namespace, namespace: {name: shop}}"),
+        "shop/orders shop/payments"
+    );
     assert_eq!(rule("{type: Namespace, namespace: {name: sho}}"), "");
-    assert_eq!(rule("{type: SPIFFE, spiffe: {match: Exact, value: 'spiffe://tulle.local/ns/shop/sa/orders'}}"), "shop/orders");
-    assert_eq!(rule("{type: SPIFFE, spiffe: {match: PathPrefix, value: 'spiffe://tulle.local/ns/shop/sa/orders'}}"), "shop/orders");
-    assert_eq!(rule("{type: SPIFFE, spiffe: {match: PathPrefix, value: 'spiffe://tulle.local/ns/other/'}}"), "other/default");
-    assert_eq!(rule("{type: SPIFFE, spiffe: {match: TrustDomain, value: tulle.local}}"), "other/default shop/orders shop/payments");
+    assert_eq!(
+        rule("{type: SPIFFE, spiffe: {match: Exact, value: 'spiffe://tulle.local/ns/shop/sa/orders'}}"),
+        "shop/orders"
+    );
+    assert_eq!(
+        rule("{type: SPIFFE, spiffe: {match: PathPrefix, value: 'spiffe://tulle.local/ns/shop/sa/orders'}}"),
+        "shop/orders"
+    );
+    assert_eq!(
+        rule("{type: SPIFFE, spiffe: {match: PathPrefix, value: 'spiffe://tulle.local/ns/other/'}}"),
+        "other/default"
+    );
+    assert_eq!(
+        rule("{type: SPIFFE, spiffe: {match: TrustDomain, value: tulle.local}}"),
+        "other/default shop/orders shop/payments"
+    );
     assert_eq!(rule("{type: SPIFFE, spiffe: {match: TrustDomain, value: tulle}}"), "");
     assert_eq!(rule("{type: Unauthenticated}"), "");
 }
@@ -288,8 +408,16 @@ fn path_parameters_are_refused_where_an_enforced_rule_looks_at_the_path() {
     assert!(!refused(&with("{method: GET}")));
     assert!(!refused(&with("{path: {value: /}}")));
     assert!(refused(&with("{path: {value: /admin}}")));
-    assert!(!refused(&format!("{}{}", with("{path: {value: /admin}}"), mesh("normalization: {allowPathParameters: true}"))));
-    let limit = |mode: &str| format!("\n---\n{{apiVersion: mesh.tulle.dev/v1alpha1, kind: RateLimit, metadata: {{name: l, namespace: shop}}, spec: {{mode: {mode}, limits: [{{name: a, match: {{http: [{{path: {{value: /x}}}}]}}, rate: {{requests: 1, unit: Second}}}}]}}}}");
+    assert!(!refused(&format!(
+        "{}{}",
+        with("{path: {value: /admin}}"),
+        mesh("normalization: {allowPathParameters: true}")
+    )));
+    let limit = |mode: &str| {
+        format!(
+            "\n---\n{{apiVersion: mesh.tulle.dev/v1alpha1, kind: RateLimit, metadata: {{name: l, namespace: shop}}, spec: {{mode: {mode}, limits: [{{name: a, match: {{http: [{{path: {{value: /x}}}}]}}, rate: {{requests: 1, unit: Second}}}}]}}}}"
+        )
+    };
     assert!(refused(&limit("Enforce")));
     assert!(!refused(&limit("Shadow")));
 }

@@ -61,7 +61,6 @@ const UNFINISHED: &[&[&str]] = &[
 const MACHINE: &[&[&str]] = &[
     &["/wo", "rk/"],
     &["/ro", "ot/"],
-    &["/ho", "me/"],
     &["registry", ".npmjs"],
     &["files.python", "hosted"],
     &["index.crates", ".io"],

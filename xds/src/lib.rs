@@ -2,10 +2,16 @@
 //!
 //! Knows nothing of meshes or of Kubernetes. Without the feature `server` there is nothing asynchronous in it.
 
+#[cfg(any(feature = "server", feature = "client"))]
+mod generated;
 pub mod identity;
 pub mod kind;
 pub mod proto;
+#[cfg(feature = "server")]
+pub mod publish;
 pub mod resource;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod session;
 pub mod snapshot;
 pub mod wire;
@@ -15,3 +21,9 @@ pub use kind::Kind;
 pub use resource::{Name, Reference, Resource, Version};
 pub use session::{Now, Outgoing, RequestError, Session, SessionConfig, SessionEvent, Stub};
 pub use snapshot::{Layer, Snapshot};
+#[cfg(feature = "client")]
+pub use generated::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
+#[cfg(feature = "server")]
+pub use publish::Publisher;
+#[cfg(feature = "server")]
+pub use server::{Counters, ProxyEvent, Server, StreamLimits, service};

@@ -30,9 +30,8 @@ impl LogTo {
     }
 }
 
-const CONNECTION: [(&str, &str); 17] = [
+const CONNECTION: [(&str, &str); 16] = [
     ("time", "%START_TIME%"),
-    ("direction", "%TRAFFIC_DIRECTION%"),
     ("listener", "%LISTENER_NAME%"),
     ("chain", "%FILTER_CHAIN_NAME%"),
     ("peer", "%DOWNSTREAM_PEER_URI_SAN%"),
@@ -64,16 +63,17 @@ const REQUEST: [(&str, &str); 10] = [
 ];
 
 /// The log of connections.
-pub(crate) fn connections(to: &LogTo) -> Vec<accesslog::AccessLog> {
-    log(to, text_struct(CONNECTION))
+pub(crate) fn connections(to: &LogTo, direction: &str) -> Vec<accesslog::AccessLog> {
+    log(
+        to,
+        text_struct(CONNECTION.into_iter().chain([("direction", direction)])),
+    )
 }
 
 /// The log of requests that callers send through their own proxy.
 pub(crate) fn outbound_requests(to: &LogTo) -> Vec<accesslog::AccessLog> {
-    log(
-        to,
-        text_struct(CONNECTION.into_iter().chain(REQUEST).chain([("rule", "%ROUTE_NAME%")])),
-    )
+    let ours = [("direction", "outbound"), ("rule", "%ROUTE_NAME%")];
+    log(to, text_struct(CONNECTION.into_iter().chain(REQUEST).chain(ours)))
 }
 
 /// The log of requests at their destination.
@@ -94,6 +94,7 @@ pub(crate) fn inbound_requests(to: &LogTo, faults: &[ExtensionName]) -> Vec<acce
     let (limited, denied, allowed) = (first_of(&[limited]), first_of(&[denied]), first_of(&[allowed]));
     let default = first_of(&[default]);
     let ours = [
+        ("direction", "inbound"),
         ("rule", &*rule),
         ("denied_by", &denied),
         ("allowed_by", &allowed),

@@ -89,7 +89,7 @@ pub(crate) fn tcp(
         max_early_data_bytes: after_handshake.then_some(0),
         // A quiet connection is no mistake.
         idle_timeout: Some(prost_types::Duration::default()),
-        access_log: access_log::connections(log),
+        access_log: access_log::connections(log, prefix.direction()),
         ..Default::default()
     };
     network_filter("envoy.filters.network.tcp_proxy", any(&proxy))

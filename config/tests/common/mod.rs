@@ -1,5 +1,5 @@
 //! For tests: multi-document YAML -> `Objects`, and shorthands to look into the model.
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -26,18 +26,23 @@ pub fn objects(yaml: &str) -> Objects {
 pub fn add(objects: &mut Objects, yaml: &str) {
     let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap_or_else(|error| panic!("{error}\n{yaml}"));
     for value in documents.into_iter().filter(|value| !value.is_null()) {
-        match value["kind"].as_str().unwrap_or_default() {
-            "Mesh" => objects.meshes.push(read(value)),
-            "TrafficPermission" => objects.permissions.push(read(value)),
-            "TrafficRoute" => objects.routes.push(read(value)),
-            "RateLimit" => objects.rate_limits.push(read(value)),
-            "FaultInjection" => objects.faults.push(read(value)),
-            "Workload" => objects.workloads.push(read(value)),
-            "Service" => objects.services.push(read(value)),
-            "EndpointSlice" => objects.endpoint_slices.push(read(value)),
-            "Namespace" => objects.namespaces.push(read(value)),
-            kind => panic!("no such kind: {kind:?}"),
-        }
+        add_value(objects, value);
+    }
+}
+
+/// Adds one object.
+pub fn add_value(objects: &mut Objects, value: Value) {
+    match value["kind"].as_str().unwrap_or_default() {
+        "Mesh" => objects.meshes.push(read(value)),
+        "TrafficPermission" => objects.permissions.push(read(value)),
+        "TrafficRoute" => objects.routes.push(read(value)),
+        "RateLimit" => objects.rate_limits.push(read(value)),
+        "FaultInjection" => objects.faults.push(read(value)),
+        "Workload" => objects.workloads.push(read(value)),
+        "Service" => objects.services.push(read(value)),
+        "EndpointSlice" => objects.endpoint_slices.push(read(value)),
+        "Namespace" => objects.namespaces.push(read(value)),
+        kind => panic!("no such kind: {kind:?}"),
     }
 }
 
@@ -64,7 +69,11 @@ pub fn workload<'a>(model: &'a Model, name: &str) -> &'a Workload {
 /// A port of a workload; 0 is the undeclared ones.
 pub fn inbound<'a>(model: &'a Model, name: &str, port: u16) -> &'a InboundPort {
     let workload = workload(model, name);
-    if port == 0 { &workload.undeclared } else { &workload.ports[&port] }
+    if port == 0 {
+        &workload.undeclared
+    } else {
+        &workload.ports[&port]
+    }
 }
 
 /// A Service's port.
@@ -93,16 +102,71 @@ pub fn identity(name: &str) -> SpiffeId {
 pub fn allowed(model: &Model, name: &str, port: u16) -> Vec<String> {
     let inbound = inbound(model, name, port);
     let set = access::allowed_identities(model, &inbound.permission, inbound.mtls);
-    set.iter().map(|id| id.as_str().trim_start_matches("spiffe://tulle.local/ns/").replace("/sa/", "/")).collect()
+    set.iter()
+        .map(|id| {
+            id.as_str()
+                .trim_start_matches("spiffe://tulle.local/ns/")
+                .replace("/sa/", "/")
+        })
+        .collect()
 }
 
 /// The names of rules.
 pub fn rules(permission: &PortPermission) -> (Vec<String>, Vec<String>) {
-    let names = |rules: &[Arc<tulle_config::model::PermissionRule>]| rules.iter().map(|rule| rule.origin.to_string()).collect();
+    let names =
+        |rules: &[Arc<tulle_config::model::PermissionRule>]| rules.iter().map(|rule| rule.origin.to_string()).collect();
     (names(&permission.deny), names(&permission.allow))
 }
 
 /// The diagnostics as `path reason`.
 pub fn found(model: &Model) -> Vec<(String, Reason)> {
-    model.diagnostics.iter().map(|one| (one.path.clone(), one.reason)).collect()
+    model
+        .diagnostics
+        .iter()
+        .map(|one| (one.path.clone(), one.reason))
+        .collect()
 }
+
+/// Two workloads of payments, one of orders, and a stranger in another namespace.
+pub const SHOP: &str = r#"
+{apiVersion: v1, kind: Service, metadata: {name: payments, namespace: shop}, spec: {clusterIP: 240.0.0.1, selector: {app: payments}, ports: [{name: http, port: 80, targetPort: web}, {name: tcp-db, port: 5432, targetPort: 5432}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: orders, namespace: shop}, spec: {clusterIP: None, selector: {app: orders}, ports: [{name: grpc, port: 9000}]}}
+---
+{apiVersion: mesh.tulle.dev/v1alpha1, kind: Workload, metadata: {name: payments-1, namespace: shop, labels: {app: payments}}, spec: {address: 10.0.0.1, serviceAccount: payments, ports: [{name: web, port: 8000}, {name: admin, port: 9999, appProtocol: http}]}}
+---
+{apiVersion: mesh.tulle.dev/v1alpha1, kind: Workload, metadata: {name: payments-2, namespace: shop, labels: {app: payments}}, spec: {address: 10.0.0.2, serviceAccount: payments, ports: [{name: web, port: 8001}]}}
+---
+{apiVersion: mesh.tulle.dev/v1alpha1, kind: Workload, metadata: {name: orders-1, namespace: shop, labels: {app: orders}}, spec: {address: 10.0.0.3, serviceAccount: orders}}
+---
+{apiVersion: mesh.tulle.dev/v1alpha1, kind: Workload, metadata: {name: stranger, namespace: other, labels: {app: payments}}, spec: {address: 10.0.0.4}}
+"#;
+
+/// The shop and more.
+pub fn shop(more: &str) -> Arc<Model> {
+    let mut all = objects(SHOP);
+    add(&mut all, more);
+    model(&all)
+}
+
+/// An object of the shop.
+pub fn object(kind: &str, name: &str, spec: &str) -> String {
+    format!(
+        "\n---\n{{apiVersion: mesh.tulle.dev/v1alpha1, kind: {kind}, metadata: {{name: {name}, namespace: shop}}, spec: {{{spec}}}}}\n"
+    )
+}
+
+/// A `TrafficPermission` of the shop.
+pub fn permission(name: &str, spec: &str) -> String {
+    object("TrafficPermission", name, spec)
+}
+
+/// The Mesh.
+pub fn mesh(spec: &str) -> String {
+    format!(
+        "\n---\n{{apiVersion: mesh.tulle.dev/v1alpha1, kind: Mesh, metadata: {{name: default}}, spec: {{{spec}}}}}\n"
+    )
+}
+
+/// The `sources` of a rule about orders.
+pub const FROM_ORDERS: &str = "sources: [{type: ServiceAccount, serviceAccount: {namespace: shop, name: orders}}]";

@@ -22,12 +22,26 @@ use xds::{Kind, Resource, Snapshot};
 /// The bootstrap, with this certificate and key as the proxy's own.
 pub fn bootstrap(snapshot: &Snapshot, certificate: &str, key: &str) -> Bootstrap {
     let resources = StaticResources {
-        clusters: snapshot.iter(Kind::Cluster).map(|resource| in_place_cluster(snapshot, resource)).collect(),
-        listeners: snapshot.iter(Kind::Listener).map(|resource| in_place_listener(snapshot, resource)).collect(),
-        secrets: snapshot.iter(Kind::Secret).map(|resource| decode(resource)).chain([own(certificate, key)]).collect(),
+        clusters: snapshot
+            .iter(Kind::Cluster)
+            .map(|resource| in_place_cluster(snapshot, resource))
+            .collect(),
+        listeners: snapshot
+            .iter(Kind::Listener)
+            .map(|resource| in_place_listener(snapshot, resource))
+            .collect(),
+        secrets: snapshot
+            .iter(Kind::Secret)
+            .map(|resource| decode(resource))
+            .chain([own(certificate, key)])
+            .collect(),
     };
     Bootstrap {
-        node: Some(Node { id: "validate".to_owned(), cluster: "validate".to_owned(), ..Default::default() }),
+        node: Some(Node {
+            id: "validate".to_owned(),
+            cluster: "validate".to_owned(),
+            ..Default::default()
+        }),
         static_resources: Some(resources),
         ..Default::default()
     }
@@ -45,11 +59,20 @@ fn find<M: Message + Default + Name>(snapshot: &Snapshot, kind: Kind, name: &str
 fn own(certificate: &str, key: &str) -> Secret {
     let inline = |text: &str| {
         let specifier = Some(data_source::Specifier::InlineString(text.to_owned()));
-        Some(DataSource { specifier, ..Default::default() })
+        Some(DataSource {
+            specifier,
+            ..Default::default()
+        })
     };
-    let certificate =
-        TlsCertificate { certificate_chain: inline(certificate), private_key: inline(key), ..Default::default() };
-    Secret { name: "identity".to_owned(), r#type: Some(secret::Type::TlsCertificate(certificate)) }
+    let certificate = TlsCertificate {
+        certificate_chain: inline(certificate),
+        private_key: inline(key),
+        ..Default::default()
+    };
+    Secret {
+        name: "identity".to_owned(),
+        r#type: Some(secret::Type::TlsCertificate(certificate)),
+    }
 }
 
 fn in_place_cluster(snapshot: &Snapshot, resource: &Resource) -> Cluster {
@@ -57,8 +80,7 @@ fn in_place_cluster(snapshot: &Snapshot, resource: &Resource) -> Cluster {
     if message.eds_cluster_config.take().is_some() {
         let kind = cluster::DiscoveryType::Static.into();
         message.cluster_discovery_type = Some(cluster::ClusterDiscoveryType::Type(kind));
-        message.load_assignment =
-            Some(find::<ClusterLoadAssignment>(snapshot, Kind::Endpoints, &message.name));
+        message.load_assignment = Some(find::<ClusterLoadAssignment>(snapshot, Kind::Endpoints, &message.name));
     }
     for entry in &mut message.transport_socket_matches {
         entry.transport_socket.iter_mut().for_each(static_secrets);
@@ -70,7 +92,10 @@ fn in_place_listener(snapshot: &Snapshot, resource: &Resource) -> Listener {
     let mut message: Listener = decode(resource);
     for chain in &mut message.filter_chains {
         chain.transport_socket.iter_mut().for_each(static_secrets);
-        chain.filters.iter_mut().for_each(|filter| in_place_filter(snapshot, filter));
+        chain
+            .filters
+            .iter_mut()
+            .for_each(|filter| in_place_filter(snapshot, filter));
     }
     message
 }
@@ -104,13 +129,19 @@ fn in_place_manager(snapshot: &Snapshot, manager: &mut HttpConnectionManager) {
 fn discovered(snapshot: &Snapshot, name: &str, source: &ExtensionConfigSource) -> prost_types::Any {
     let extension = find::<TypedExtensionConfig>(snapshot, Kind::ExtensionConfig, name);
     let config = extension.typed_config.unwrap();
-    assert!(source.type_urls.contains(&config.type_url), "{name}: {} is not expected there", config.type_url);
+    assert!(
+        source.type_urls.contains(&config.type_url),
+        "{name}: {} is not expected there",
+        config.type_url
+    );
     config
 }
 
 /// Without a source, an SDS name means a static secret.
 fn static_secrets(socket: &mut TransportSocket) {
-    let Some(transport_socket::ConfigType::TypedConfig(config)) = &mut socket.config_type else { return };
+    let Some(transport_socket::ConfigType::TypedConfig(config)) = &mut socket.config_type else {
+        return;
+    };
     if config.type_url == UpstreamTlsContext::type_url() {
         let mut context: UpstreamTlsContext = config.to_msg().unwrap();
         context.common_tls_context.iter_mut().for_each(without_sources);
@@ -126,7 +157,8 @@ fn without_sources(context: &mut CommonTlsContext) {
     for secret in &mut context.tls_certificate_sds_secret_configs {
         secret.sds_config = None;
     }
-    if let Some(ValidationContextType::ValidationContextSdsSecretConfig(secret)) = &mut context.validation_context_type {
+    if let Some(ValidationContextType::ValidationContextSdsSecretConfig(secret)) = &mut context.validation_context_type
+    {
         secret.sds_config = None;
     }
 }

@@ -51,7 +51,13 @@ pub async fn serve(args: NullArgs) -> Result<()> {
     let listener = TcpListener::bind(args.listen).await?;
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let (tls, service) = (tls.clone(), Null { script: Arc::clone(&script), rounds: rounds.clone() });
+            let (tls, service) = (
+                tls.clone(),
+                Null {
+                    script: Arc::clone(&script),
+                    rounds: rounds.clone(),
+                },
+            );
             tokio::spawn(async move {
                 let _ = stream.set_nodelay(true);
                 let Ok(stream) = tls.accept(stream).await else { return };
@@ -101,7 +107,9 @@ impl StreamingService<Bytes> for Null {
             let own = this.script.nodes.iter().find(|script| script.node == node);
             let messages = own.map(|script| script.messages.clone()).unwrap_or_default();
             let each_round = move |_round| futures::stream::iter(messages.clone().into_iter().map(Ok));
-            Ok(Response::new(WatchStream::from_changes(this.rounds).flat_map(each_round).boxed()))
+            Ok(Response::new(
+                WatchStream::from_changes(this.rounds).flat_map(each_round).boxed(),
+            ))
         })
     }
 }

@@ -3,6 +3,7 @@
 //! The control plane is the real `tulle up` in a process of its own; the proxies are simulated in this one. The null
 //! server then sends the messages of one policy round to the same number of clients, over the same TLS.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -13,7 +14,7 @@ use super::script::{NodeScript, Script};
 use crate::harness::{ControlPlane, free_address, own_program, resident, until};
 use crate::sim::fleet::spec;
 use crate::sim::world::{NAMESPACE, PERMISSION_FILE};
-use crate::sim::{Fleet, Server, Traffic, World};
+use crate::sim::{ClientSpec, Fleet, Server, Traffic, World};
 
 /// Silence after which a change is over.
 const QUIET: Duration = Duration::from_millis(400);
@@ -37,6 +38,24 @@ pub struct PushArgs {
     pub seconds: u64,
 }
 
+/// What was measured.
+#[derive(Clone, Debug, Default)]
+struct Figures {
+    /// Until every stream was complete.
+    connected: Duration,
+    initial: Traffic,
+    idle: Traffic,
+    policy: Vec<Round>,
+    endpoint: Vec<Round>,
+    null: Vec<Round>,
+    /// What the control plane counted in each policy round.
+    counters: String,
+    /// Resident bytes without and with all streams, and what the null server's streams cost.
+    empty: u64,
+    full: u64,
+    null_memory: u64,
+}
+
 /// One change.
 #[derive(Clone, Copy, Debug, Default)]
 struct Round {
@@ -49,61 +68,84 @@ struct Round {
 /// Runs the benchmark and prints its figures.
 pub(super) async fn run(args: PushArgs) -> Result<()> {
     let world = World::new(args.services, args.streams);
-    let mut plane = ControlPlane::prepare(|folder| world.write(folder))?;
-    plane.start().await?;
-    let empty = plane.memory()?;
-    let specs = specs(&plane, args.streams)?;
-    let start = Instant::now();
-    let fleet = Fleet::start(&plane.server()?, specs.clone()).await?;
-    let connected = start.elapsed();
-    fleet.settle(QUIET, LIMIT).await?;
-    let initial = Traffic::of(&fleet.take().concat());
-    let full = plane.memory()?;
-    tokio::time::sleep(Duration::from_secs(args.seconds)).await;
-    let idle = Traffic::of(&fleet.take().concat());
-
-    let counters = plane.counters().await?;
-    let (mut policy, mut endpoint) = (Vec::new(), Vec::new());
-    for round in 1..=args.rounds {
-        let change = async || plane.write(PERMISSION_FILE, &World::permission(round));
-        policy.push(measure(&fleet, change).await?);
-    }
-    let policy_counters = counters_between(&counters, &plane.counters().await?, args.rounds);
-    let script = record(&fleet, &plane, args.rounds + 1).await?;
-    for round in 1..=args.rounds {
-        let change = async || plane.write(&World::file(0), &world.text(0, round % 2));
-        endpoint.push(measure(&fleet, change).await?);
-    }
-    let state = plane.state().join("script");
-    script.write(&state)?;
-    drop(fleet);
-    let null = null_rounds(&args, &plane, &state, specs).await?;
-
-    let per_stream = full.saturating_sub(empty) / u64::try_from(args.streams.max(1))?;
-    let null_per_stream = null.memory / u64::try_from(args.streams.max(1))?;
-    let (policy, endpoint, null_round) = (median(&policy), median(&endpoint), median(&null.rounds));
-    let lines = [
-        format!("{} streams, {} services, {} workloads; median of {} rounds", args.streams, args.services, world.workloads, args.rounds),
-        format!("start          all streams complete after {:.0} ms, {}", connected.as_secs_f64() * 1000.0, show(&initial)),
-        format!("idle           {} messages in {} s", idle.responses, args.seconds),
-        format!("policy change  last ACK after {}", show_round(&policy)),
-        format!("               control plane, each round: {policy_counters}"),
-        format!("null server    last ACK after {}", show_round(&null_round)),
-        format!("ratio          {:.2} x the null server", policy.milliseconds / null_round.milliseconds.max(0.001)),
-        format!("endpoint       last ACK after {}", show_round(&endpoint)),
-        format!("memory         {} KB a stream (null server: {} KB); {} MB with all streams, {} MB without",
-            per_stream / 1024, null_per_stream / 1024, full >> 20, empty >> 20),
-    ];
-    for line in lines {
-        use std::io::Write;
-        writeln!(std::io::stdout().lock(), "{line}")?;
-    }
+    let figures = measure_all(&args, world).await?;
+    writeln!(std::io::stdout().lock(), "{}", report(&args, world, &figures))?;
     Ok(())
 }
 
-fn specs(plane: &ControlPlane, streams: usize) -> Result<Vec<crate::sim::ClientSpec>> {
+async fn measure_all(args: &PushArgs, world: World) -> Result<Figures> {
+    let mut figures = Figures::default();
+    let mut plane = ControlPlane::prepare(|folder| world.write(folder))?;
+    plane.start().await?;
+    figures.empty = plane.memory()?;
     let tokens = plane.tokens()?;
-    (0..streams).map(|index| spec(&tokens, index)).collect()
+    let specs: Vec<ClientSpec> = (0..args.streams)
+        .map(|index| spec(&tokens, index))
+        .collect::<Result<_>>()?;
+    let start = Instant::now();
+    let fleet = Fleet::start(&plane.server()?, specs.clone()).await?;
+    figures.connected = start.elapsed();
+    fleet.settle(QUIET, LIMIT).await?;
+    figures.initial = Traffic::of(&fleet.take().concat());
+    figures.full = plane.memory()?;
+    tokio::time::sleep(Duration::from_secs(args.seconds)).await;
+    figures.idle = Traffic::of(&fleet.take().concat());
+    let counters = plane.counters().await?;
+    for round in 1..=args.rounds {
+        let change = async || plane.write(PERMISSION_FILE, &World::permission(round));
+        figures.policy.push(measure(&fleet, change).await?);
+    }
+    figures.counters = counters_between(&counters, &plane.counters().await?, args.rounds);
+    let script = record(&fleet, &plane, args.rounds + 1).await?;
+    for round in 1..=args.rounds {
+        let change = async || plane.write(&World::file(0), &world.text(0, round % 2));
+        figures.endpoint.push(measure(&fleet, change).await?);
+    }
+    let file = plane.state().join("script");
+    script.write(&file)?;
+    drop(fleet);
+    (figures.null, figures.null_memory) = null_rounds(args, &plane, &file, specs).await?;
+    Ok(figures)
+}
+
+fn report(args: &PushArgs, world: World, figures: &Figures) -> String {
+    let streams = u64::try_from(args.streams.max(1)).unwrap_or(u64::MAX);
+    let per_stream = figures.full.saturating_sub(figures.empty) / streams / 1024;
+    let (policy, endpoint, null) = (
+        median(&figures.policy),
+        median(&figures.endpoint),
+        median(&figures.null),
+    );
+    let connected = figures.connected.as_millis();
+    [
+        format!(
+            "{} streams, {} services, {} workloads; medians of {} rounds",
+            args.streams, args.services, world.workloads, args.rounds
+        ),
+        format!(
+            "start          every stream is complete after {connected} ms; {}",
+            show(&figures.initial)
+        ),
+        format!(
+            "idle           {} messages in {} s",
+            figures.idle.responses, args.seconds
+        ),
+        format!("policy change  last ACK after {}", show_round(&policy)),
+        format!("               each round counts: {}", figures.counters),
+        format!("null server    last ACK after {}", show_round(&null)),
+        format!(
+            "ratio          {:.2} x the null server",
+            policy.milliseconds / null.milliseconds.max(0.001)
+        ),
+        format!("endpoint       last ACK after {}", show_round(&endpoint)),
+        format!(
+            "memory         {per_stream} KB a stream (null server {} KB); {} MB with all streams, {} MB without",
+            figures.null_memory / streams / 1024,
+            figures.full >> 20,
+            figures.empty >> 20
+        ),
+    ]
+    .join("\n")
 }
 
 /// Makes a change and waits until all is quiet.
@@ -116,7 +158,11 @@ async fn measure(fleet: &Fleet, change: impl AsyncFnOnce() -> Result<()>) -> Res
     let received = fleet.take();
     let reached = received.iter().filter(|received| !received.is_empty()).count();
     let milliseconds = end.saturating_duration_since(start).as_secs_f64() * 1000.0;
-    Ok(Round { milliseconds, traffic: Traffic::of(&received.concat()), reached })
+    Ok(Round {
+        milliseconds,
+        traffic: Traffic::of(&received.concat()),
+        reached,
+    })
 }
 
 /// Makes one more policy change and keeps its messages.
@@ -125,16 +171,15 @@ async fn record(fleet: &Fleet, plane: &ControlPlane, round: usize) -> Result<Scr
     fleet.take();
     plane.write(PERMISSION_FILE, &World::permission(round))?;
     fleet.settle(QUIET, LIMIT).await?;
-    let nodes = fleet.take().into_iter().enumerate().map(|(index, received)| NodeScript {
-        node: format!("{NAMESPACE}/{}", World::workload(index)),
-        messages: received.into_iter().filter_map(|response| response.raw).collect(),
-    });
+    let nodes = fleet
+        .take()
+        .into_iter()
+        .enumerate()
+        .map(|(index, received)| NodeScript {
+            node: format!("{NAMESPACE}/{}", World::workload(index)),
+            messages: received.into_iter().filter_map(|response| response.raw).collect(),
+        });
     Ok(Script { nodes: nodes.collect() })
-}
-
-struct NullRounds {
-    rounds: Vec<Round>,
-    memory: u64,
 }
 
 /// The same messages to as many clients, from a server that only sends.
@@ -142,8 +187,8 @@ async fn null_rounds(
     args: &PushArgs,
     plane: &ControlPlane,
     script: &std::path::Path,
-    specs: Vec<crate::sim::ClientSpec>,
-) -> Result<NullRounds> {
+    specs: Vec<ClientSpec>,
+) -> Result<(Vec<Round>, u64)> {
     let address = free_address()?;
     let root = std::fs::read_to_string(plane.state().join("ca/root.pem"))?;
     let mut server: Child = Command::new(own_program()?)
@@ -167,7 +212,7 @@ async fn null_rounds(
     for _ in 0..args.rounds {
         rounds.push(measure(&fleet, async || Ok(go.write_all(b"go\n").await?)).await?);
     }
-    Ok(NullRounds { rounds, memory })
+    Ok((rounds, memory))
 }
 
 fn median(rounds: &[Round]) -> Round {
@@ -177,12 +222,22 @@ fn median(rounds: &[Round]) -> Round {
 }
 
 fn show(traffic: &Traffic) -> String {
-    let Traffic { responses, resources, removed, bytes } = traffic;
+    let Traffic {
+        responses,
+        resources,
+        removed,
+        bytes,
+    } = traffic;
     format!("{responses} messages with {resources} resources and {removed} removals, {bytes} bytes")
 }
 
 fn show_round(round: &Round) -> String {
-    format!("{:.0} ms; {} clients received {}", round.milliseconds, round.reached, show(&round.traffic))
+    format!(
+        "{:.0} ms; {} clients received {}",
+        round.milliseconds,
+        round.reached,
+        show(&round.traffic)
+    )
 }
 
 /// What the control plane's counters gained, by round.

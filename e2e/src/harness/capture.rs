@@ -37,7 +37,10 @@ impl Capture {
         let file = NamedTempFile::new()?;
         let mut command = namespace.command("tcpdump");
         // As root, so that it may write the file; unbuffered, so that nothing is lost at its end.
-        command.args(["-Z", "root", "-U", "-i", interface, "-s", "0", "-w"]).arg(file.path()).arg("tcp");
+        command
+            .args(["-Z", "root", "-U", "-i", interface, "-s", "0", "-w"])
+            .arg(file.path())
+            .arg("tcp");
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let mut words = BufReader::new(child.stderr.take().context("no output")?);
         let mut line = String::new();
@@ -52,7 +55,9 @@ impl Capture {
 
     /// Ends it and reads what it saw.
     pub fn stop(mut self) -> Result<Vec<Segment>> {
-        let asked = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status()?;
+        let asked = Command::new("kill")
+            .args(["-INT", &self.child.id().to_string()])
+            .status()?;
         ensure!(asked.success(), "cannot end tcpdump");
         self.child.wait()?;
         segments(&std::fs::read(self.file.path())?)
@@ -68,12 +73,22 @@ impl Drop for Capture {
 }
 
 fn install() -> Result<()> {
-    let there = || Command::new("tcpdump").arg("--version").output().is_ok_and(|output| output.status.success());
+    let there = || {
+        Command::new("tcpdump")
+            .arg("--version")
+            .output()
+            .is_ok_and(|output| output.status.success())
+    };
     if there() {
         return Ok(());
     }
-    let _ = Command::new("apt-get").args(["install", "-y", "-q", "tcpdump"]).output();
-    ensure!(there(), "tcpdump is missing and cannot be installed; run `apt-get install tcpdump`");
+    let _ = Command::new("apt-get")
+        .args(["install", "-y", "-q", "tcpdump"])
+        .output();
+    ensure!(
+        there(),
+        "tcpdump is missing and cannot be installed; run `apt-get install tcpdump`"
+    );
     Ok(())
 }
 
@@ -126,7 +141,10 @@ mod tests {
         frame.resize(60, 0);
         let found = segment(&frame).unwrap();
         assert_eq!(found.data, b"hi");
-        assert_eq!((found.from.to_string(), found.to.to_string()), ("10.0.0.1:8080".into(), "10.0.0.2:80".into()));
+        assert_eq!(
+            (found.from.to_string(), found.to.to_string()),
+            ("10.0.0.1:8080".into(), "10.0.0.2:80".into())
+        );
         let mut file = vec![0xd4, 0xc3, 0xb2, 0xa1];
         file.resize(24, 0);
         file.extend([0; 8]);

@@ -65,7 +65,10 @@ impl Load {
         let alive = |name: &str, report: &Report| report.flow(name).failed == before.flow(name).failed;
         self.await_report("more answers", Duration::from_secs(30), |report| {
             let more = |name: &String| report.flow(name).answered >= before.flow(name).answered + answers;
-            report.flows.keys().all(|name| more(name) || !alive(name, report) || before.flow(name).failed > 0)
+            report
+                .flows
+                .keys()
+                .all(|name| more(name) || !alive(name, report) || before.flow(name).failed > 0)
         })
     }
 
@@ -87,10 +90,23 @@ impl Load {
         while !wanted(&heard) {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() || heard.over {
-                let Heard { failures, progress, over, .. } = &*heard;
-                bail!("{what}: not within {limit:?} (ended: {over}); first failures {:?}; {progress:?}", failures.first());
+                let Heard {
+                    failures,
+                    progress,
+                    over,
+                    ..
+                } = &*heard;
+                bail!(
+                    "{what}: not within {limit:?} (ended: {over}); first failures {:?}; {progress:?}",
+                    failures.first()
+                );
             }
-            heard = self.heard.1.wait_timeout(heard, left).unwrap_or_else(PoisonError::into_inner).0;
+            heard = self
+                .heard
+                .1
+                .wait_timeout(heard, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         Ok(())
     }

@@ -73,7 +73,10 @@ impl Mesh {
         for (file, text) in files {
             write_whole(&folder.join(file), text)?;
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
         let options = RunOptions {
             folder: folder.clone(),
             state_dir: state.clone(),
@@ -87,7 +90,12 @@ impl Mesh {
             Ok(run) => (Some(run), None),
             Err(error) => (None, Some(error)),
         };
-        let mesh = Self { runtime: Some(runtime), run: RefCell::new(run), folder, state };
+        let mesh = Self {
+            runtime: Some(runtime),
+            run: RefCell::new(run),
+            folder,
+            state,
+        };
         match failed {
             Some(error) => Err(error),
             None => mesh.look().and_then(|()| mesh.settled()).map(|()| mesh),
@@ -115,6 +123,11 @@ impl Mesh {
         self.change(|folder| Ok(fs::remove_file(folder.join(file))?))
     }
 
+    /// Writes a file of objects and waits for nothing.
+    pub fn write(&self, file: &str, text: &str) -> Result<()> {
+        write_whole(&self.folder.join(file), text)
+    }
+
     fn change(&self, change: impl FnOnce(&Path) -> Result<()>) -> Result<Duration> {
         let before = self.proxies()?.processed;
         let start = Instant::now();
@@ -135,7 +148,10 @@ impl Mesh {
         let members = self.members();
         self.await_condition("every proxy acknowledges", CHANGE, || {
             let known = self.proxies()?.proxies;
-            let refused: Vec<&Proxy> = known.iter().filter(|p| !p.rejections.is_empty() || p.failed.is_some()).collect();
+            let refused: Vec<&Proxy> = known
+                .iter()
+                .filter(|p| !p.rejections.is_empty() || p.failed.is_some())
+                .collect();
             ensure!(refused.is_empty(), "refused configuration: {refused:?}");
             let good = |name: &String| known.iter().any(|p| p.proxy == *name && p.connected && p.synced);
             Ok(members.keys().all(good).then_some(()))
@@ -172,25 +188,49 @@ impl Mesh {
     pub fn workload(&self, id: &str) -> Result<Namespace> {
         let mut run = self.run.borrow_mut();
         let run = run.as_mut().context("the mesh is over")?;
-        let name = run.members().get(id).cloned().with_context(|| format!("no workload {id} runs"))?;
-        let member = run.network().member(&id.replace('/', ".")).with_context(|| format!("{id} has no namespace"))?;
-        Ok(Namespace { name, address: member.address, as_envoy: false })
+        let name = run
+            .members()
+            .get(id)
+            .cloned()
+            .with_context(|| format!("no workload {id} runs"))?;
+        let member = run
+            .network()
+            .member(&id.replace('/', "."))
+            .with_context(|| format!("{id} has no namespace"))?;
+        Ok(Namespace {
+            name,
+            address: member.address,
+            as_envoy: false,
+        })
     }
 
     /// Adds a host outside the mesh, without interception and without an application.
     pub fn outside(&self, name: &str) -> Result<Namespace> {
         let mut run = self.run.borrow_mut();
         let run = run.as_mut().context("the mesh is over")?;
-        let made = run.network().add(&[MemberSpec { name: name.to_owned(), address: None }])?;
+        let made = run.network().add(&[MemberSpec {
+            name: name.to_owned(),
+            address: None,
+        }])?;
         let member = made.first().context("no namespace was made")?;
-        Ok(Namespace { name: member.namespace.clone(), address: member.address, as_envoy: false })
+        Ok(Namespace {
+            name: member.namespace.clone(),
+            address: member.address,
+            as_envoy: false,
+        })
     }
 
     /// The Envoy of a workload.
     pub fn envoy(&self, id: &str) -> Result<Envoy<'_>> {
         let run_id = operator::process::RunId::for_folder(&self.state);
-        let socket = Path::new("/run/tulle").join(run_id.as_str()).join(id.replace('/', ".")).join("admin.sock");
-        Ok(Envoy::new(self.runtime.as_ref().context("the mesh is over")?, AdminClient::new(socket)))
+        let socket = Path::new("/run/tulle")
+            .join(run_id.as_str())
+            .join(id.replace('/', "."))
+            .join("admin.sock");
+        Ok(Envoy::new(
+            self.runtime.as_ref().context("the mesh is over")?,
+            AdminClient::new(socket),
+        ))
     }
 
     /// What the control plane knows about proxies.
@@ -219,22 +259,32 @@ impl Mesh {
 
     /// Where the control plane listens.
     pub fn xds_address(&self) -> Result<std::net::SocketAddr> {
-        Ok(self.run.borrow().as_ref().context("the mesh is over")?.plane().xds_address())
+        Ok(self
+            .run
+            .borrow()
+            .as_ref()
+            .context("the mesh is over")?
+            .plane()
+            .xds_address())
     }
 
     /// `kill -9` of the control plane. It is started again by the run; returns once the new one answers.
     pub fn kill_control_plane(&self) -> Result<()> {
         let pid = || anyhow::Ok(self.run.borrow().as_ref().context("the mesh is over")?.plane().pid());
         let before = pid()?.context("the control plane does not run")?;
-        let killed = std::process::Command::new("kill").args(["-KILL", &before.to_string()]).status()?;
+        let killed = std::process::Command::new("kill")
+            .args(["-KILL", &before.to_string()])
+            .status()?;
         ensure!(killed.success(), "cannot kill the control plane");
         self.await_condition("the control plane starts again", Duration::from_secs(30), || {
             Ok(pid()?.filter(|pid| *pid != before).map(drop))
         })?;
         let admin = AdminClient::new(operator::admin::socket_path(&self.state));
-        self.block_on(until("the control plane answers", Duration::from_secs(30), async || {
-            Ok(admin.get("/readyz").await.is_ok().then_some(()))
-        }))
+        self.block_on(until(
+            "the control plane answers",
+            Duration::from_secs(30),
+            async || Ok(admin.get("/readyz").await.is_ok().then_some(())),
+        ))
     }
 }
 
@@ -267,7 +317,13 @@ pub fn can_run() -> bool {
 /// The second number of the `Uid` line of our own status.
 fn effective_user() -> Option<u32> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().nth(1)?.parse().ok()
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("Uid:"))?
+        .split_whitespace()
+        .nth(1)?
+        .parse()
+        .ok()
 }
 
 fn search() -> Search {

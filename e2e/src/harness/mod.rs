@@ -13,6 +13,7 @@ mod namespace;
 mod plane;
 mod steps;
 mod wait;
+pub mod yaml;
 
 pub use binary::{own_program, tulle};
 pub use capture::{Capture, Segment};

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, ensure};
 use operator::process::ENVOY_UID;
 use serde::de::DeserializeOwned;
 
+use super::binary::{for_everybody, own_program};
 use super::load::Load;
-use super::own_program;
 use crate::probe::{AdsReport, CallSummary, TcpReport, TlsReport};
 use crate::traffic::Spec;
 
@@ -51,7 +51,8 @@ impl Namespace {
 
     /// One of our own tools in the namespace.
     pub fn tool(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = self.command(own_program()?);
+        let program = own_program()?;
+        let mut command = self.command(if self.as_envoy { for_everybody(&program)? } else { program });
         command.args(arguments);
         Ok(command)
     }
@@ -89,7 +90,12 @@ impl Namespace {
     fn ask<T: DeserializeOwned>(&self, tool: &str, arguments: &[&str]) -> Result<T> {
         let output = self.tool(&[&[tool], arguments].concat())?.output()?;
         let words = || String::from_utf8_lossy(&output.stderr).into_owned();
-        ensure!(output.status.success(), "{tool} {arguments:?} in {}: {}", self.name, words());
+        ensure!(
+            output.status.success(),
+            "{tool} {arguments:?} in {}: {}",
+            self.name,
+            words()
+        );
         serde_json::from_slice(&output.stdout).with_context(|| format!("{tool} {arguments:?}: no JSON: {}", words()))
     }
 }

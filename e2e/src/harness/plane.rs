@@ -8,9 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use operator::identity::JoinKey;
-use operator::process::{
-    AdminClient, ProcessHandle, ProcessSpec, ProcessState, Registry, Restart, RunId, Supervisor,
-};
+use operator::process::{AdminClient, ProcessHandle, ProcessSpec, ProcessState, Registry, Restart, RunId, Supervisor};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -52,7 +50,12 @@ impl ControlPlane {
     /// Starts it and waits until it serves.
     pub async fn start(&mut self) -> Result<()> {
         let text = |path: &Path| path.as_os_str().to_owned();
-        let mut arguments = vec!["up".into(), text(self.folder.path()), "--state".into(), text(self.state.path())];
+        let mut arguments = vec![
+            "up".into(),
+            text(self.folder.path()),
+            "--state".into(),
+            text(self.state.path()),
+        ];
         arguments.extend(["--listen".into(), self.address.to_string().into()]);
         arguments.extend(self.arguments.iter().map(Into::into));
         self.process = Some(self.supervisor.start(ProcessSpec {
@@ -83,12 +86,19 @@ impl ControlPlane {
 
     /// `kill -9`, and waits until it is gone.
     pub async fn kill(&mut self) -> Result<()> {
-        let Some(process) = self.process.take() else { return Ok(()) };
+        let Some(process) = self.process.take() else {
+            return Ok(());
+        };
         if let ProcessState::Running { pid } = process.state() {
-            let killed = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status()?;
+            let killed = std::process::Command::new("kill")
+                .args(["-KILL", &pid.to_string()])
+                .status()?;
             anyhow::ensure!(killed.success(), "cannot kill the control plane");
         }
-        process.watch().wait_for(|state| matches!(state, ProcessState::Ended { .. })).await?;
+        process
+            .watch()
+            .wait_for(|state| matches!(state, ProcessState::Ended { .. }))
+            .await?;
         Ok(())
     }
 
@@ -123,14 +133,20 @@ impl ControlPlane {
         let text = self.admin().get("/metrics").await?;
         let pair = |line: &str| {
             let (name, value) = line.split_once(' ')?;
-            Some((name.strip_prefix("tulle_")?.strip_suffix("_total")?.to_owned(), value.parse().ok()?))
+            Some((
+                name.strip_prefix("tulle_")?.strip_suffix("_total")?.to_owned(),
+                value.parse().ok()?,
+            ))
         };
         Ok(String::from_utf8_lossy(&text).lines().filter_map(pair).collect())
     }
 
     /// How to connect to it.
     pub fn server(&self) -> Result<Server> {
-        Server::new(self.address, &std::fs::read_to_string(self.state.path().join("ca/root.pem"))?)
+        Server::new(
+            self.address,
+            &std::fs::read_to_string(self.state.path().join("ca/root.pem"))?,
+        )
     }
 
     /// Its state folder.
@@ -178,7 +194,10 @@ pub fn write_whole(path: &Path, text: &str) -> Result<()> {
 /// The resident memory of a process in bytes.
 pub fn resident(pid: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .context("no VmRSS")?;
     let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kilobytes * 1024)
 }
@@ -187,4 +206,3 @@ pub fn resident(pid: u32) -> Result<u64> {
 pub fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
-

@@ -54,14 +54,24 @@ pub async fn run(args: AdsArgs) -> Result<()> {
         behaviour: Behaviour::Ack,
     };
     let report = match Client::start(&server, spec).await {
-        Err(error) => AdsReport { ended: Some(format!("{error:#}")), ..AdsReport::default() },
+        Err(error) => AdsReport {
+            ended: Some(format!("{error:#}")),
+            ..AdsReport::default()
+        },
         Ok(client) => {
             let limit = Duration::from_millis(args.listen);
             // Neither complete nor ended within the time is an answer too.
-            let _ = client.log().until("an answer", limit, |now| now.complete || now.ended.is_some()).await;
+            let _ = client
+                .log()
+                .until("an answer", limit, |now| now.complete || now.ended.is_some())
+                .await;
             let (now, received) = (client.log().now(), client.log().take());
             let resources = received.iter().map(|response| response.resources.len()).sum();
-            AdsReport { complete: now.complete, resources, ended: now.ended }
+            AdsReport {
+                complete: now.complete,
+                resources,
+                ended: now.ended,
+            }
         }
     };
     writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(&report)?)?;

@@ -70,6 +70,10 @@ pub async fn run(args: CallArgs) -> Result<()> {
     while let Some(outcome) = receiver.recv().await {
         outcomes.push(outcome);
     }
-    writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(&CallSummary::of(outcomes))?)?;
+    writeln!(
+        std::io::stdout().lock(),
+        "{}",
+        serde_json::to_string(&CallSummary::of(outcomes))?
+    )?;
     Ok(())
 }

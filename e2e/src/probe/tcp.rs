@@ -55,7 +55,11 @@ pub async fn run(args: TcpArgs) -> Result<()> {
 
 async fn probe(args: &TcpArgs) -> TcpReport {
     let mut report = TcpReport::default();
-    let connecting = timeout(Duration::from_millis(args.connect_timeout), TcpStream::connect(&args.address)).await;
+    let connecting = timeout(
+        Duration::from_millis(args.connect_timeout),
+        TcpStream::connect(&args.address),
+    )
+    .await;
     match connecting {
         Err(_) => report.error = Some("connect: timeout".into()),
         Ok(Err(error)) => report.error = Some(format!("connect: {error}")),
@@ -77,7 +81,12 @@ async fn probe(args: &TcpArgs) -> TcpReport {
 
 impl TcpReport {
     /// Reads until the time is over, enough has come, or the other side ends it.
-    pub(super) async fn listen(&mut self, stream: &mut (impl AsyncRead + Unpin), time: Duration, enough: Option<usize>) {
+    pub(super) async fn listen(
+        &mut self,
+        stream: &mut (impl AsyncRead + Unpin),
+        time: Duration,
+        enough: Option<usize>,
+    ) {
         let (until, mut buffer) = (Instant::now() + time, vec![0; 16 * 1024]);
         while enough.is_none_or(|enough| self.received < enough) {
             match timeout_at(until, stream.read(&mut buffer)).await {
@@ -88,7 +97,8 @@ impl TcpReport {
                 }
                 Ok(Ok(count)) => {
                     self.received += count;
-                    self.text.push_str(&String::from_utf8_lossy(buffer.get(..count).unwrap_or_default()));
+                    self.text
+                        .push_str(&String::from_utf8_lossy(buffer.get(..count).unwrap_or_default()));
                 }
                 Ok(Err(error)) => return self.end(&error),
             }

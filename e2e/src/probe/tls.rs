@@ -70,15 +70,26 @@ pub async fn run(args: TlsArgs) -> Result<()> {
 
 async fn probe(args: &TlsArgs) -> Result<TlsReport> {
     let (config, limit) = (client_config(args)?, Duration::from_millis(args.listen));
-    let name = ServerName::try_from(args.sni.clone()).with_context(|| format!("{:?} is not a server name", args.sni))?;
+    let name =
+        ServerName::try_from(args.sni.clone()).with_context(|| format!("{:?} is not a server name", args.sni))?;
     let mut report = TlsReport::default();
     let handshake = async {
         let stream = TcpStream::connect(&args.address).await?;
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
     };
     let mut stream = match timeout(limit, handshake).await {
-        Err(_) => return Ok(TlsReport { handshake_error: Some("timeout".into()), ..report }),
-        Ok(Err(error)) => return Ok(TlsReport { handshake_error: Some(error.to_string()), ..report }),
+        Err(_) => {
+            return Ok(TlsReport {
+                handshake_error: Some("timeout".into()),
+                ..report
+            });
+        }
+        Ok(Err(error)) => {
+            return Ok(TlsReport {
+                handshake_error: Some(error.to_string()),
+                ..report
+            });
+        }
         Ok(Ok(stream)) => stream,
     };
     report.handshake = true;

@@ -58,7 +58,11 @@ pub struct Client {
 impl Client {
     /// Connects and starts the stream. A refusal of the stream is seen in the log.
     pub async fn start(server: &Server, spec: ClientSpec) -> Result<Self> {
-        let window = if spec.behaviour == Behaviour::NeverRead { Window::Narrow } else { Window::Wide };
+        let window = if spec.behaviour == Behaviour::NeverRead {
+            Window::Narrow
+        } else {
+            Window::Wide
+        };
         let transport = server.dial(spec.source, window).await?;
         let (log, stop) = (Arc::new(Log::default()), CancellationToken::new());
         let task = tokio::spawn(run(spec, transport, Arc::clone(&log), stop.clone()));
@@ -82,7 +86,9 @@ async fn run(mut spec: ClientSpec, transport: Transport, log: Arc<Log>, stop: Ca
         () = stop.cancelled() => Ok(()),
         ended = converse(&mut spec, transport, &log) => ended,
     };
-    let reason = ended.err().map_or_else(|| "stopped by the test".to_owned(), |error| format!("{error:#}"));
+    let reason = ended
+        .err()
+        .map_or_else(|| "stopped by the test".to_owned(), |error| format!("{error:#}"));
     log.progress(|progress| progress.ended = Some(reason));
     spec.session
 }
@@ -127,7 +133,9 @@ async fn open(
     let origin = format!("https://{}", operator::identity::XDS_SERVER_NAME).parse()?;
     let mut grpc = Grpc::with_origin(transport, origin).max_decoding_message_size(MAX_MESSAGE);
     let mut request = Request::new(UnboundedReceiverStream::new(requests));
-    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse()?);
+    request
+        .metadata_mut()
+        .insert("authorization", format!("Bearer {token}").parse()?);
     grpc.ready().await.context("the connection is gone")?;
     let codec = ProstCodec::<DeltaDiscoveryRequest, DeltaDiscoveryResponse>::default();
     Ok(grpc.streaming(request, METHOD.parse()?, codec).await?.into_inner())

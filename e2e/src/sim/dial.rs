@@ -52,20 +52,35 @@ impl Server {
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"h2".to_vec()];
         tls.resumption = Resumption::disabled();
-        Ok(Self { address, tls: Arc::new(tls) })
+        Ok(Self {
+            address,
+            tls: Arc::new(tls),
+        })
     }
 
     /// Opens a connection from an address of our own.
     pub(super) async fn dial(&self, source: IpAddr, window: Window) -> Result<Transport> {
-        let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        let socket = if source.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
         socket.bind((source, 0).into())?;
-        let stream = socket.connect(self.address).await.with_context(|| format!("no xDS server at {}", self.address))?;
+        let stream = socket
+            .connect(self.address)
+            .await
+            .with_context(|| format!("no xDS server at {}", self.address))?;
         stream.set_nodelay(true)?;
         let name = ServerName::try_from(XDS_SERVER_NAME)?;
-        let stream = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await.context("TLS")?;
+        let stream = TlsConnector::from(Arc::clone(&self.tls))
+            .connect(name, stream)
+            .await
+            .context("TLS")?;
         let mut builder = http2::Builder::new(TokioExecutor::new());
         if window == Window::Narrow {
-            builder.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
+            builder
+                .initial_stream_window_size(65_535)
+                .initial_connection_window_size(65_535);
         }
         let (sender, driver) = builder.handshake(TokioIo::new(stream)).await?;
         tokio::spawn(driver);

@@ -69,7 +69,10 @@ impl Fleet {
     pub async fn connect(server: &Server, specs: Vec<ClientSpec>) -> Result<Self> {
         let starting = stream::iter(specs).map(async |spec| {
             let client = Client::start(server, spec).await?;
-            client.log().until("the stream", COMPLETE, |now| now.open || now.ended.is_some()).await?;
+            client
+                .log()
+                .until("the stream", COMPLETE, |now| now.open || now.ended.is_some())
+                .await?;
             anyhow::Ok(client)
         });
         Ok(Self(starting.buffered(AT_ONCE).try_collect().await?))
@@ -78,9 +81,15 @@ impl Fleet {
     /// Waits until each client is where a test wants it.
     pub async fn until(&self, what: &str, wanted: impl Fn(&Progress) -> bool) -> Result<()> {
         for (index, client) in self.0.iter().enumerate() {
-            let reached = client.log().until(what, COMPLETE, |now| wanted(now) || now.ended.is_some());
+            let reached = client
+                .log()
+                .until(what, COMPLETE, |now| wanted(now) || now.ended.is_some());
             let progress = reached.await.with_context(|| format!("client {index}"))?;
-            anyhow::ensure!(wanted(&progress), "client {index}: {}", progress.ended.unwrap_or_default());
+            anyhow::ensure!(
+                wanted(&progress),
+                "client {index}: {}",
+                progress.ended.unwrap_or_default()
+            );
         }
         Ok(())
     }
@@ -95,7 +104,10 @@ impl Fleet {
                 (before, since) = (now, Instant::now());
             }
             let silent = self.0.iter().filter(|client| client.log().is_empty()).count();
-            anyhow::ensure!(start.elapsed() < limit, "{silent} clients received nothing within {limit:?}");
+            anyhow::ensure!(
+                start.elapsed() < limit,
+                "{silent} clients received nothing within {limit:?}"
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Ok(())

@@ -84,7 +84,10 @@ impl Log {
             resources: response.resources.iter().map(arrived).collect(),
             removed: response.removed_resources.clone(),
             bytes: response.encoded_len(),
-            raw: self.raw.load(Ordering::Relaxed).then(|| response.encode_to_vec().into()),
+            raw: self
+                .raw
+                .load(Ordering::Relaxed)
+                .then(|| response.encode_to_vec().into()),
         });
     }
 

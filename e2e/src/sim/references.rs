@@ -14,7 +14,9 @@ use xds::proto::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, Disc
 use xds::proto::envoy::config::core::v3::{TransportSocket, transport_socket};
 use xds::proto::envoy::config::listener::v3::{Filter, FilterChain, Listener, filter, listener_filter};
 use xds::proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
-use xds::proto::envoy::extensions::filters::network::http_connection_manager::v3::{HttpConnectionManager, http_filter};
+use xds::proto::envoy::extensions::filters::network::http_connection_manager::v3::{
+    HttpConnectionManager, http_filter,
+};
 use xds::proto::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
 use xds::proto::envoy::extensions::transport_sockets::tls::v3::{
     CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext,
@@ -27,8 +29,12 @@ pub(super) type References = BTreeSet<(Kind, String)>;
 pub(super) fn of(kind: Kind, body: &Any) -> References {
     let mut found = References::new();
     match kind {
-        Kind::Cluster => unpack::<Cluster>(body).iter().for_each(|cluster| in_cluster(cluster, &mut found)),
-        Kind::Listener => unpack::<Listener>(body).iter().for_each(|listener| in_listener(listener, &mut found)),
+        Kind::Cluster => unpack::<Cluster>(body)
+            .iter()
+            .for_each(|cluster| in_cluster(cluster, &mut found)),
+        Kind::Listener => unpack::<Listener>(body)
+            .iter()
+            .for_each(|listener| in_listener(listener, &mut found)),
         _ => {}
     }
     found
@@ -40,18 +46,28 @@ fn unpack<M: Message + Name + Default>(body: &Any) -> Option<M> {
 
 fn in_cluster(cluster: &Cluster, found: &mut References) {
     if cluster.cluster_discovery_type == Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())) {
-        let service = cluster.eds_cluster_config.as_ref().map(|config| config.service_name.clone());
-        let name = service.filter(|name| !name.is_empty()).unwrap_or_else(|| cluster.name.clone());
+        let service = cluster
+            .eds_cluster_config
+            .as_ref()
+            .map(|config| config.service_name.clone());
+        let name = service
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| cluster.name.clone());
         found.insert((Kind::Endpoints, name));
     }
-    let matches = cluster.transport_socket_matches.iter().filter_map(|matching| matching.transport_socket.as_ref());
+    let matches = cluster
+        .transport_socket_matches
+        .iter()
+        .filter_map(|matching| matching.transport_socket.as_ref());
     for socket in cluster.transport_socket.iter().chain(matches) {
         in_transport_socket(socket, found);
     }
 }
 
 fn in_transport_socket(socket: &TransportSocket, found: &mut References) {
-    let Some(transport_socket::ConfigType::TypedConfig(config)) = &socket.config_type else { return };
+    let Some(transport_socket::ConfigType::TypedConfig(config)) = &socket.config_type else {
+        return;
+    };
     let upstream = unpack::<UpstreamTlsContext>(config).and_then(|context| context.common_tls_context);
     let downstream = unpack::<DownstreamTlsContext>(config).and_then(|context| context.common_tls_context);
     for context in upstream.iter().chain(&downstream) {
@@ -68,12 +84,19 @@ fn in_tls_context(context: &CommonTlsContext, found: &mut References) {
         }
         _ => None,
     };
-    found.extend(certificates.chain(validation).map(|config| (Kind::Secret, config.name.clone())));
+    found.extend(
+        certificates
+            .chain(validation)
+            .map(|config| (Kind::Secret, config.name.clone())),
+    );
 }
 
 fn in_listener(listener: &Listener, found: &mut References) {
     for filter in &listener.listener_filters {
-        if matches!(filter.config_type, Some(listener_filter::ConfigType::ConfigDiscovery(_))) {
+        if matches!(
+            filter.config_type,
+            Some(listener_filter::ConfigType::ConfigDiscovery(_))
+        ) {
             found.insert((Kind::ExtensionConfig, filter.name.clone()));
         }
     }

@@ -43,8 +43,16 @@ pub struct Session {
 impl Session {
     /// A proxy that has nothing yet.
     pub fn new(node_id: &str) -> Self {
-        let node = Node { id: node_id.to_owned(), cluster: node_id.to_owned(), ..Node::default() };
-        Self { node_id: node_id.to_owned(), node: Some(node), ..Self::default() }
+        let node = Node {
+            id: node_id.to_owned(),
+            cluster: node_id.to_owned(),
+            ..Node::default()
+        };
+        Self {
+            node_id: node_id.to_owned(),
+            node: Some(node),
+            ..Self::default()
+        }
     }
 
     /// Restricts the endpoints that it asks for, as a proxy of a narrow scope would.
@@ -66,7 +74,10 @@ impl Session {
         let optional = |name: &str| name == RUNTIME || name == LOCAL;
         self.listened
             && self.warming.is_empty()
-            && self.subscribed.iter().all(|(kind, names)| names.iter().all(|name| optional(name) || has(kind, name)))
+            && self
+                .subscribed
+                .iter()
+                .all(|(kind, names)| names.iter().all(|name| optional(name) || has(kind, name)))
     }
 
     /// The same proxy on a new stream.
@@ -113,7 +124,10 @@ impl Session {
         let refers = matches!(kind, Kind::Cluster | Kind::Listener);
         let before = if refers { self.wanted() } else { References::new() };
         response.resources.iter().for_each(|resource| self.add(kind, resource));
-        response.removed_resources.iter().for_each(|name| self.remove(kind, name));
+        response
+            .removed_resources
+            .iter()
+            .for_each(|name| self.remove(kind, name));
         self.listened |= kind == Kind::Listener;
         let mut requests = self.acks(kind, response);
         if refers {
@@ -155,9 +169,14 @@ impl Session {
     /// EDS names among references, as far as this proxy asks for them.
     fn endpoints(&self, references: &References) -> impl Iterator<Item = String> + use<> {
         let only = self.only.clone();
-        let names: Vec<String> =
-            references.iter().filter(|(kind, _)| *kind == Kind::Endpoints).map(|(_, name)| name.clone()).collect();
-        names.into_iter().filter(move |name| only.as_ref().is_none_or(|only| only.contains(name)))
+        let names: Vec<String> = references
+            .iter()
+            .filter(|(kind, _)| *kind == Kind::Endpoints)
+            .map(|(_, name)| name.clone())
+            .collect();
+        names
+            .into_iter()
+            .filter(move |name| only.as_ref().is_none_or(|only| only.contains(name)))
     }
 
     /// Everything that the held resources refer to.
@@ -208,7 +227,10 @@ impl Session {
         let ready = !self.listening && self.warming.is_empty() && self.held.contains_key(&Kind::Cluster);
         self.listening |= ready;
         let type_url = Kind::Listener.type_url().to_owned();
-        ready.then(|| DeltaDiscoveryRequest { type_url, ..DeltaDiscoveryRequest::default() })
+        ready.then(|| DeltaDiscoveryRequest {
+            type_url,
+            ..DeltaDiscoveryRequest::default()
+        })
     }
 }
 
@@ -224,7 +246,11 @@ fn nack(response: &DeltaDiscoveryResponse, message: &str) -> DeltaDiscoveryReque
     DeltaDiscoveryRequest {
         type_url: response.type_url.clone(),
         response_nonce: response.nonce.clone(),
-        error_detail: Some(Status { code: 13, message: message.to_owned(), ..Status::default() }),
+        error_detail: Some(Status {
+            code: 13,
+            message: message.to_owned(),
+            ..Status::default()
+        }),
         ..DeltaDiscoveryRequest::default()
     }
 }

@@ -27,7 +27,10 @@ pub struct World {
 impl World {
     /// A mesh with so many services, each with at least one workload, and at least so many workloads.
     pub fn new(services: usize, workloads: usize) -> Self {
-        Self { services: services.max(1), workloads: workloads.max(services) }
+        Self {
+            services: services.max(1),
+            workloads: workloads.max(services),
+        }
     }
 
     /// The name of a service.

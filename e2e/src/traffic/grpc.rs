@@ -44,7 +44,9 @@ async fn watch(spec: &GrpcFlow, flow: &Flow) -> Result<()> {
     ended(flow, &head.headers)?;
     let (mut received, mut last, mut first) = (BytesMut::new(), Instant::now(), true);
     loop {
-        let frame = timeout(SILENCE, body.frame()).await.context("no message for too long")?;
+        let frame = timeout(SILENCE, body.frame())
+            .await
+            .context("no message for too long")?;
         let frame = frame.context("the stream ended without a status")??;
         if let Some(trailers) = frame.trailers_ref() {
             ended(flow, trailers)?;
@@ -62,17 +64,26 @@ async fn watch(spec: &GrpcFlow, flow: &Flow) -> Result<()> {
 
 /// A gRPC status among the headers or trailers is the stream's end.
 fn ended(flow: &Flow, headers: &HeaderMap) -> Result<()> {
-    let Some(status) = headers.get("grpc-status") else { return Ok(()) };
+    let Some(status) = headers.get("grpc-status") else {
+        return Ok(());
+    };
     let status = status.to_str()?.parse::<u16>()?;
     flow.status(status);
-    let message = headers.get("grpc-message").map(|message| String::from_utf8_lossy(message.as_bytes()).into_owned());
-    bail!("the stream ended with gRPC status {status}: {}", message.unwrap_or_default())
+    let message = headers
+        .get("grpc-message")
+        .map(|message| String::from_utf8_lossy(message.as_bytes()).into_owned());
+    bail!(
+        "the stream ended with gRPC status {status}: {}",
+        message.unwrap_or_default()
+    )
 }
 
 /// Takes one whole message (flag, length, bytes) off the front.
 fn take_message(received: &mut BytesMut) -> bool {
     let mut head = &received[..];
-    let Ok(_compressed) = head.try_get_u8() else { return false };
+    let Ok(_compressed) = head.try_get_u8() else {
+        return false;
+    };
     let Ok(length) = head.try_get_u32() else { return false };
     let whole = 5 + length as usize;
     let complete = received.len() >= whole;

@@ -51,7 +51,9 @@ impl Turns {
         let (mut open, mut begun) = (None, false);
         loop {
             tokio::select! { () = stop.cancelled() => return, _ = turns.tick() => {} }
-            let Some(mut connection) = self.connection(open.take()).await else { continue };
+            let Some(mut connection) = self.connection(open.take()).await else {
+                continue;
+            };
             if let Some(shared) = connection.share().filter(|_| begun) {
                 // HTTP/2: the next turn does not wait for this answer.
                 self.tasks.spawn(self.send_aside(shared));

@@ -82,7 +82,11 @@ pub async fn drive(spec: Spec, stop: CancellationToken, events: mpsc::UnboundedS
 async fn end(seconds: f64, stop: CancellationToken) -> Result<()> {
     let _end = stop.drop_guard();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let limit = if seconds > 0.0 { Duration::from_secs_f64(seconds) } else { Duration::MAX };
+    let limit = if seconds > 0.0 {
+        Duration::from_secs_f64(seconds)
+    } else {
+        Duration::MAX
+    };
     let (mut input, mut rest) = (tokio::io::stdin(), Vec::new());
     tokio::select! {
         _ = terminate.recv() => {}

@@ -38,14 +38,29 @@ struct State {
 
 impl Recorder {
     pub(super) fn new(events: mpsc::UnboundedSender<Event>) -> Self {
-        Self { start: Instant::now(), flows: BTreeMap::new(), events }
+        Self {
+            start: Instant::now(),
+            flows: BTreeMap::new(),
+            events,
+        }
     }
 
     /// Adds a flow with this many connections.
     pub(super) fn flow(&mut self, name: &str, connections: usize) -> Arc<Flow> {
-        let report = FlowReport { ports: vec![Vec::new(); connections], ..FlowReport::default() };
-        let state = State { report, expected: connections, ..State::default() };
-        let flow = Flow { name: name.to_owned(), state: Mutex::new(state), events: self.events.clone() };
+        let report = FlowReport {
+            ports: vec![Vec::new(); connections],
+            ..FlowReport::default()
+        };
+        let state = State {
+            report,
+            expected: connections,
+            ..State::default()
+        };
+        let flow = Flow {
+            name: name.to_owned(),
+            state: Mutex::new(state),
+            events: self.events.clone(),
+        };
         let flow = Arc::new(flow);
         self.flows.insert(name.to_owned(), Arc::clone(&flow));
         flow
@@ -60,8 +75,15 @@ impl Recorder {
     }
 
     pub(super) fn report(&self) -> Report {
-        let flows = self.flows.iter().map(|(name, flow)| (name.clone(), flow.report())).collect();
-        Report { seconds: self.start.elapsed().as_secs_f64(), flows }
+        let flows = self
+            .flows
+            .iter()
+            .map(|(name, flow)| (name.clone(), flow.report()))
+            .collect();
+        Report {
+            seconds: self.start.elapsed().as_secs_f64(),
+            flows,
+        }
     }
 }
 
@@ -72,7 +94,10 @@ impl Flow {
 
     fn report(&self) -> FlowReport {
         let state = self.lock();
-        FlowReport { latency: Latency::of(&state.samples), ..state.report.clone() }
+        FlowReport {
+            latency: Latency::of(&state.samples),
+            ..state.report.clone()
+        }
     }
 
     /// A connection was opened from this local port.
@@ -120,7 +145,12 @@ impl Flow {
 
     /// Something got no answer.
     pub(super) fn failed(&self, connection: usize, cause: String) {
-        let failure = Failure { flow: self.name.clone(), at: Timestamp::now(), connection, cause };
+        let failure = Failure {
+            flow: self.name.clone(),
+            at: Timestamp::now(),
+            connection,
+            cause,
+        };
         let mut state = self.lock();
         state.report.failed += 1;
         if state.report.failures.len() < DETAILS {

@@ -89,7 +89,12 @@ impl Latency {
             let index = (sorted.len() * permille / 1000).min(sorted.len().saturating_sub(1));
             sorted.get(index).copied().unwrap_or_default()
         };
-        Self { p50: at(500), p90: at(900), p99: at(990), max: at(1000) }
+        Self {
+            p50: at(500),
+            p90: at(900),
+            p99: at(990),
+            max: at(1000),
+        }
     }
 }
 
@@ -101,7 +106,9 @@ impl Report {
 
     /// Whether every connection of every flow is still its first.
     pub fn connections_kept(&self) -> bool {
-        self.flows.values().all(|flow| flow.ports.iter().all(|ports| ports.len() == 1))
+        self.flows
+            .values()
+            .all(|flow| flow.ports.iter().all(|ports| ports.len() == 1))
     }
 
     /// Everything that got no answer, over all flows.
@@ -129,8 +136,24 @@ mod tests {
     #[test]
     fn percentiles_of_a_thousand_and_of_nothing() {
         let samples: Vec<f64> = (0..1000).rev().map(f64::from).collect();
-        assert_eq!(Latency::of(&samples), Latency { p50: 500.0, p90: 900.0, p99: 990.0, max: 999.0 });
+        assert_eq!(
+            Latency::of(&samples),
+            Latency {
+                p50: 500.0,
+                p90: 900.0,
+                p99: 990.0,
+                max: 999.0
+            }
+        );
         assert_eq!(Latency::of(&[]), Latency::default());
-        assert_eq!(Latency::of(&[7.0]), Latency { p50: 7.0, p90: 7.0, p99: 7.0, max: 7.0 });
+        assert_eq!(
+            Latency::of(&[7.0]),
+            Latency {
+                p50: 7.0,
+                p90: 7.0,
+                p99: 7.0,
+                max: 7.0
+            }
+        );
     }
 }

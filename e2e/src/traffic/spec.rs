@@ -76,7 +76,12 @@ pub struct TcpFlow {
 
 impl Default for TcpFlow {
     fn default() -> Self {
-        Self { name: "tcp".into(), address: String::new(), banner: false, interval_ms: 50 }
+        Self {
+            name: "tcp".into(),
+            address: String::new(),
+            banner: false,
+            interval_ms: 50,
+        }
     }
 }
 
@@ -92,7 +97,10 @@ pub struct GrpcFlow {
 
 impl Default for GrpcFlow {
     fn default() -> Self {
-        Self { name: "grpc".into(), url: String::new() }
+        Self {
+            name: "grpc".into(),
+            url: String::new(),
+        }
     }
 }
 

@@ -37,7 +37,10 @@ async fn ping_pong(spec: &TcpFlow, flow: &Flow) -> Result<()> {
     for number in 0_u64.. {
         let (sent, ping) = (Instant::now(), format!("ping {number}\n"));
         stream.get_mut().write_all(ping.as_bytes()).await?;
-        ensure!(line(&mut stream).await? == ping, "something else than the ping came back");
+        ensure!(
+            line(&mut stream).await? == ping,
+            "something else than the ping came back"
+        );
         flow.answered(sent.elapsed().as_secs_f64() * 1000.0);
         if number == 0 {
             flow.begun();

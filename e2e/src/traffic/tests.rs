@@ -37,7 +37,10 @@ fn everything(addresses: &[SocketAddr]) -> Spec {
     Spec {
         http: vec![http("h1", false), http("h2", true)],
         tcp: vec![tcp("tcp", addresses[1], false), tcp("banner", addresses[2], true)],
-        grpc: vec![GrpcFlow { url: format!("http://{}/shop.Orders/Watch", addresses[0]), ..GrpcFlow::default() }],
+        grpc: vec![GrpcFlow {
+            url: format!("http://{}/shop.Orders/Watch", addresses[0]),
+            ..GrpcFlow::default()
+        }],
         seconds: 0.0,
     }
 }
@@ -58,10 +61,13 @@ async fn an_undisturbed_load_has_no_failures_and_keeps_its_connections() {
     let (stop, (sender, mut events)) = (CancellationToken::new(), mpsc::unbounded_channel());
     tokio::spawn(drive(everything(&addresses), stop.clone(), sender));
     until(&mut events, |event| *event == Event::Ready).await;
-    let enough = |event: &Event| matches!(event, Event::Progress(report) if report.flows.values().all(|flow| flow.answered > 5));
+    let enough =
+        |event: &Event| matches!(event, Event::Progress(report) if report.flows.values().all(|flow| flow.answered > 5));
     until(&mut events, enough).await;
     stop.cancel();
-    let Event::Report(report) = until(&mut events, |event| matches!(event, Event::Report(_))).await else { panic!() };
+    let Event::Report(report) = until(&mut events, |event| matches!(event, Event::Report(_))).await else {
+        panic!()
+    };
     assert_eq!(report.failed(), 0, "{report:?}");
     assert!(report.connections_kept(), "{report:?}");
     for name in ["h1", "h2"] {
@@ -79,9 +85,16 @@ async fn an_end_of_the_server_is_seen_by_every_flow() {
     tokio::spawn(drive(everything(&addresses), stop.clone(), sender));
     until(&mut events, |event| *event == Event::Ready).await;
     app.cancel();
-    let all = |event: &Event| matches!(event, Event::Progress(report) if report.flows.values().all(|flow| flow.failed > 0));
-    let Event::Progress(report) = until(&mut events, all).await else { panic!() };
+    let all =
+        |event: &Event| matches!(event, Event::Progress(report) if report.flows.values().all(|flow| flow.failed > 0));
+    let Event::Progress(report) = until(&mut events, all).await else {
+        panic!()
+    };
     let refused = |failure: &Failure| failure.cause.starts_with("connect: ");
-    assert!(report.flow("h1").failures.iter().any(refused), "{:?}", report.flow("h1"));
+    assert!(
+        report.flow("h1").failures.iter().any(refused),
+        "{:?}",
+        report.flow("h1")
+    );
     assert_eq!(report.flow("tcp").failures[0].cause, "closed by the other side");
 }

@@ -1,7 +1,5 @@
 //! The control plane's own figures in Prometheus' text format. Few and fixed, so there is no registry.
 
-use std::fmt::Write;
-
 use crate::engine::EngineView;
 
 /// All figures.
@@ -12,8 +10,8 @@ pub(super) fn text(view: &EngineView) -> String {
     let counters = &view.counters;
     let mut out = String::new();
     let mut figure = |name: &str, kind: &str, help: &str, value: u64| {
-        // Writing to a String cannot fail.
-        drop(write!(out, "# HELP tulle_{name} {help}\n# TYPE tulle_{name} {kind}\ntulle_{name} {value}\n"));
+        let text = format!("# HELP tulle_{name} {help}\n# TYPE tulle_{name} {kind}\ntulle_{name} {value}\n");
+        out.push_str(&text);
     };
     figure("proxies_connected", "gauge", "Proxies with a stream.", wide(connected));
     figure("proxies_synced", "gauge", "Proxies that acknowledged all that they were sent.", wide(synced));

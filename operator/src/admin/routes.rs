@@ -14,7 +14,7 @@ use super::{AdminState, kinds, metrics, snapshot};
 use crate::status;
 
 /// The longest that a request may wait for a change.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// All routes.
 pub(super) fn router(state: AdminState) -> Router {
@@ -96,11 +96,9 @@ async fn debug_snapshot(
     Path((namespace, workload)): Path<(String, String)>,
 ) -> Response {
     let proxy = xds::ProxyId::new(format!("{namespace}/{workload}"));
-    match snapshot::summary(&state.publisher, &proxy) {
-        Some(summary) => Json(summary).into_response(),
-        None => {
-            let message = format!("nothing is published for {proxy}; it has no stream (see /proxies)\n");
-            (StatusCode::NOT_FOUND, message).into_response()
-        }
-    }
+    let Some(summary) = snapshot::summary(&state.publisher, &proxy) else {
+        let message = format!("nothing is published for {proxy}; it has no stream (see /proxies)\n");
+        return (StatusCode::NOT_FOUND, message).into_response();
+    };
+    Json(summary).into_response()
 }

@@ -32,7 +32,7 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<ExitCode> {
     } else {
         let mut text = String::new();
         for problem in &view.problems {
-            text.push_str(&format!("{problem}\n"));
+            text.extend([problem.to_string().as_str(), "\n"]);
         }
         for finding in &model.diagnostics {
             text.push_str(&line(&view, finding));

@@ -3,10 +3,12 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed or something is wrong with
 //! what was looked at, 2 the command line itself is wrong.
 
-mod get;
+mod demo;
+pub(crate) mod get;
 mod lint;
 mod logging;
 mod proxy;
+mod run;
 mod token;
 mod up;
 mod version;
@@ -37,6 +39,8 @@ pub struct Cli {
 enum Command {
     /// Serve the mesh that a folder of YAML describes.
     Up(up::UpArgs),
+    /// Watch policies take hold on a small shop of real processes and real Envoys on this machine.
+    Demo(demo::DemoArgs),
     /// Show objects with their status, as kubectl does.
     Get(get::GetArgs),
     /// Check a folder of YAML without a control plane.
@@ -46,15 +50,37 @@ enum Command {
     Token(token::TokenCommand),
     /// Run the Envoy of one workload on this machine.
     Proxy(proxy::ProxyArgs),
+    /// The application of the demo and the tests.
+    #[command(hide = true)]
+    ShopApp(crate::shop::AppArgs),
+    /// Requests, as the demo and the tests send them.
+    #[command(hide = true)]
+    ShopCall(crate::shop::CallArgs),
     /// Show the version, and the Envoy version that belongs to it.
     Version(version::VersionArgs),
 }
 
+impl Command {
+    /// The demo tells its own story; of the log only what is wrong belongs in it.
+    fn log_filter<'a>(&self, asked: &'a str) -> &'a str {
+        if matches!(self, Self::Demo(_)) && asked == "info" { "warn" } else { asked }
+    }
+}
+
 /// Runs a command line.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    logging::start(cli.log_format, &cli.log)?;
+    logging::start(cli.log_format, cli.command.log_filter(&cli.log))?;
     match cli.command {
         Command::Up(args) => up::run(args).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::ShopApp(args) => {
+            crate::shop::app::run(args).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::ShopCall(args) => {
+            crate::shop::client::run(args).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Get(args) => get::run(args).await,
         Command::Lint(args) => lint::run(&args),
         Command::Token(command) => token::run(&command),

@@ -30,13 +30,18 @@ pub struct UpArgs {
     /// Give workloads that are processes their addresses from this IPv4 block.
     #[arg(long, value_name = "ADDRESS/PREFIX")]
     pub workload_subnet: Option<Subnet>,
+    /// With --run, an Envoy to run. Default: a fitting one on PATH, else one that is installed into a cache
+    #[arg(long, env = "TULLE_ENVOY", value_name = "FILE")]
+    pub envoy: Option<PathBuf>,
     /// Where proxies write their access log. Default: their standard output
     #[arg(long, value_name = "FILE")]
     pub access_log: Option<String>,
 }
 
 pub(super) async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
-    anyhow::ensure!(!args.run, "--run is not wired yet; leave it out and start proxies with `tulle proxy`");
+    if args.run {
+        return super::run::run(args).await;
+    }
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let plane = ControlPlane::start(options(&args)?).await?;

@@ -46,7 +46,10 @@ impl XdsServer {
 
     /// Stops accepting, and cuts what is left after `grace`: streams never end by themselves.
     pub(super) async fn stop(mut self, grace: Duration) {
-        drop(self.stop.take().map(|stop| stop.send(())));
+        if let Some(stop) = self.stop.take() {
+            // If nobody receives it, the server has ended already.
+            stop.send(()).ok();
+        }
         if tokio::time::timeout(grace, &mut self.task).await.is_err() {
             self.task.abort();
         }
@@ -75,7 +78,10 @@ pub(super) fn start(
     let secrets = IdentitySecrets::new(identity.ca, identity.leaf);
     let (secrets, certificates) = CertificateBook::over(secrets);
     let authenticator = TokenAuthenticator::new(identity.join_key, directory);
-    let service = xds::service(xds::Server::new(publisher, authenticator, secrets, events));
+    let service = xds::service(
+        xds::Server::new(publisher, authenticator, secrets, events)
+            .with_config(xds::SessionConfig { stub: config::stub, ..xds::SessionConfig::default() }),
+    );
     let incoming = tls_incoming(listener, Arc::new(tls), IncomingLimits::default());
     let (stop, stopped) = oneshot::channel::<()>();
     let server = tonic::transport::Server::builder()

@@ -64,7 +64,8 @@ impl<'a> Story<'a> {
     /// Prints what is in force.
     pub(super) async fn table(&self) -> anyhow::Result<()> {
         let rows = self.run.plane().json("meshstatuses").await?;
-        self.screen.table(&crate::cli::table::render("meshstatuses", &rows));
+        let table = crate::cli::get::table_of("meshstatuses", &rows);
+        self.screen.table(&table.lines().map(ToOwned::to_owned).collect::<Vec<_>>());
         Ok(())
     }
 

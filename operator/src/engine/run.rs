@@ -64,7 +64,10 @@ impl EngineHandle {
 
 impl Drop for EngineHandle {
     fn drop(&mut self) {
-        drop(self.stop.take().map(|stop| stop.send(())));
+        if let Some(stop) = self.stop.take() {
+            // If nobody receives it, the engine has ended already.
+            stop.send(()).ok();
+        }
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
@@ -154,7 +157,7 @@ impl Engine {
 
 async fn sleep_until(at: Option<SystemTime>) {
     /// The clock of the machine may be set meanwhile, so nothing sleeps longer in one go.
-    const LONGEST: Duration = Duration::from_secs(60);
+    const LONGEST: Duration = Duration::from_mins(1);
     match at {
         Some(at) => {
             let rest = at.duration_since(SystemTime::now()).unwrap_or_default();

@@ -57,10 +57,7 @@ pub(super) fn stamp(path: &Path) -> io::Result<Stamp> {
 
 /// Reads and parses.
 pub(super) fn look(path: &Path) -> Look {
-    let before = match fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(_) => return Look::Moving,
-    };
+    let Ok(before) = fs::metadata(path) else { return Look::Moving };
     let stamp_before = stamp_of(&before);
     if !before.is_file() {
         let what = if before.is_dir() { "a link to a folder" } else { "no regular file" };
@@ -109,7 +106,7 @@ fn not_utf8(content: &[u8], valid: usize) -> Mistake {
     let count = |number: usize| u64::try_from(number).ok();
     let column = String::from_utf8_lossy(good.get(line_start..).unwrap_or_default()).chars().count() + 1;
     Mistake {
-        line: count(good.iter().filter(|byte| **byte == b'\n').count() + 1),
+        line: count(good.split(|byte| *byte == b'\n').count()),
         column: count(column),
         message: "the file is not UTF-8 from here on; save it as UTF-8".to_owned(),
     }

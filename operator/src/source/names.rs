@@ -47,5 +47,5 @@ fn is_label(text: &str) -> bool {
 
 /// RFC 1123 subdomain.
 fn is_subdomain(text: &str) -> bool {
-    text.len() <= 253 && text.split('.').all(|part| is_label(part))
+    text.len() <= 253 && text.split('.').all(is_label)
 }

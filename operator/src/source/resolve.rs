@@ -5,7 +5,7 @@
 //! content that was accepted before goes first, new content must fit beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use config::ObjectRef;
@@ -101,7 +101,7 @@ fn attempt<'a>(
 }
 
 /// Enters the objects of a file; those that are taken are left out, and the first of them is the error.
-fn claim(objects: &mut BTreeMap<ObjectRef, Found>, file: &PathBuf, content: &ParsedFile) -> Result<(), Mistake> {
+fn claim(objects: &mut BTreeMap<ObjectRef, Found>, file: &Path, content: &ParsedFile) -> Result<(), Mistake> {
     let mut clash = Ok(());
     for placed in &content.objects {
         let reference = placed.object.reference();
@@ -111,7 +111,7 @@ fn claim(objects: &mut BTreeMap<ObjectRef, Found>, file: &PathBuf, content: &Par
             clash = clash.and(Err(Mistake::at(placed.line, message)));
             continue;
         }
-        let found = Found { object: placed.object.clone(), file: file.clone(), line: placed.line };
+        let found = Found { object: placed.object.clone(), file: file.to_owned(), line: placed.line };
         objects.insert(reference, found);
     }
     clash

@@ -119,14 +119,14 @@ impl Work {
                     }
                 }
                 Ok(Message::Rescan(reply)) => {
-                    self.look(Hints { everything: true, ..Hints::default() });
+                    self.look(&Hints { everything: true, ..Hints::default() });
                     // Nobody waits any more if this fails.
                     reply.send(self.reader.view().sequence).ok();
                 }
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
                     let hints = self.pens.hints(Instant::now());
-                    let again = self.look(hints);
+                    let again = self.look(&hints);
                     first_event = None;
                     next_look = [again, self.pens.next_abandoned()].into_iter().flatten().min();
                     next_poll = Instant::now() + self.poll;
@@ -135,8 +135,8 @@ impl Work {
         }
     }
 
-    fn look(&mut self, hints: Hints) -> Option<Instant> {
-        let seen = self.reader.look(&hints, Instant::now());
+    fn look(&mut self, hints: &Hints) -> Option<Instant> {
+        let seen = self.reader.look(hints, Instant::now());
         let view = self.reader.view();
         if self.views.borrow().sequence != view.sequence {
             for problem in view.problems.iter().filter(|problem| !self.views.borrow().problems.contains(problem)) {

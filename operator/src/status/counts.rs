@@ -13,6 +13,8 @@ use crate::engine::{EngineView, ProxyView, Rejection};
 pub(super) struct Counted<'a> {
     /// For the table.
     pub(super) counts: ProxyCounts,
+    /// How many workloads are concerned, with or without a proxy.
+    pub(super) workloads: usize,
     /// Proxies that have neither acknowledged nor refused.
     pub(super) pending: Vec<&'a Key>,
     /// The first refusal.
@@ -25,7 +27,13 @@ pub(super) struct Counted<'a> {
 /// because they may still be running with what they had.
 pub(super) fn count<'a>(view: &'a EngineView, object: &Arc<ObjectRef>, of: &BTreeSet<Key>) -> Counted<'a> {
     let changed = view.changed_at.get(object).copied().unwrap_or(view.revision);
-    let mut counted = Counted { counts: ProxyCounts::default(), pending: Vec::new(), rejection: None, failed: None };
+    let mut counted = Counted {
+        counts: ProxyCounts::default(),
+        workloads: of.len(),
+        pending: Vec::new(),
+        rejection: None,
+        failed: None,
+    };
     for (key, proxy) in view.proxies.iter().filter(|(key, _)| of.contains(*key)) {
         counted.counts.matched += 1;
         if let Some(rejection) = rejection_of(proxy, object) {

@@ -35,7 +35,7 @@ pub use task::{StatusHandle, start};
 pub(crate) use workload::human;
 
 /// The status of everything.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Statuses {
     /// Of each policy and route.
     pub policies: BTreeMap<Arc<ObjectRef>, PolicyStatus>,

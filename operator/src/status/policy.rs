@@ -4,7 +4,6 @@
 //! claimed.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 
 use config::model::{Concerned, Key, PolicyReport, TargetReport};
 use config::{Diagnostic, Severity};
@@ -124,12 +123,17 @@ fn enforced(counted: &Counted<'_>) -> Finding {
         let (words, name) = (&rejection.message, &rejection.name);
         return (false, Reason::Rejected, format!("{proxy} refused {:?} {name}: {words}", rejection.kind));
     }
+    if counted.workloads == 0 {
+        return (false, Reason::NoMatchingProxies, "no workload is concerned".to_owned());
+    }
     if counts.matched == 0 {
-        return (false, Reason::NoMatchingProxies, "no proxy is concerned".to_owned());
+        let message = format!("none of the {} workloads concerned has connected a proxy yet", counted.workloads);
+        return (false, Reason::Pending, message);
     }
     if counts.acked < counts.matched {
-        let mut message = format!("{} of {} proxies have acknowledged; missing:", counts.acked, counts.matched);
-        counted.pending.iter().take(5).for_each(|key| drop(write!(message, " {key}")));
+        let missing: Vec<String> = counted.pending.iter().take(5).map(ToString::to_string).collect();
+        let (acked, missing) = (counts.acked, missing.join(" "));
+        let message = format!("{acked} of {} proxies have acknowledged; missing: {missing}", counts.matched);
         return (false, Reason::Pending, message);
     }
     (true, Reason::AllProxiesAcked, format!("{} of {} proxies have acknowledged", counts.acked, counts.matched))

@@ -113,10 +113,9 @@ impl Session {
             Some(since) => since - 1,
         };
         let refused = self.kinds.iter().flat_map(|(kind, state)| {
-            state
-                .refused
-                .keys()
-                .map(move |name| Reference::new(kind, Arc::clone(name)))
+            // What is dirty has another content by now.
+            let current = state.refused.keys().filter(|name| !state.dirty.contains_key(*name));
+            current.map(move |name| Reference::new(kind, Arc::clone(name)))
         });
         let synced = (revision, refused.collect::<Vec<_>>());
         if self

@@ -64,6 +64,7 @@ pub(crate) struct Client {
     /// What came and is not read yet; one stream, so in order.
     inbox: VecDeque<Seen>,
     warming: BTreeSet<String>,
+    world: World,
 }
 
 impl Client {
@@ -75,6 +76,7 @@ impl Client {
             requested: BTreeSet::new(),
             inbox: VecDeque::new(),
             warming: BTreeSet::new(),
+            world: World::new(),
         };
         client.kinds.get_mut(&Runtime).unwrap().names.insert("0".into());
         client.connect(snapshot, 0);
@@ -91,6 +93,8 @@ impl Client {
         self.warming.clear();
         for model in self.kinds.values_mut() {
             model.answers.clear();
+            // What it applied out of a refused batch and does not declare, no new stream can know of.
+            model.has = model.declares.clone();
             model.excused = model.names.iter().filter(|name| !model.declares.contains_key(*name)).cloned().collect();
             model.refused.clear();
             model.sent = model.declares.clone();
@@ -181,7 +185,7 @@ impl Client {
         } else if good {
             self.driver.ack(&seen);
         } else {
-            self.driver.nack(&seen, "refused");
+            self.nack(&seen);
         }
     }
 
@@ -215,37 +219,43 @@ impl Client {
         }
     }
 
-    /// Applies some of the good ones and refuses the response.
+    /// Applies some of the good ones of a response that it will refuse.
     fn refuse(&mut self, seen: Seen, applied: usize) {
         let mut partly = seen.clone();
         partly.versions.retain(|name, got| version(seen.kind, name, BAD) != *got);
         partly.versions = partly.versions.into_iter().take(applied).collect();
         self.apply(&partly);
+        if seen.kind == Endpoints {
+            // Endpoints that fail end the warming of their cluster too.
+            self.warming.retain(|name| !seen.versions.contains_key(name));
+        }
+        self.kinds.get_mut(&seen.kind).unwrap().answers.push_back((seen, false));
+    }
+
+    /// From here on the server knows.
+    fn nack(&mut self, seen: &Seen) {
         let model = self.kinds.get_mut(&seen.kind).unwrap();
         let single = seen.versions.len() + seen.removed.len() == 1;
         for (name, version) in &seen.versions {
-            if seen.kind == Endpoints {
-                // Endpoints that fail end the warming of their cluster too.
-                self.warming.remove(name);
-            }
             if model.sent.get(name) == Some(version) {
                 match model.has.get(name) {
                     Some(has) => drop(model.sent.insert(name.clone(), has.clone())),
                     None => drop(model.sent.remove(name)),
                 }
             }
-            if single {
+            if single && self.world.get(&(seen.kind, name.parse().unwrap_or(u8::MAX))) == Some(&BAD) {
                 model.refused.insert(name.clone(), version.clone());
             } else {
-                model.excused.insert(name.clone());
+                model.excused.extend((!single).then(|| name.clone()));
                 model.refused.remove(name);
             }
         }
         // What is behind it was computed on another assumption.
-        for later in self.inbox.iter().filter(|later| later.kind == seen.kind) {
+        let unread = self.inbox.iter().filter(|later| later.kind == seen.kind);
+        for later in unread.chain(model.answers.iter().map(|(later, _)| later)) {
             model.excused.extend(later.versions.keys().cloned());
         }
-        model.answers.push_back((seen, false));
+        self.driver.nack(seen, "refused");
     }
 
     fn subscribe(&mut self, kind: Kind, name: &str) {
@@ -280,10 +290,8 @@ impl Client {
     /// Everything is as it should be, except what this client refuses.
     pub(crate) fn check_converged(&self, world: &World) {
         assert!(self.warming.is_empty(), "clusters without endpoints: {:?}", self.warming);
-        let refuses = |kinds: &[Kind]| {
-            let refused = |kind| self.kinds[&kind].refused.iter().any(|(name, got)| version(kind, name, BAD) == *got);
-            kinds.iter().any(|kind| refused(*kind))
-        };
+        let users = [Listener, Route, ExtensionConfig];
+        let refuses_a_user = self.refuses(world).iter().any(|refused| users.contains(&refused.kind));
         for (kind, model) in &self.kinds {
             let wanted = |name: &str| kind.is_wildcard() || model.names.contains(name);
             for ((_, name), content) in world.iter().filter(|((other, _), _)| other == kind) {
@@ -295,7 +303,7 @@ impl Client {
             for (name, got) in &model.has {
                 let exists = world.contains_key(&(*kind, name.parse().unwrap_or(u8::MAX)));
                 if kind.is_wildcard() {
-                    let kept = *kind == Cluster && refuses(&[Listener, Route, ExtensionConfig]);
+                    let kept = *kind == Cluster && refuses_a_user;
                     assert!(exists || kept, "{kind:?} {name} should be gone");
                 } else if !exists {
                     assert_eq!(*got, *stub(*kind, name).unwrap().version, "{kind:?} {name} should be a stub");
@@ -304,13 +312,21 @@ impl Client {
         }
     }
 
-    /// What this client was last sent alone and refused, and is still wanted.
-    pub(crate) fn refused(&self) -> Vec<Reference> {
-        let names = |(kind, model): (&Kind, &KindModel)| {
-            let kind = *kind;
-            let names: Vec<String> = model.refused.keys().cloned().collect();
-            names.into_iter().map(move |name| Reference::new(kind, name))
-        };
-        self.kinds.iter().flat_map(names).collect()
+    /// What of this world the client refuses.
+    pub(crate) fn refuses(&self, world: &World) -> Vec<Reference> {
+        let bad = world.iter().filter(|(_, content)| **content == BAD);
+        let names = bad.map(|((kind, name), _)| (*kind, name.to_string()));
+        let wanted = names.filter(|(kind, name)| kind.is_wildcard() || self.kinds[kind].names.contains(name));
+        wanted.map(|(kind, name)| Reference::new(kind, name)).collect()
+    }
+
+    /// A version that was refused may come again once there was another one.
+    pub(crate) fn publish(&mut self, current: &Arc<Snapshot>, world: &World) {
+        self.driver.session.on_snapshot(Arc::clone(current));
+        self.world.clone_from(world);
+        for (kind, model) in &mut self.kinds {
+            let content = |name: &str| world.get(&(*kind, name.parse().unwrap_or(u8::MAX)));
+            model.refused.retain(|name, _| content(name) == Some(&BAD));
+        }
     }
 }

@@ -3,7 +3,7 @@
 mod client;
 mod output;
 mod path;
-pub mod table;
+pub(crate) mod table;
 mod watch;
 
 use std::path::PathBuf;
@@ -88,15 +88,24 @@ pub(super) async fn run(args: GetArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The table that `tulle get KIND -A` prints, of objects that are at hand.
+pub(crate) fn table_of(kind: &str, items: &[Value]) -> String {
+    let Some(kind) = kinds::find(kind) else { return String::new() };
+    let question = Question { kind, name: None, namespace: None, output: None };
+    output::render(&question, &items.iter().collect::<Vec<_>>())
+}
+
 impl Question {
     /// The objects that are meant.
     fn select<'a>(&self, list: &'a List) -> Vec<&'a Value> {
-        let field = |item: &'a Value, field| item.pointer(field).and_then(Value::as_str).unwrap_or_default();
-        let named = |item: &&Value| self.name.as_deref().is_none_or(|name| name == field(item, "/metadata/name"));
-        let here = |item: &&Value| {
-            self.namespace.as_deref().is_none_or(|namespace| namespace == field(item, "/metadata/namespace"))
+        let is = |item: &Value, pointer: &str, wanted: Option<&str>| {
+            wanted.is_none_or(|wanted| item.pointer(pointer).and_then(Value::as_str) == Some(wanted))
         };
-        list.items.iter().filter(named).filter(here).collect()
+        let meant = |item: &&Value| {
+            is(item, "/metadata/name", self.name.as_deref())
+                && is(item, "/metadata/namespace", self.namespace.as_deref())
+        };
+        list.items.iter().filter(meant).collect()
     }
 }
 

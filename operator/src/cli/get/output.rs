@@ -21,7 +21,10 @@ pub(super) fn render(question: &Question, items: &[&Value]) -> String {
             serde_saphyr::to_string(&whole(question, items)).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
         }
         Some(Output::Json) => format!("{:#}\n", whole(question, items)),
-        Some(Output::Name) => items.iter().map(|item| format!("{}/{}\n", question.kind.plural, name(item))).collect(),
+        Some(Output::Name) => {
+            let lines = items.iter().map(|item| [&question.kind.plural, "/", &name(item), "\n"].concat());
+            lines.collect()
+        }
     }
 }
 

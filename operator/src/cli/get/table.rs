@@ -29,7 +29,9 @@ impl Table {
 
     /// Rows only.
     pub fn lines(&mut self, rows: &[Vec<String>]) -> String {
-        rows.iter().for_each(|row| self.fit(row));
+        for row in rows {
+            self.fit(row);
+        }
         rows.iter().map(|row| self.line(row)).collect()
     }
 

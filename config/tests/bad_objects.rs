@@ -1,0 +1,672 @@
+//! Bad objects: each is reported at its path with its reason, and makes nothing more permissive.
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::*;
+use crds::conditions::Reason::{
+    self, BackendNotFound, DeniedAtL4, Invalid, NotPermitted, NotSupportedYet, ProtocolMismatch, TargetNotFound,
+    UnknownField,
+};
+use tulle_config::model::Model;
+
+/// Every (workload, port, identity) that has any access, and every (workload, port) that lets plaintext in.
+fn access(model: &Model) -> BTreeSet<(String, u16, String)> {
+    let mut all = BTreeSet::new();
+    for (key, workload) in &model.workloads {
+        for port in workload.ports.keys().copied().chain([0]) {
+            let who = allowed(model, &key.to_string(), port);
+            all.extend(who.into_iter().map(|who| (key.to_string(), port, who)));
+            let permission = &inbound(model, &key.to_string(), port).permission;
+            if permission.default.allow_plaintext {
+                all.insert((key.to_string(), port, "plaintext".to_owned()));
+            }
+        }
+    }
+    all
+}
+
+fn check(yaml: &str, path: &str, reason: Reason) {
+    let before = access(&shop(""));
+    let model = shop(yaml);
+    let expected = (path.to_owned(), reason);
+    assert!(
+        found(&model).contains(&expected),
+        "{path} {reason} is missing for {yaml}: {:#?}",
+        found(&model)
+    );
+    let after = access(&model);
+    let wider: Vec<_> = after.difference(&before).collect();
+    assert!(wider.is_empty(), "{yaml} lets in {wider:?}");
+    for one in &model.diagnostics {
+        assert!(one.message.len() > 20 && !one.message.ends_with('.'), "{one}");
+        assert!(
+            one.path.starts_with("spec") || one.path.starts_with("metadata"),
+            "{one}"
+        );
+    }
+}
+
+const ALLOW: &str = "action: Allow";
+const DENY: &str = "action: Deny";
+
+#[test]
+fn bad_permissions() {
+    let cases: &[(&str, &str, Reason)] = &[
+        ("rules: [{}]", "spec.rules[0].sources", Invalid),
+        (
+            "rules: [{sources: [{type: Authenticated, who: me}]}]",
+            "spec.rules[0].sources[0].who",
+            UnknownField,
+        ),
+        (
+            "rules: [{sources: [{type: ServiceAccount}]}]",
+            "spec.rules[0].sources[0]",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Namespace, namespace: {name: Shop}}]}]",
+            "spec.rules[0].sources[0].namespace.name",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Namespace, namespace: {name: shop, labels: {}}}]}]",
+            "spec.rules[0].sources[0].namespace.labels",
+            UnknownField,
+        ),
+        (
+            "rules: [{sources: [{type: ServiceAccount, serviceAccount: {namespace: shop, name: a/b}}]}]",
+            "spec.rules[0].sources[0].serviceAccount.name",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: SPIFFE, spiffe: {match: Exact, value: 'spiffe://tulle.local'}}]}]",
+            "spec.rules[0].sources[0].spiffe.value",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: SPIFFE, spiffe: {match: Exact, value: 'https://tulle.local/a'}}]}]",
+            "spec.rules[0].sources[0].spiffe.value",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: SPIFFE, spiffe: {match: PathPrefix, value: 'spiffe://tulle.local/ns//sa'}}]}]",
+            "spec.rules[0].sources[0].spiffe.value",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: SPIFFE, spiffe: {match: TrustDomain, value: 'spiffe://tulle.local'}}]}]",
+            "spec.rules[0].sources[0].spiffe.value",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}], http: []}]",
+            "spec.rules[0].http",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}], ports: []}]",
+            "spec.rules[0].ports",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}], http: [{path: {value: a}}]}]",
+            "spec.rules[0].http[0].path.value",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}], http: [{path: {value: /a/../b}}]}]",
+            "spec.rules[0].http[0].path.value",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}], http: [{path: {type: Exact, value: /%2f}}]}]",
+            "spec.rules[0].http[0].path.value",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}], http: [{path: {type: RegularExpression, value: '(?=a)'}}]}]",
+            "spec.rules[0].http[0].path.value",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}], http: [{path: {value: /a, caseSensitive: false}}]}]",
+            "spec.rules[0].http[0].path.caseSensitive",
+            UnknownField,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}], http: [{method: get}]}]",
+            "spec.rules[0].http[0].method",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}], http: [{hosts: [a]}]}]",
+            "spec.rules[0].http[0].hosts",
+            UnknownField,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}], http: [{queryParams: [{name: a, value: b}]}]}]",
+            "spec.rules[0].http[0].queryParams",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}], http: [{sources: []}]}]",
+            "spec.rules[0].http[0].sources",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}], http: [{headers: [{name: host, value: b}]}]}]",
+            "spec.rules[0].http[0].headers[0].name",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}], http: [{headers: [{name: x-tulle-source, value: b}]}]}]",
+            "spec.rules[0].http[0].headers[0].name",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}], http: [{headers: [{name: x-envoy-internal, value: b}]}]}]",
+            "spec.rules[0].http[0].headers",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}], http: [{headers: [{name: a, value: b}, {name: A, value: c}]}]}]",
+            "spec.rules[0].http[0].headers[1].name",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}], http: [{headers: [{name: a, value: ' b'}]}]}]",
+            "spec.rules[0].http[0].headers[0].value",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}], http: [{headers: [{name: a, type: RegularExpression, value: '['}]}]}]",
+            "spec.rules[0].http[0].headers[0].value",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}], grpc: [{method: {service: a}}]}]",
+            "spec.rules[0].grpc",
+            NotSupportedYet,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}], httpp: [{method: GET}]}]",
+            "spec.rules[0].httpp",
+            UnknownField,
+        ),
+        (
+            "rules: [{name: 'a b', sources: [{type: Authenticated}]}]",
+            "spec.rules[0].name",
+            Invalid,
+        ),
+        (
+            "rules: [{name: a, sources: [{type: Authenticated}]}, {name: a, sources: [{type: Authenticated}]}]",
+            "spec.rules[1].name",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}]}], targetRef: {kind: Mesh}",
+            "spec.targetRef",
+            UnknownField,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}]}], targetRefs: []",
+            "spec.targetRefs",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}]}], targetRefs: [{kind: Service}]",
+            "spec.targetRefs[0].name",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}]}], targetRefs: [{kind: Service, name: payments, port: 80}]",
+            "spec.targetRefs[0].port",
+            UnknownField,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}]}], targetRefs: [{kind: Service, name: payments, group: apps}]",
+            "spec.targetRefs[0].group",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}]}], targetRefs: [{kind: Service, name: nothing}]",
+            "spec.targetRefs[0].name",
+            TargetNotFound,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}]}], targetRefs: [{kind: Service, name: payments, sectionName: x}]",
+            "spec.targetRefs[0].sectionName",
+            TargetNotFound,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}]}], targetRefs: [{kind: Workload}]",
+            "spec.targetRefs[0].name",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}]}], targetRefs: [{kind: Workload, name: nobody}]",
+            "spec.targetRefs[0].name",
+            TargetNotFound,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}]}], targetRefs: [{kind: Workload, name: payments-1, sectionName: web}]",
+            "spec.targetRefs[0].sectionName",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}]}], targetRefs: [{kind: Workload, selector: {matchLabels: {}}}]",
+            "spec.targetRefs[0].selector.matchLabels",
+            Invalid,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}]}], targetRefs: [{kind: Workload, selector: {matchExpressions: [], matchLabels: {a: b}}}]",
+            "spec.targetRefs[0].selector.matchExpressions",
+            UnknownField,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}]}], targetRefs: [{kind: Mesh}]",
+            "spec.targetRefs[0].kind",
+            NotPermitted,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}]}], targetRefs: [{kind: Namespace, name: other}]",
+            "spec.targetRefs[0].name",
+            NotPermitted,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}]}], targetRefs: [{kind: TrafficRoute, name: a}]",
+            "spec.targetRefs[0].kind",
+            NotSupportedYet,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}], ports: [nothing]}], targetRefs: [{kind: Service, name: payments}]",
+            "spec.rules[0].ports",
+            TargetNotFound,
+        ),
+        (
+            "rules: [{sources: [{type: Authenticated}], http: [{}]}], targetRefs: [{kind: Service, name: payments, sectionName: tcp-db}]",
+            "spec.rules[0].http",
+            ProtocolMismatch,
+        ),
+        ("rules: [], mode: Shadow", "spec.mode", NotSupportedYet),
+    ];
+    for (spec, path, reason) in cases {
+        check(&permission("p", &format!("{ALLOW}, {spec}")), path, *reason);
+        // A Deny may leave its sources out; everything else is as bad in it.
+        if *spec != "rules: [{}]" {
+            check(&permission("p", &format!("{DENY}, {spec}")), path, *reason);
+        }
+    }
+}
+
+/// A Deny that breaks denies at least what it denied before.
+#[test]
+fn broken_denies_deny_more() {
+    let target = "targetRefs: [{kind: Service, name: payments}]";
+    let before = access(&shop(&permission(
+        "p",
+        &format!("{target}, {DENY}, rules: [{{{FROM_ORDERS}}}]"),
+    )));
+    for (spec, everybody) in [
+        (
+            format!(
+                "{target}, {DENY}, rules: [{{{FROM_ORDERS}, http: [{{path: {{value: x}}}}], ports: [http, tcp-db]}}]"
+            ),
+            false,
+        ),
+        (
+            format!("{target}, {DENY}, rules: [{{{FROM_ORDERS}, unknown: 1}}]"),
+            false,
+        ),
+        (
+            format!("{target}, {DENY}, unknown: 1, rules: [{{{FROM_ORDERS}}}]"),
+            false,
+        ),
+        (
+            format!("{target}, {DENY}, rules: [{{{FROM_ORDERS}, ports: []}}]"),
+            false,
+        ),
+        (
+            format!("{target}, {DENY}, rules: [{{name: 'a b', {FROM_ORDERS}}}]"),
+            false,
+        ),
+        (
+            format!(
+                "{target}, {DENY}, rules: [{{sources: [{{type: ServiceAccount, serviceAccount: {{namespace: shop, name: orders, x: z}}}}]}}]"
+            ),
+            true,
+        ),
+    ] {
+        let model = shop(&permission("p", &spec));
+        let after = access(&model);
+        assert!(after.is_subset(&before), "{spec}");
+        assert_eq!(allowed(&model, "shop/payments-1", 8000).is_empty(), everybody, "{spec}");
+        assert!(
+            found(&model).contains(&("spec.rules[0]".to_owned(), DeniedAtL4)),
+            "{spec}"
+        );
+    }
+    // With a request match only ports with requests were concerned, and stay so.
+    let model = shop(&permission(
+        "p",
+        &format!("{target}, {DENY}, rules: [{{{FROM_ORDERS}, grpc: [{{}}]}}]"),
+    ));
+    assert!(!allowed(&model, "shop/payments-1", 8000).contains(&"shop/orders".to_owned()));
+    assert!(allowed(&model, "shop/payments-1", 5432).contains(&"shop/orders".to_owned()));
+}
+
+#[test]
+fn bad_routes_limits_and_faults() {
+    let route = |spec: &str| {
+        object(
+            "TrafficRoute",
+            "r",
+            &format!("parentRefs: [{{name: payments, port: 80}}], {spec}"),
+        )
+    };
+    let to = "backendRefs: [{name: payments, port: 80}]";
+    let rule = |more: &str| route(&format!("rules: [{{{more}, {to}}}]"));
+    let filter = |more: &str| rule(&format!("filters: [{{{more}}}]"));
+    for (yaml, path, reason) in [
+        (
+            object("TrafficRoute", "r", "parentRefs: []"),
+            "spec.parentRefs",
+            Invalid,
+        ),
+        (
+            object("TrafficRoute", "r", "parentRefs: [{name: nothing}]"),
+            "spec.parentRefs[0].name",
+            TargetNotFound,
+        ),
+        (
+            object("TrafficRoute", "r", "parentRefs: [{name: payments, port: 81}]"),
+            "spec.parentRefs[0].port",
+            TargetNotFound,
+        ),
+        (
+            object(
+                "TrafficRoute",
+                "r",
+                "parentRefs: [{name: payments, port: 80, sectionName: http}]",
+            ),
+            "spec.parentRefs[0].sectionName",
+            Invalid,
+        ),
+        (
+            object("TrafficRoute", "r", "parentRefs: [{kind: Gateway, name: payments}]"),
+            "spec.parentRefs[0].kind",
+            NotSupportedYet,
+        ),
+        (
+            object(
+                "TrafficRoute",
+                "r",
+                "parentRefs: [{name: payments, port: 5432}], rules: [{}]",
+            ),
+            "spec.parentRefs[0].port",
+            ProtocolMismatch,
+        ),
+        (route("tcp: [{}]"), "spec.tcp", NotSupportedYet),
+        (route("rules: []"), "spec.rules", Invalid),
+        (
+            route("upstream: {loadBalancer: {type: Maglev}}"),
+            "spec.upstream.loadBalancer",
+            NotSupportedYet,
+        ),
+        (
+            route("upstream: {connectTimeout: 0s}"),
+            "spec.upstream.connectTimeout",
+            Invalid,
+        ),
+        (route("upstream: {timeout: 0s}"), "spec.upstream.timeout", UnknownField),
+        (route("rules: [{}]"), "spec.rules[0].backendRefs", BackendNotFound),
+        (
+            route("rules: [{backendRefs: [{name: payments}]}]"),
+            "spec.rules[0].backendRefs[0].port",
+            Invalid,
+        ),
+        (
+            route("rules: [{backendRefs: [{kind: Bucket, name: payments, port: 80}]}]"),
+            "spec.rules[0].backendRefs[0].kind",
+            NotSupportedYet,
+        ),
+        (
+            route("rules: [{backendRefs: [{name: payments, port: 80, filters: [{type: CORS, cors: {}}]}]}]"),
+            "spec.rules[0].backendRefs[0].filters[0].type",
+            NotSupportedYet,
+        ),
+        (
+            route("rules: [{backendRefs: [{name: payments, port: 80, wait: 1}]}]"),
+            "spec.rules[0].backendRefs[0].wait",
+            UnknownField,
+        ),
+        (
+            rule("timeouts: {request: 1s, backendRequest: 2s}"),
+            "spec.rules[0].timeouts.backendRequest",
+            Invalid,
+        ),
+        (
+            rule("timeouts: {request: soon}"),
+            "spec.rules[0].timeouts.request",
+            Invalid,
+        ),
+        (rule("retry: {attempts: 11}"), "spec.rules[0].retry.attempts", Invalid),
+        (rule("retry: {codes: [200]}"), "spec.rules[0].retry.codes", Invalid),
+        (rule("retry: {backoff: 0s}"), "spec.rules[0].retry.backoff", Invalid),
+        (
+            rule("retry: {budget: {percent: 1}}"),
+            "spec.rules[0].retry.budget",
+            NotSupportedYet,
+        ),
+        (
+            rule("sessionPersistence: {}"),
+            "spec.rules[0].sessionPersistence",
+            NotSupportedYet,
+        ),
+        (
+            rule("matches: [{queryParams: [{name: a, value: b}, {name: a, value: c}]}]"),
+            "spec.rules[0].matches[0].queryParams[1].name",
+            Invalid,
+        ),
+        (
+            filter("type: RequestMirror, requestMirror: {backendRef: {name: payments, port: 80}}"),
+            "spec.rules[0].filters[0].requestMirror",
+            NotSupportedYet,
+        ),
+        (filter("type: CORS"), "spec.rules[0].filters[0]", Invalid),
+        (
+            filter("type: URLRewrite, urlRewrite: {hostname: A_b}"),
+            "spec.rules[0].filters[0].urlRewrite.hostname",
+            Invalid,
+        ),
+        (
+            filter("type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replacePrefixMatch: /a}}"),
+            "spec.rules[0].filters[0].urlRewrite.path",
+            Invalid,
+        ),
+        (
+            filter("type: RequestRedirect, requestRedirect: {}"),
+            "spec.rules[0].backendRefs",
+            Invalid,
+        ),
+        (
+            filter("type: RequestRedirect, requestRedirect: {statusCode: 304}"),
+            "spec.rules[0].filters[0].requestRedirect.statusCode",
+            Invalid,
+        ),
+        (
+            filter(
+                "type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: Transfer-Encoding, value: chunked}]}",
+            ),
+            "spec.rules[0].filters[0].requestHeaderModifier.set[0].name",
+            Invalid,
+        ),
+        (
+            filter("type: RequestHeaderModifier, requestHeaderModifier: {remove: [Host]}"),
+            "spec.rules[0].filters[0].requestHeaderModifier.remove[0]",
+            Invalid,
+        ),
+        (
+            rule(
+                "matches: [{path: {type: Exact, value: /a}}], filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /b}}}]",
+            ),
+            "spec.rules[0].filters",
+            Invalid,
+        ),
+        (
+            object("RateLimit", "l", "connections: {rate: {requests: 1, unit: Second}}"),
+            "spec.connections",
+            NotSupportedYet,
+        ),
+        (
+            object(
+                "RateLimit",
+                "l",
+                "limits: [{name: a, scope: Workload, rate: {requests: 1, unit: Second}}]",
+            ),
+            "spec.limits[0].scope",
+            NotSupportedYet,
+        ),
+        (
+            object(
+                "RateLimit",
+                "l",
+                "limits: [{name: a, onServiceUnavailable: Deny, rate: {requests: 1, unit: Second}}]",
+            ),
+            "spec.limits[0].onServiceUnavailable",
+            Invalid,
+        ),
+        (
+            object(
+                "RateLimit",
+                "l",
+                "limits: [{name: a, rate: {requests: 1, unit: Second}, onLimit: {status: 200}}]",
+            ),
+            "spec.limits[0].onLimit.status",
+            Invalid,
+        ),
+        (
+            object(
+                "RateLimit",
+                "l",
+                "limits: [{name: a, rate: {requests: 1, unit: Second}}, {name: b, rate: {requests: 1, unit: Second}, onLimit: {status: 503}}]",
+            ),
+            "spec.limits[1].onLimit",
+            NotSupportedYet,
+        ),
+        (
+            object(
+                "RateLimit",
+                "l",
+                "limits: [{name: a, rate: {requests: 1, unit: Second, per: caller}}]",
+            ),
+            "spec.limits[0].rate.per",
+            UnknownField,
+        ),
+        (
+            object(
+                "RateLimit",
+                "l",
+                "targetRefs: [{kind: Service, name: payments, sectionName: tcp-db}], limits: [{name: a, rate: {requests: 1, unit: Second}}]",
+            ),
+            "spec.targetRefs[0].sectionName",
+            ProtocolMismatch,
+        ),
+        (
+            object("FaultInjection", "f", "at: Source, until: never, faults: []"),
+            "spec.at",
+            NotSupportedYet,
+        ),
+        (
+            object("FaultInjection", "f", "until: tomorrow, faults: []"),
+            "spec.until",
+            Invalid,
+        ),
+        (
+            object("FaultInjection", "f", "until: never, maxActive: 0, faults: []"),
+            "spec.maxActive",
+            Invalid,
+        ),
+        (
+            object(
+                "FaultInjection",
+                "f",
+                "until: never, faults: [{name: a, percent: many, abort: {httpStatus: 503}}]",
+            ),
+            "spec.faults[0].percent",
+            Invalid,
+        ),
+        (
+            object(
+                "FaultInjection",
+                "f",
+                "until: never, faults: [{name: a, percent: '1', abort: {}}]",
+            ),
+            "spec.faults[0].abort",
+            Invalid,
+        ),
+    ] {
+        check(&yaml, path, reason);
+    }
+}
+
+#[test]
+fn bad_meshes_and_workloads() {
+    for (spec, path, reason) in [
+        (
+            "permissions: {defaultaction: Allow}",
+            "spec.permissions.defaultaction",
+            UnknownField,
+        ),
+        (
+            "mtls: {mode: Permissive, overides: []}",
+            "spec.mtls.overides",
+            UnknownField,
+        ),
+        (
+            "mtls: {mode: Strict, overrides: [{mode: Permissive, ports: [1]}]}",
+            "spec.mtls.overrides[0].ports",
+            UnknownField,
+        ),
+        (
+            "mtls: {mode: Strict, overrides: [{mode: Permissive, selector: {matchLabels: {}}}]}",
+            "spec.mtls.overrides[0].selector.matchLabels",
+            Invalid,
+        ),
+        ("trustDomain: 'A B'", "spec.trustDomain", Invalid),
+        ("revocationTime: 1ms", "spec.revocationTime", Invalid),
+        ("rateLimitService: 'a:1'", "spec.rateLimitService", NotSupportedYet),
+        (
+            "observability: {tracing: 'a:1'}",
+            "spec.observability.tracing",
+            NotSupportedYet,
+        ),
+    ] {
+        check(&mesh(spec), path, reason);
+    }
+    for (spec, path) in [
+        ("{}", "spec.address"),
+        ("{address: localhost}", "spec.address"),
+        ("{address: 10.0.0.9, serviceAccount: 'a/b'}", "spec.serviceAccount"),
+        ("{address: 10.0.0.9, ports: [{port: 0}]}", "spec.ports[0].port"),
+        (
+            "{address: 10.0.0.9, ports: [{port: 1}, {port: 1}]}",
+            "spec.ports[1].port",
+        ),
+    ] {
+        let yaml = format!(
+            "\n---\n{{apiVersion: mesh.tulle.dev/v1alpha1, kind: Workload, metadata: {{name: w, namespace: shop}}, spec: {spec}}}\n"
+        );
+        let model = shop(&yaml);
+        assert!(
+            found(&model).contains(&(path.to_owned(), Invalid)),
+            "{spec}: {:?}",
+            found(&model)
+        );
+    }
+    // A second Mesh does not count.
+    let other = mesh("permissions: {defaultAction: Allow}").replace("name: default", "name: second");
+    check(&other, "metadata.name", Invalid);
+}

@@ -1,0 +1,36 @@
+//! `tulle demo`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::run::{locate_envoy, need_root, shutdown};
+use crate::demo::{self, DemoOptions, Screen};
+
+/// Flags of `tulle demo`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct DemoArgs {
+    /// End after the last step; the exit code says whether everything was as shown.
+    #[arg(long)]
+    once: bool,
+    /// An Envoy to run. Default: a fitting one on PATH, else one that is installed into a cache
+    #[arg(long, env = "TULLE_ENVOY", value_name = "FILE")]
+    envoy: Option<PathBuf>,
+    /// Write the YAML into this folder. Default: a temporary one
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
+}
+
+pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+    need_root()?;
+    let screen = Screen::default();
+    let envoy = locate_envoy(args.envoy, |line| Screen::default().progress(line)).await?;
+    screen.progress(&format!("Envoy {} is at {}", envoy.version, envoy.path.display()));
+    let program = std::env::current_exe().context("cannot find this program")?;
+    let folder = args.folder.map(std::path::absolute).transpose()?;
+    let options = DemoOptions { once: args.once, folder, envoy, program };
+    let shown = demo::run(options, &screen, shutdown()?).await?;
+    Ok(if shown { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

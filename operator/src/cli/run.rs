@@ -1,0 +1,84 @@
+//! `tulle up DIR --run`: the processes of a folder, with their Envoys and the control plane.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::up::UpArgs;
+use crate::envoy_binary::{self, EnvoyBinary, Search};
+use crate::run::{Run, RunOptions};
+use crate::settings::{self, Environment};
+
+pub(super) async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
+    let shutdown = shutdown()?;
+    tokio::pin!(shutdown);
+    need_root()?;
+    let progress = |line: &str| tracing::info!("{line}");
+    let envoy = locate_envoy(args.envoy.clone(), |line| tracing::info!("{line}")).await?;
+    let options = RunOptions {
+        folder: absolute(&args.folder)?,
+        state_dir: absolute(&settings::state_dir(&args.folder, args.state.as_deref()))?,
+        envoy,
+        program: std::env::current_exe().context("cannot find this program")?,
+        plane_arguments: args.access_log.iter().flat_map(|file| ["--access-log".to_owned(), file.clone()]).collect(),
+    };
+    let mut run = tokio::select! {
+        run = Run::start(options, &progress) => run?,
+        () = &mut shutdown => return Ok(ExitCode::SUCCESS),
+    };
+    let looked = tokio::select! {
+        looked = run.look(&progress) => looked,
+        () = &mut shutdown => Ok(false),
+    };
+    match looked {
+        Ok(true) => {
+            tracing::info!(workloads = run.members().len(), "everything runs; Ctrl-C ends it and removes everything");
+            run.keep(&mut shutdown, &progress).await;
+        }
+        Ok(false) => run.keep(&mut shutdown, &progress).await,
+        Err(_) => {}
+    }
+    tracing::info!("ending; removing everything that was made");
+    run.stop().await?;
+    looked.map(|_| ExitCode::SUCCESS)
+}
+
+/// Resolves at Ctrl-C and SIGTERM.
+pub(super) fn shutdown() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Network namespaces and interception need root.
+pub(super) fn need_root() -> anyhow::Result<()> {
+    anyhow::ensure!(
+        Environment::read().is_root,
+        "network namespaces and interception need root; run this as root (sudo). Without root, `tulle up DIR` serves the mesh, \
+         and `tulle proxy` runs one proxy; loopback ports for processes are not there yet"
+    );
+    Ok(())
+}
+
+/// Finds Envoy, installing it if need be.
+pub(super) async fn locate_envoy(
+    explicit: Option<PathBuf>,
+    progress: impl Fn(&str) + Send + 'static,
+) -> anyhow::Result<EnvoyBinary> {
+    let environment = Environment::read();
+    let search = Search { explicit, path: environment.path, cache_dir: environment.cache_dir };
+    let located = tokio::task::spawn_blocking(move || envoy_binary::locate(&search, &progress)).await;
+    Ok(located.context("looking for Envoy ended unexpectedly")??)
+}
+
+/// Children start in other folders.
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("cannot use {}", path.display()))
+}
