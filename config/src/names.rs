@@ -3,12 +3,22 @@
 //! A name never depends on policy or on a generation: resources keep their names for as long as the thing they describe
 //! exists. Names of a proxy's own resources (`limit/8080/0`) repeat between proxies, never inside one snapshot.
 
+mod cluster;
+mod extension;
+mod listener;
 mod parts;
-mod resource;
+mod route;
+mod secret;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
-pub use resource::{AppProtocol, ClusterName, ExtensionName, ListenerName, RouteName, SecretName};
+pub use cluster::{AppProtocol, ClusterName};
+pub use extension::ExtensionName;
+pub use listener::ListenerName;
+pub use route::RouteName;
+pub use secret::SecretName;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::model::{Key, SpiffeId};

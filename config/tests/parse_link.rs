@@ -69,7 +69,7 @@ fn slices_add_endpoints_and_find_workloads_by_address() {
 #[test]
 fn protocols_are_stated_or_well_known_or_tcp() {
     let model = model_of(
-        r#"
+        r"
 {apiVersion: v1, kind: Service, metadata: {name: a, namespace: ns}, spec: {clusterIP: 240.0.0.1, selector: {app: a}, ports: [
   {name: one, port: 80, targetPort: 7001}, {name: two, port: 81, targetPort: 7002}, {name: three, port: 82, targetPort: http}, {name: http-four, port: 83, targetPort: 7004, appProtocol: mysql}, {name: five, port: 84, targetPort: 7005, protocol: UDP}]}}
 ---
@@ -78,7 +78,7 @@ fn protocols_are_stated_or_well_known_or_tcp() {
 {apiVersion: v1, kind: Service, metadata: {name: b, namespace: ns}, spec: {clusterIP: 240.0.0.2, selector: {app: a}, ports: [{name: grpc, port: 90, targetPort: 7001}]}}
 ---
 {apiVersion: v1, kind: Service, metadata: {name: c, namespace: ns}, spec: {type: ExternalName, externalName: example.com}}
-"#,
+",
     );
     let protocols: Vec<_> = model.services[&key("ns/a")]
         .ports

@@ -1,11 +1,14 @@
 //! Properties of parse and link: the order of objects does not matter, and no input makes them panic.
 
+#![allow(clippy::indexing_slicing, reason = "a test that cannot go on must stop")]
+
 mod common;
 
 use std::sync::Arc;
 
 use common::*;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use serde_json::{Value, json};
 use tulle_config::{Objects, parse};
 
@@ -68,6 +71,12 @@ fn number(most: u32) -> BoxedStrategy<Value> {
 }
 
 fn source() -> BoxedStrategy<Value> {
+    let orders = json!({"type": "ServiceAccount", "serviceAccount": {"namespace": "shop", "name": "orders"}});
+    let other = json!({"type": "Namespace", "namespace": {"name": "other"}});
+    mostly(vec![orders, other, json!({"type": "Unauthenticated"})], any_source())
+}
+
+fn any_source() -> BoxedStrategy<Value> {
     let spiffe = (prop::sample::select(vec!["Exact", "PathPrefix", "TrustDomain"]), word())
         .prop_map(|(m, v)| json!({"type": "SPIFFE", "spiffe": {"match": m, "value": v}}));
     prop_oneof![
@@ -91,21 +100,32 @@ fn value_match() -> BoxedStrategy<Value> {
         .boxed()
 }
 
+/// Mostly one of the good values, sometimes anything.
+fn mostly(good: Vec<Value>, wild: BoxedStrategy<Value>) -> BoxedStrategy<Value> {
+    prop_oneof![4 => prop::sample::select(good), 1 => wild].boxed()
+}
+
 fn http() -> BoxedStrategy<Value> {
+    let paths = vec![json!("/"), json!("/a"), json!("/a/"), json!("/a/b")];
+    let query = prop_oneof![5 => Just(json!(null)), 1 => few(value_match())].boxed();
+    let header = mostly(
+        vec![
+            json!({"name": "x-a", "value": "b"}),
+            json!({"name": "x-b", "value": "c"}),
+        ],
+        value_match(),
+    );
     some(vec![
         (
             "path",
             some(vec![
                 ("type", pick(&["Exact", "PathPrefix", "RegularExpression"])),
-                ("value", text()),
+                ("value", mostly(paths, text())),
             ]),
         ),
-        ("method", text()),
-        ("headers", few(value_match())),
-        (
-            "queryParams",
-            prop_oneof![5 => Just(json!(null)), 1 => few(value_match())].boxed(),
-        ),
+        ("method", mostly(vec![json!("GET"), json!("POST")], text())),
+        ("headers", few(header)),
+        ("queryParams", query),
     ])
 }
 
@@ -140,80 +160,80 @@ fn permission_spec() -> BoxedStrategy<Value> {
     with(with(base, "action", pick(&["Allow", "Deny"])), "rules", few(rule))
 }
 
-fn route_spec() -> BoxedStrategy<Value> {
-    let parent = with(
-        some(vec![
-            ("port", number(100)),
-            ("namespace", text()),
-            ("sectionName", text()),
-            ("kind", text()),
-        ]),
-        "name",
-        text(),
-    );
-    let backend = with(
-        some(vec![
-            ("port", number(100)),
-            ("weight", number(3)),
-            ("namespace", text()),
-        ]),
-        "name",
-        text(),
-    );
+fn filter() -> BoxedStrategy<Value> {
     let header = with(with(Just(json!({})).boxed(), "name", text()), "value", text());
-    let path = with(
-        some(vec![("replaceFullPath", text()), ("replacePrefixMatch", text())]),
-        "type",
-        pick(&["ReplaceFullPath", "ReplacePrefixMatch"]),
-    );
-    let filter = some(vec![
-        (
-            "requestHeaderModifier",
-            some(vec![
-                ("set", few(header.clone())),
-                ("add", few(header)),
-                ("remove", few(text())),
-            ]),
-        ),
-        ("urlRewrite", some(vec![("hostname", text()), ("path", path.clone())])),
-        (
-            "requestRedirect",
-            some(vec![
-                ("hostname", text()),
-                ("path", path),
-                ("port", number(70)),
-                ("statusCode", number(400)),
-                ("scheme", text()),
-            ]),
-        ),
+    let path = some(vec![("replaceFullPath", text()), ("replacePrefixMatch", text())]);
+    let path = with(path, "type", pick(&["ReplaceFullPath", "ReplacePrefixMatch"]));
+    let edit = some(vec![
+        ("set", few(header.clone())),
+        ("add", few(header)),
+        ("remove", few(text())),
     ]);
-    let filter = with(
-        filter,
+    let rewrite = some(vec![("hostname", text()), ("path", path.clone())]);
+    let redirect = vec![
+        ("path", path),
+        ("port", number(70)),
+        ("statusCode", number(400)),
+        ("scheme", text()),
+    ];
+    let filter = vec![
+        ("requestHeaderModifier", edit),
+        ("urlRewrite", rewrite),
+        ("requestRedirect", some(redirect)),
+    ];
+    with(
+        some(filter),
         "type",
         pick(&["RequestHeaderModifier", "URLRewrite", "RequestRedirect", "CORS"]),
-    );
+    )
+}
+
+fn route_spec() -> BoxedStrategy<Value> {
+    let parent = vec![
+        ("port", number(100)),
+        ("namespace", text()),
+        ("sectionName", text()),
+        ("kind", text()),
+    ];
+    let backend = vec![("port", number(100)), ("weight", number(3)), ("namespace", text())];
+    let retry = vec![
+        ("attempts", number(12)),
+        ("codes", few(number(600))),
+        ("backoff", text()),
+    ];
+    let backends = vec![json!({"name": "payments", "namespace": "shop", "port": 80, "weight": 2})];
     let rule = some(vec![
-        ("name", text()),
+        ("name", mostly(vec![json!("one"), json!("two"), json!("three")], text())),
         ("matches", few(http())),
-        ("filters", few(filter)),
-        ("backendRefs", few(backend)),
-        ("timeouts", some(vec![("request", text()), ("backendRequest", text())])),
+        ("filters", mostly(vec![json!([])], few(filter()))),
+        (
+            "backendRefs",
+            few(mostly(backends, with(some(backend), "name", text()))),
+        ),
+        (
+            "timeouts",
+            mostly(
+                vec![json!({"request": "2s"})],
+                some(vec![("request", text()), ("backendRequest", text())]),
+            ),
+        ),
         (
             "retry",
-            some(vec![
-                ("attempts", number(12)),
-                ("codes", few(number(600))),
-                ("backoff", text()),
-            ]),
+            mostly(vec![json!({"attempts": 2, "codes": [503]})], some(retry)),
         ),
     ]);
+    let spec = some(vec![
+        ("rules", few(rule)),
+        ("upstream", some(vec![("connectTimeout", text())])),
+    ]);
+    let parents = vec![
+        json!({"name": "payments", "port": 80}),
+        json!({"name": "payments", "namespace": "shop"}),
+    ];
     with(
-        some(vec![
-            ("rules", few(rule)),
-            ("upstream", some(vec![("connectTimeout", text())])),
-        ]),
+        spec,
         "parentRefs",
-        few(parent),
+        few(mostly(parents, with(some(parent), "name", text()))),
     )
 }
 
@@ -221,27 +241,30 @@ fn request_match() -> BoxedStrategy<Value> {
     some(vec![("sources", few(source())), ("http", few(http()))])
 }
 
+fn name() -> BoxedStrategy<Value> {
+    mostly(vec![json!("one"), json!("two"), json!("three"), json!("four")], text())
+}
+
 fn limit_spec() -> BoxedStrategy<Value> {
-    let rate = with(some(vec![("burst", number(20))]), "requests", number(2_000_000));
+    let rate = with(some(vec![("burst", number(20))]), "requests", number(1_100_000));
     let rate = with(rate, "unit", pick(&["Second", "Minute", "Hour"]));
+    let keys = few(pick(&["SourceIdentity", "Path"])
+        .prop_map(|v| json!({"type": v}))
+        .boxed());
+    let answer = some(vec![
+        ("status", number(600)),
+        ("headers", Just(json!({"a": "b"})).boxed()),
+    ]);
     let limit = some(vec![
         ("match", request_match()),
         (
             "key",
-            few(pick(&["SourceIdentity", "Path"])
-                .prop_map(|v| json!({"type": v}))
-                .boxed()),
+            mostly(vec![json!([]), json!([{"type": "SourceIdentity"}])], keys),
         ),
-        ("scope", pick(&["Proxy", "Workload"])),
-        (
-            "onLimit",
-            some(vec![
-                ("status", number(600)),
-                ("headers", Just(json!({"a": "b"})).boxed()),
-            ]),
-        ),
+        ("scope", pick(&["Proxy", "Proxy", "Proxy", "Workload"])),
+        ("onLimit", mostly(vec![json!(null)], answer)),
     ]);
-    let limit = with(with(limit, "rate", rate), "name", text());
+    let limit = with(with(limit, "rate", rate), "name", name());
     some(vec![
         ("targetRefs", targets()),
         ("mode", pick(&["Enforce", "Shadow"])),
@@ -250,19 +273,27 @@ fn limit_spec() -> BoxedStrategy<Value> {
 }
 
 fn fault_spec() -> BoxedStrategy<Value> {
-    let fault = some(vec![
-        ("match", request_match()),
+    let any_effect = some(vec![
         ("delay", with(Just(json!({})).boxed(), "fixed", text())),
         ("abort", some(vec![("httpStatus", number(700)), ("grpcStatus", text())])),
-        ("trigger", pick(&["Always", "Always", "OnHeader"])),
     ]);
-    let fault = with(with(fault, "name", text()), "percent", text());
+    let effects = vec![json!({"delay": {"fixed": "1s"}}), json!({"abort": {"httpStatus": 503}})];
+    let fault =
+        (mostly(effects, any_effect), request_match(), any::<bool>()).prop_map(|(mut fault, matches, narrow)| {
+            if narrow {
+                fault["match"] = matches;
+            }
+            fault
+        });
+    let fault = with(
+        fault.boxed(),
+        "trigger",
+        pick(&["Always", "Always", "Always", "OnHeader"]),
+    );
+    let fault = with(with(fault, "name", name()), "percent", mostly(vec![json!("5")], text()));
+    let whole = some(vec![("targetRefs", targets()), ("maxActive", number(3))]);
     with(
-        with(
-            some(vec![("targetRefs", targets()), ("maxActive", number(3))]),
-            "until",
-            text(),
-        ),
+        with(whole, "until", mostly(vec![json!("never")], text())),
         "faults",
         few(fault),
     )
@@ -374,4 +405,30 @@ proptest! {
 fn parse_alone_is_enough_for_the_webhook() {
     let parsed = parse::parse(&objects(&permission("p", "action: Allow, rules: [{}]")), now());
     assert_eq!(parsed.diagnostics.len(), 1);
+}
+
+/// The properties above are about something: among the generated objects are good rules and failed ones of every kind.
+#[test]
+fn generated_objects_are_good_and_bad() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let strategy = any_objects();
+    let mut seen = std::collections::BTreeMap::<(String, bool), usize>::new();
+    for _ in 0..200 {
+        let all = strategy.new_tree(&mut runner).map(|tree| tree.current()).ok();
+        let model = model(&all.unwrap_or_default());
+        for report in model
+            .reports
+            .values()
+            .filter(|report| report.targets.iter().any(|target| !target.ports.is_empty()))
+        {
+            *seen.entry((report.object.kind.to_string(), true)).or_default() += report.rules_in_force.len();
+            *seen.entry((report.object.kind.to_string(), false)).or_default() += report.rules_failed.len();
+        }
+    }
+    for kind in ["TrafficPermission", "TrafficRoute", "RateLimit", "FaultInjection"] {
+        for good in [true, false] {
+            let count = seen.get(&(kind.to_owned(), good)).copied().unwrap_or_default();
+            assert!(count > 3, "{kind} {good}: {count}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Parse and link on a small mesh: routes, limits and faults.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
+
 mod common;
 
 use std::collections::BTreeMap;
@@ -357,7 +359,7 @@ fn slots_run_out() {
     );
     let model = shop(&all);
     let slots = limits(&model, "shop/payments-1", 8000);
-    assert_eq!(slots.keys().copied().collect::<Vec<_>>(), Vec::from_iter(0..8));
+    assert_eq!(slots.keys().copied().collect::<Vec<_>>(), (0..8).collect::<Vec<_>>());
     assert!(slots.values().any(|object| &*object.object.name == "best"));
     assert!(model.diagnostics.iter().all(|one| one.reason == Reason::SlotsExhausted));
     let failed: Vec<String> = model

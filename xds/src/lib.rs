@@ -2,8 +2,8 @@
 //!
 //! Knows nothing of meshes or of Kubernetes. Without the feature `server` there is nothing asynchronous in it.
 
-#[cfg(any(feature = "server", feature = "client"))]
-mod generated;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod identity;
 pub mod kind;
 pub mod proto;
@@ -18,12 +18,13 @@ pub mod wire;
 
 pub use identity::{Authenticator, Identity, NoSecrets, ProxyId, Refusal, SecretAnswer, SecretSource, Secrets};
 pub use kind::Kind;
-pub use resource::{Name, Reference, Resource, Version};
-pub use session::{Now, Outgoing, RequestError, Session, SessionConfig, SessionEvent, Stub};
-pub use snapshot::{Layer, Snapshot};
-#[cfg(feature = "client")]
-pub use generated::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 #[cfg(feature = "server")]
 pub use publish::Publisher;
+pub use resource::{Name, Reference, Resource, Version};
 #[cfg(feature = "server")]
-pub use server::{Counters, ProxyEvent, Server, StreamLimits, service};
+pub use server::{
+    AggregatedDiscoveryServiceServer, Counters, PeerAddr, ProxyEvent, ProxyEvents, Server, ServerConfig, WithPeer,
+    service,
+};
+pub use session::{Now, Outgoing, RequestError, Session, SessionConfig, SessionEvent, Stub};
+pub use snapshot::{Layer, Snapshot};

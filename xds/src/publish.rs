@@ -1,8 +1,8 @@
-//! Where snapshots are put for streams to pick up: one latest-wins slot a proxy.
+//! One slot a proxy with its newest snapshot.
 //!
-//! The writer never waits for a reader and a reader never locks the writer out: a slow proxy skips what it had no time for.
+//! Writers replace, readers take the newest: nobody queues, nobody waits, and a slow stream skips what is outdated.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -12,35 +12,116 @@ use crate::snapshot::Snapshot;
 
 type Slot = watch::Sender<Option<Arc<Snapshot>>>;
 
-/// The slots of all proxies; clones share them.
+/// Hands snapshots from whoever compiles them to the streams. Clones share the slots.
 #[derive(Clone, Debug, Default)]
 pub struct Publisher {
-    slots: Arc<Mutex<HashMap<ProxyId, Slot>>>,
+    slots: Arc<Mutex<BTreeMap<ProxyId, Slot>>>,
 }
 
 impl Publisher {
-    /// Puts a snapshot into a proxy's slot; its streams see it next.
+    /// No proxies yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Replaces a proxy's snapshot. One with the same content only moves the revision: streams then report it as in sync
+    /// without comparing anything.
     pub fn publish(&self, proxy: &ProxyId, snapshot: Arc<Snapshot>) {
-        self.lock().entry(proxy.clone()).or_default().send_replace(Some(snapshot));
+        self.slots().entry(proxy.clone()).or_default().send_if_modified(|slot| {
+            let same = slot.as_ref().filter(|current| current.same_content(&snapshot));
+            if same.is_some_and(|current| current.revision == snapshot.revision) {
+                return false;
+            }
+            *slot = Some(match same {
+                Some(current) => Arc::new(Snapshot {
+                    revision: snapshot.revision,
+                    layers: current.layers.clone(),
+                }),
+                None => Arc::clone(&snapshot),
+            });
+            true
+        });
     }
 
     /// What is in a proxy's slot.
     pub fn current(&self, proxy: &ProxyId) -> Option<Arc<Snapshot>> {
-        self.lock().get(proxy)?.borrow().clone()
+        self.slots().get(proxy)?.borrow().clone()
     }
 
-    /// A proxy's slot, to be told of each change.
+    /// The slot of a proxy; empty until its first publication. Closed when the proxy is retired.
     pub fn subscribe(&self, proxy: &ProxyId) -> watch::Receiver<Option<Arc<Snapshot>>> {
-        self.lock().entry(proxy.clone()).or_default().subscribe()
+        self.slots().entry(proxy.clone()).or_default().subscribe()
     }
 
-    /// Removes a proxy's slot: streams that still read it end.
+    /// Forgets a proxy that exists no more, and ends its streams.
     pub fn retire(&self, proxy: &ProxyId) {
-        self.lock().remove(proxy);
+        self.slots().remove(proxy);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ProxyId, Slot>> {
-        // Nothing that holds the lock can leave a slot half written.
+    /// The proxies with a slot, and how many streams read it.
+    pub fn proxies(&self) -> Vec<(ProxyId, usize)> {
+        self.slots()
+            .iter()
+            .map(|(proxy, slot)| (proxy.clone(), slot.receiver_count()))
+            .collect()
+    }
+
+    fn slots(&self) -> MutexGuard<'_, BTreeMap<ProxyId, Slot>> {
+        // No code that can panic runs under the lock.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::Kind;
+    use crate::proto::envoy::config::cluster::v3::Cluster;
+    use crate::resource::Resource;
+    use crate::snapshot::Layer;
+
+    fn snapshot(revision: u64, name: &str) -> Arc<Snapshot> {
+        let resource = Arc::new(Resource::new(Kind::Cluster, name, &Cluster::default()));
+        Arc::new(Snapshot {
+            revision,
+            layers: vec![Arc::new(Layer::from_resources([resource]))],
+        })
+    }
+
+    #[test]
+    fn readers_see_the_newest_only() {
+        let (publisher, proxy) = (Publisher::new(), ProxyId::new("ns/a"));
+        let mut reader = publisher.subscribe(&proxy);
+        assert!(reader.borrow().is_none());
+        publisher.publish(&proxy, snapshot(1, "a"));
+        publisher.publish(&proxy, snapshot(2, "b"));
+        assert_eq!(
+            reader.borrow_and_update().as_ref().map(|snapshot| snapshot.revision),
+            Some(2)
+        );
+        publisher.publish(&proxy, snapshot(2, "b"));
+        assert!(!reader.has_changed().unwrap());
+    }
+
+    #[test]
+    fn the_same_content_keeps_its_layers_and_moves_the_revision() {
+        let (publisher, proxy) = (Publisher::new(), ProxyId::new("ns/a"));
+        let reader = publisher.subscribe(&proxy);
+        publisher.publish(&proxy, snapshot(1, "a"));
+        let before = reader.borrow().clone().unwrap();
+        publisher.publish(&proxy, snapshot(2, "a"));
+        let after = reader.borrow().clone().unwrap();
+        assert_eq!(after.revision, 2);
+        assert!(Arc::ptr_eq(&before.layers[0], &after.layers[0]));
+    }
+
+    #[test]
+    fn a_retired_proxy_closes_its_readers() {
+        let (publisher, proxy) = (Publisher::new(), ProxyId::new("ns/a"));
+        let reader = publisher.subscribe(&proxy);
+        assert_eq!(publisher.proxies(), [(proxy.clone(), 1)]);
+        publisher.retire(&proxy);
+        assert!(reader.has_changed().is_err());
+        assert_eq!(publisher.proxies(), []);
     }
 }

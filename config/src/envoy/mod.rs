@@ -26,5 +26,6 @@ pub(crate) mod secret;
 pub(crate) mod slots;
 pub(crate) mod stub;
 pub(crate) mod tls;
+pub(crate) mod verdict;
 
 pub use stub::stub;

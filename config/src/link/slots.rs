@@ -27,11 +27,11 @@ mod tests {
     use super::*;
 
     fn slots(names: &[&str]) -> BTreeMap<String, u8> {
-        let named = names
+        let wanted = names
             .iter()
             .map(|name| ((*name).to_owned(), (*name).to_owned()))
             .collect();
-        assign(named, 8).into_iter().map(|(slot, name)| (name, slot)).collect()
+        assign(wanted, 8).into_iter().map(|(slot, name)| (name, slot)).collect()
     }
 
     #[test]

@@ -1,5 +1,11 @@
 //! For tests: multi-document YAML -> `Objects`, and shorthands to look into the model.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must stop"
+)]
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,7 +18,7 @@ use tulle_config::{Objects, Settings, access, build};
 
 /// The tests' now: 2026-11-22T00:00:00Z.
 pub fn now() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_305_600)
+    SystemTime::UNIX_EPOCH + Duration::from_hours(498_696)
 }
 
 /// Reads multi-document YAML.
@@ -128,7 +134,7 @@ pub fn found(model: &Model) -> Vec<(String, Reason)> {
 }
 
 /// Two workloads of payments, one of orders, and a stranger in another namespace.
-pub const SHOP: &str = r#"
+pub const SHOP: &str = r"
 {apiVersion: v1, kind: Service, metadata: {name: payments, namespace: shop}, spec: {clusterIP: 240.0.0.1, selector: {app: payments}, ports: [{name: http, port: 80, targetPort: web}, {name: tcp-db, port: 5432, targetPort: 5432}]}}
 ---
 {apiVersion: v1, kind: Service, metadata: {name: orders, namespace: shop}, spec: {clusterIP: None, selector: {app: orders}, ports: [{name: grpc, port: 9000}]}}
@@ -140,7 +146,7 @@ pub const SHOP: &str = r#"
 {apiVersion: mesh.tulle.dev/v1alpha1, kind: Workload, metadata: {name: orders-1, namespace: shop, labels: {app: orders}}, spec: {address: 10.0.0.3, serviceAccount: orders}}
 ---
 {apiVersion: mesh.tulle.dev/v1alpha1, kind: Workload, metadata: {name: stranger, namespace: other, labels: {app: payments}}, spec: {address: 10.0.0.4}}
-"#;
+";
 
 /// The shop and more.
 pub fn shop(more: &str) -> Arc<Model> {

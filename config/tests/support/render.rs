@@ -36,6 +36,7 @@ const FILES: &[&str] = &[
     "envoy/extensions/upstreams/http/v3/http_protocol_options.proto",
     "envoy/service/discovery/v3/discovery.proto",
     "envoy/service/runtime/v3/rtds.proto",
+    "envoy/type/matcher/v3/http_inputs.proto",
 ];
 
 const INCLUDES: &[&str] = &[

@@ -5,7 +5,7 @@ use xds::{Kind, ProxyId, Publisher};
 
 /// The newest snapshot of a proxy; absent when it has none.
 pub(super) fn summary(publisher: &Publisher, proxy: &ProxyId) -> Option<Value> {
-    let snapshot = publisher.current(proxy)?;
+    let snapshot = publisher.subscribe(proxy).borrow().clone()?;
     let resources: Vec<Value> = Kind::ALL
         .into_iter()
         .flat_map(|kind| snapshot.iter(kind))

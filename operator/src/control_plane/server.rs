@@ -78,10 +78,18 @@ pub(super) fn start(
     let secrets = IdentitySecrets::new(identity.ca, identity.leaf);
     let (secrets, certificates) = CertificateBook::over(secrets);
     let authenticator = TokenAuthenticator::new(identity.join_key, directory);
-    let service = xds::service(
-        xds::Server::new(publisher, authenticator, secrets, events)
-            .with_config(xds::SessionConfig { stub: config::stub, ..xds::SessionConfig::default() }),
-    );
+    let session = xds::SessionConfig { stub: config::stub, ..xds::SessionConfig::default() };
+    let limits = xds::ServerConfig { session, ..xds::ServerConfig::default() };
+    let (xds, mut told) = xds::Server::new(authenticator, secrets, publisher, limits);
+    let service = xds::service(xds.clone());
+    // Streams merge what they have to tell until it is read; here it is read at once and handed to the engine.
+    tokio::spawn(async move {
+        while let Some(event) = told.recv().await {
+            if events.send(event).is_err() {
+                return;
+            }
+        }
+    });
     let incoming = tls_incoming(listener, Arc::new(tls), IncomingLimits::default());
     let (stop, stopped) = oneshot::channel::<()>();
     let server = tonic::transport::Server::builder()

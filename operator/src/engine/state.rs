@@ -112,7 +112,7 @@ impl State {
                 self.ledger.connected(&key, &proxy, stream, now);
                 self.publish(&key);
             }
-            ProxyEvent::Synced { proxy, stream, revision } => {
+            ProxyEvent::Synced { proxy, stream, revision, .. } => {
                 let Some(key) = key_of(&proxy) else { return };
                 self.ledger.synced(&key, stream, revision);
             }

@@ -1,0 +1,191 @@
+//! Status from hand-made views.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use config::model::Key;
+use config::{ObjectRef, Settings};
+use jiff::Timestamp;
+
+use super::{Statuses, StatusView, desired, keep_times, objects};
+use crate::engine::{Counters, EngineView, ProxyView, Rejection};
+use crate::source;
+
+const MESH: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: payments, namespace: shop}
+spec: {selector: {app: payments}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: mesh.tulle.dev/v1alpha1
+kind: Workload
+metadata: {name: payments-1, namespace: shop, labels: {app: payments}}
+spec: {address: 10.0.0.1, serviceAccount: payments, ports: [{name: http, port: 8080}]}
+---
+apiVersion: mesh.tulle.dev/v1alpha1
+kind: Workload
+metadata: {name: payments-2, namespace: shop, labels: {app: payments}}
+spec: {address: 10.0.0.2, serviceAccount: payments, ports: [{name: http, port: 8080}]}
+---
+apiVersion: mesh.tulle.dev/v1alpha1
+kind: TrafficPermission
+metadata: {name: good, namespace: shop}
+spec:
+  targetRefs: [{kind: Service, name: payments}]
+  action: Allow
+  rules: [{name: all, sources: [{type: Authenticated}]}]
+---
+apiVersion: mesh.tulle.dev/v1alpha1
+kind: TrafficPermission
+metadata: {name: nowhere, namespace: shop}
+spec:
+  targetRefs: [{kind: Service, name: none}]
+  action: Allow
+  rules: [{name: all, sources: [{type: Authenticated}]}]
+---
+apiVersion: mesh.tulle.dev/v1alpha1
+kind: TrafficPermission
+metadata: {name: partly, namespace: shop}
+spec:
+  targetRefs: [{kind: Service, name: payments}]
+  action: Allow
+  rules:
+  - {name: fine, sources: [{type: Authenticated}]}
+  - {name: wrong, sources: [{type: Authenticated}], http: [{path: {type: PathPrefix, value: no-slash}}]}
+";
+
+fn view(proxies: &[(&str, ProxyView)]) -> EngineView {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("mesh.yaml"), MESH).unwrap();
+    let source = source::read_once(dir.path()).unwrap();
+    assert_eq!(source.problems, []);
+    let model = config::build(&source.objects, &Settings::default(), SystemTime::UNIX_EPOCH);
+    EngineView {
+        processed: 1,
+        revision: 5,
+        changed_at: model.reports.keys().map(|object| (Arc::clone(object), 5)).collect(),
+        source,
+        model,
+        proxies: proxies.iter().map(|(name, proxy)| (Key::new("shop", name), Arc::new(proxy.clone()))).collect(),
+        counters: Counters::default(),
+    }
+}
+
+fn proxy(sent: u64, acked: Option<u64>) -> ProxyView {
+    ProxyView {
+        connected: true,
+        since: SystemTime::UNIX_EPOCH,
+        sent: Some(sent),
+        acked,
+        rejections: Vec::new(),
+        failed: None,
+    }
+}
+
+fn statuses(view: &EngineView) -> Statuses {
+    desired(view, &BTreeMap::new(), SystemTime::UNIX_EPOCH)
+}
+
+/// `Type=Status/Reason` of the summary and of the first target.
+fn words(statuses: &Statuses, name: &str) -> Vec<String> {
+    let status = &statuses.policies[&ObjectRef::new("TrafficPermission", "shop", name)];
+    let conditions = status.conditions.iter().chain(&status.ancestors[0].conditions);
+    conditions.map(|c| format!("{}={}/{}", c.type_, c.status, c.reason)).collect()
+}
+
+#[test]
+fn enforced_follows_acknowledgements() {
+    let both = view(&[("payments-1", proxy(5, Some(5))), ("payments-2", proxy(5, Some(5)))]);
+    let all = statuses(&both);
+    let expected = [
+        "Ready=True/AllProxiesAcked",
+        "Accepted=True/Accepted",
+        "ResolvedRefs=True/ResolvedRefs",
+        "Programmed=True/Programmed",
+        "Enforced=True/AllProxiesAcked",
+    ];
+    assert_eq!(words(&all, "good"), expected);
+
+    let one = statuses(&view(&[("payments-1", proxy(5, Some(5))), ("payments-2", proxy(5, Some(4)))]));
+    assert_eq!(words(&one, "good")[0], "Ready=False/Pending");
+    assert_eq!(one.policies[&ObjectRef::new("TrafficPermission", "shop", "good")].acked, "1/2");
+
+    // What was never sent anything newer has all there is.
+    let old = statuses(&view(&[("payments-1", proxy(3, Some(3))), ("payments-2", proxy(4, Some(4)))]));
+    assert_eq!(words(&old, "good")[0], "Ready=True/AllProxiesAcked");
+
+    assert_eq!(words(&statuses(&view(&[])), "good")[0], "Ready=False/Pending");
+}
+
+#[test]
+fn mistakes_show_where_they_are() {
+    let statuses = statuses(&view(&[("payments-1", proxy(5, Some(5))), ("payments-2", proxy(5, Some(5)))]));
+    assert_eq!(words(&statuses, "nowhere")[0], "Ready=False/TargetNotFound");
+    assert!(words(&statuses, "nowhere").contains(&"ResolvedRefs=False/TargetNotFound".to_owned()));
+    assert_eq!(words(&statuses, "partly")[..2], ["Ready=False/PartiallyInvalid", "Accepted=True/PartiallyInvalid"]);
+    let partly = &statuses.policies[&ObjectRef::new("TrafficPermission", "shop", "partly")];
+    assert_eq!(partly.rules_in_force, ["fine"]);
+    assert_eq!(partly.problems[0].rule.as_deref(), Some("wrong"));
+}
+
+#[test]
+fn a_refusal_shows_envoys_words_and_the_mesh_says_so() {
+    let object = Arc::new(ObjectRef::new("TrafficPermission", "shop", "good"));
+    let mut refusing = proxy(5, Some(5));
+    refusing.rejections.push(Rejection {
+        kind: xds::Kind::Route,
+        name: "in/shop/payments/8080".into(),
+        version: None,
+        message: "bad regex".into(),
+        objects: BTreeSet::from([object]),
+        at: SystemTime::UNIX_EPOCH,
+    });
+    let statuses = statuses(&view(&[("payments-1", refusing), ("payments-2", proxy(5, Some(5)))]));
+    assert_eq!(words(&statuses, "good")[0], "Ready=False/Rejected");
+    let good = &statuses.policies[&ObjectRef::new("TrafficPermission", "shop", "good")];
+    assert!(good.conditions[0].message.contains("bad regex"), "{}", good.conditions[0].message);
+    assert_eq!((good.proxies.matched, good.proxies.acked, good.proxies.rejected), (2, 1, 1));
+    let row = &statuses.workloads[&Key::new("shop", "payments")];
+    assert_eq!((row.state.as_str(), row.synced.as_str()), ("Rejected", "1/2"));
+    assert_eq!(row.rejections[0].message, "bad regex");
+    assert_eq!(statuses.mesh.state, "Rejected");
+}
+
+#[test]
+fn rows_of_workloads_add_up() {
+    let now = SystemTime::UNIX_EPOCH;
+    let hours = |hours| now + Duration::from_hours(hours) + Duration::from_mins(5);
+    let certificates = BTreeMap::from([
+        (Key::new("shop", "payments-1"), hours(21)),
+        (Key::new("shop", "payments-2"), hours(22)),
+    ]);
+    let view = view(&[("payments-1", proxy(5, Some(5))), ("payments-2", proxy(5, Some(5)))]);
+    let statuses = desired(&view, &certificates, now);
+    let row = &statuses.workloads[&Key::new("shop", "payments")];
+    assert_eq!((row.mtls.as_str(), row.default_action.as_str(), row.state.as_str()), ("Strict", "Deny", "Healthy"));
+    assert_eq!((row.synced.as_str(), row.certificate_remaining.as_str(), row.policy_count), ("2/2", "21h", 2));
+    assert_eq!((statuses.mesh.synced.as_str(), statuses.mesh.state.as_str()), ("2/2", "Healthy"));
+
+    let shown = objects(&StatusView { version: 1, engine: Arc::new(view), statuses }, "MeshStatus");
+    assert_eq!(shown[0].pointer("/status/synced").unwrap(), "2/2");
+}
+
+#[test]
+fn transition_times_move_only_when_a_condition_flips() {
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let pending = view(&[("payments-1", proxy(5, Some(4)))]);
+    let mut first = statuses(&pending);
+    keep_times(&Statuses::default(), &mut first, at(10));
+    let mut second = statuses(&view(&[("payments-1", proxy(5, Some(5)))]));
+    keep_times(&first, &mut second, at(20));
+    let good = &second.policies[&ObjectRef::new("TrafficPermission", "shop", "good")];
+    let times: BTreeMap<&str, i64> = good
+        .conditions
+        .iter()
+        .chain(&good.ancestors[0].conditions)
+        .map(|condition| (condition.type_.as_str(), condition.last_transition_time.0.as_second()))
+        .collect();
+    assert_eq!((times["Ready"], times["Enforced"], times["Accepted"]), (20, 20, 10));
+}

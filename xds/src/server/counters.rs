@@ -1,55 +1,64 @@
-//! What has been sent, for metrics and for tests that count.
+//! What the server did, in plain atomics: for metrics, and for tests and benchmarks that count instead of timing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::kind::Kind;
-use crate::session::Outgoing;
 
-/// Totals over all streams since the start.
+/// Totals since the start; `streams_open` is a level.
 #[derive(Debug, Default)]
 pub struct Counters {
-    open: AtomicU64,
-    responses: AtomicU64,
-    bytes: AtomicU64,
+    /// Streams that are authenticated and not ended.
+    pub streams_open: AtomicU64,
+    /// Streams that were authenticated.
+    pub streams_accepted: AtomicU64,
+    /// Streams that were refused, whatever for.
+    pub streams_refused: AtomicU64,
+    /// Requests read.
+    pub requests: AtomicU64,
+    /// Requests that refused a response.
+    pub nacks: AtomicU64,
+    /// Responses handed to the connection.
+    pub messages: AtomicU64,
+    /// Bytes of their resources and names.
+    pub bytes: AtomicU64,
     resources: [AtomicU64; Kind::ALL.len()],
+    removals: AtomicU64,
 }
 
 impl Counters {
-    /// Streams that are open now.
-    pub fn open(&self) -> u64 {
-        self.open.load(Ordering::Relaxed)
-    }
-
-    /// Responses sent.
-    pub fn responses(&self) -> u64 {
-        self.responses.load(Ordering::Relaxed)
-    }
-
-    /// Bytes of resources sent.
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Resources of a kind sent.
+    /// Resources sent of a kind.
     pub fn resources(&self, kind: Kind) -> u64 {
-        self.resources.get(kind as usize).map_or(0, |count| count.load(Ordering::Relaxed))
+        self.of(kind).map_or(0, |counter| counter.load(Ordering::Relaxed))
     }
 
-    pub(super) fn opened(&self) {
-        self.open.fetch_add(1, Ordering::Relaxed);
+    /// Resources sent of all kinds.
+    pub fn all_resources(&self) -> u64 {
+        self.resources
+            .iter()
+            .map(|counter| counter.load(Ordering::Relaxed))
+            .sum()
     }
 
-    pub(super) fn closed(&self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
+    /// Names said to exist no more.
+    pub fn removals(&self) -> u64 {
+        self.removals.load(Ordering::Relaxed)
     }
 
-    pub(super) fn sent(&self, outgoing: &Outgoing) {
-        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-        let resources = &outgoing.response.resources;
-        self.responses.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(resources.iter().map(|body| count(body.len())).sum(), Ordering::Relaxed);
-        if let Some(of_kind) = self.resources.get(outgoing.kind as usize) {
-            of_kind.fetch_add(count(resources.len()), Ordering::Relaxed);
+    pub(super) fn sent(&self, kind: Kind, resources: usize, removals: usize, bytes: usize) {
+        add(&self.messages, 1);
+        add(&self.bytes, bytes);
+        add(&self.removals, removals);
+        if let Some(counter) = self.of(kind) {
+            add(counter, resources);
         }
     }
+
+    fn of(&self, kind: Kind) -> Option<&AtomicU64> {
+        let index = Kind::ALL.iter().position(|other| *other == kind)?;
+        self.resources.get(index)
+    }
+}
+
+pub(super) fn add(counter: &AtomicU64, by: usize) {
+    counter.fetch_add(u64::try_from(by).unwrap_or(0), Ordering::Relaxed);
 }

@@ -1,148 +1,270 @@
-//! One stream's task: requests, snapshots and timers in, responses out.
-//!
-//! The outbox holds one response: what a client does not take is computed later, from the newest snapshot, not queued.
+//! One stream: authentication, then a loop around its session.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
 
-use tokio::sync::{mpsc, watch};
-use tonic::{Status, Streaming};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tonic::{Request, Status, Streaming};
 
-use super::{Counters, ProxyEvent, StreamLimits};
-use crate::identity::{Identity, SecretAnswer, SecretSource, Secrets};
+use super::Shared;
+use super::counters::add;
+use crate::identity::{Authenticator, Identity, Refusal, SecretAnswer, SecretSource, Secrets};
 use crate::proto::envoy::service::discovery::v3::DeltaDiscoveryRequest;
-use crate::session::{Now, Outgoing, RequestError, Session, SessionConfig, SessionEvent};
+use crate::session::{Now, Outgoing, RequestError, Session};
 use crate::snapshot::Snapshot;
 use crate::wire::DeltaResponse;
 
-/// A stream whose owner is known.
-pub(super) struct Live {
-    pub(super) identity: Identity,
-    pub(super) stream: u64,
-    pub(super) first: Option<DeltaDiscoveryRequest>,
-    pub(super) requests: Streaming<DeltaDiscoveryRequest>,
-    pub(super) snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
-    pub(super) responses: mpsc::Sender<Result<DeltaResponse, Status>>,
-    pub(super) events: mpsc::UnboundedSender<ProxyEvent>,
-    pub(super) counters: Arc<Counters>,
-    pub(super) limits: StreamLimits,
+pub(super) type Responses = mpsc::Sender<Result<DeltaResponse, Status>>;
+
+/// A time that never comes.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The whole life of a stream.
+pub(super) async fn run<A: Authenticator, S: SecretSource>(
+    shared: Arc<Shared<A, S>>,
+    id: u64,
+    peer: SocketAddr,
+    request: Request<Streaming<DeltaDiscoveryRequest>>,
+    responses: Responses,
+    pending: OwnedSemaphorePermit,
+) {
+    let admitted = timeout(shared.config.first_request, admit(&shared, peer, request));
+    let result = match admitted
+        .await
+        .unwrap_or_else(|_| Err(Status::deadline_exceeded("no proof of identity in time")))
+    {
+        Ok((identity, requests, first)) => {
+            drop(pending);
+            let stream = Stream::open(&shared, id, identity, requests, &responses);
+            stream.serve(first).await
+        }
+        Err(status) => {
+            add(&shared.counters.streams_refused, 1);
+            tracing::info!(%peer, reason = status.message(), "xDS stream refused");
+            Err(status)
+        }
+    };
+    if let Err(status) = result {
+        // A client that does not read will not read this either.
+        let _ = timeout(Duration::from_secs(1), responses.send(Err(status))).await;
+    }
 }
 
-/// The secrets of one identity.
-struct Own<S> {
+/// Reads the first request and finds out who it is from.
+async fn admit<A: Authenticator, S: SecretSource>(
+    shared: &Shared<A, S>,
+    peer: SocketAddr,
+    request: Request<Streaming<DeltaDiscoveryRequest>>,
+) -> Result<(Identity, Streaming<DeltaDiscoveryRequest>, DeltaDiscoveryRequest), Status> {
+    let authorization = request
+        .metadata()
+        .get("authorization")
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned);
+    let mut requests = request.into_inner();
+    let first = requests
+        .message()
+        .await?
+        .ok_or_else(|| Status::cancelled("the stream ended before its first request"))?;
+    let node = first.node.as_ref().map(|node| node.id.as_str()).unwrap_or_default();
+    let identity = shared
+        .authenticator
+        .authenticate(peer, authorization.as_deref(), node)
+        .await;
+    let identity = identity.map_err(|refusal| match refusal {
+        Refusal::Unauthenticated(why) => Status::unauthenticated(why),
+        Refusal::Denied(why) => Status::permission_denied(why),
+        Refusal::Unavailable(why) => Status::unavailable(why),
+    })?;
+    Ok((identity, requests, first))
+}
+
+/// A [`SecretSource`] that knows whom it speaks to.
+struct OwnSecrets<S> {
     source: Arc<S>,
     identity: Identity,
 }
 
-impl<S: SecretSource> Secrets for Own<S> {
+impl<S: SecretSource> Secrets for OwnSecrets<S> {
     fn secret(&self, name: &str, held: Option<&str>) -> Option<SecretAnswer> {
         self.source.secret(&self.identity, name, held)
     }
 }
 
-/// Why a stream ends.
-enum End {
-    /// The client closed it, or is gone.
-    Client,
-    /// We close it, with this status.
-    Ours(Status),
+/// An authenticated stream.
+struct Stream<'a, A, S> {
+    shared: &'a Shared<A, S>,
+    id: u64,
+    identity: Identity,
+    requests: Streaming<DeltaDiscoveryRequest>,
+    responses: &'a Responses,
+    snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    session: Session,
+    opened: Instant,
 }
 
-impl Live {
-    pub(super) async fn run<S: SecretSource>(mut self, config: SessionConfig, source: Arc<S>) {
-        let (proxy, stream) = (self.identity.proxy.clone(), self.stream);
-        self.counters.opened();
-        self.tell(ProxyEvent::Connected { proxy: proxy.clone(), stream });
-        let secrets = Own { source, identity: self.identity.clone() };
-        let mut session = Session::new(config, Box::new(secrets));
-        if let End::Ours(status) = self.converse(&mut session).await {
-            // A client that does not read does not get to know; its connection ends all the same.
-            self.responses.try_send(Err(status)).ok();
+impl<'a, A: Authenticator, S: SecretSource> Stream<'a, A, S> {
+    fn open(
+        shared: &'a Shared<A, S>,
+        id: u64,
+        identity: Identity,
+        requests: Streaming<DeltaDiscoveryRequest>,
+        responses: &'a Responses,
+    ) -> Self {
+        let own = OwnSecrets {
+            source: Arc::clone(&shared.secrets),
+            identity: identity.clone(),
+        };
+        add(&shared.counters.streams_open, 1);
+        add(&shared.counters.streams_accepted, 1);
+        tracing::info!(proxy = %identity.proxy, stream = id, "xDS stream opened");
+        // First the slot, then the news: whoever publishes on "connected" finds it.
+        let mut snapshots = shared.publisher.subscribe(&identity.proxy);
+        snapshots.mark_changed();
+        shared.events.connected(&identity.proxy, id);
+        Self {
+            session: Session::new(shared.config.session, Box::new(own)),
+            shared,
+            id,
+            identity,
+            requests,
+            responses,
+            snapshots,
+            opened: Instant::now(),
         }
-        self.counters.closed();
-        self.tell(ProxyEvent::Gone { proxy, stream });
     }
 
-    async fn converse(&mut self, session: &mut Session) -> End {
-        let opened = Instant::now();
-        let now = || Now { elapsed: opened.elapsed(), wall: SystemTime::now() };
-        let expiry = self.identity.expires_at.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
-        let expired = tokio::time::sleep(expiry.unwrap_or(Duration::from_secs(u64::from(u32::MAX))));
-        tokio::pin!(expired);
-        if let Some(first) = self.first.take()
-            && let Some(end) = Self::request(session, first, now())
-        {
-            return end;
-        }
-        if let Some(snapshot) = self.snapshots.borrow_and_update().clone() {
-            session.on_snapshot(snapshot);
-        }
-        let mut unsent: Option<(Outgoing, Instant)> = None;
+    async fn serve(mut self, first: DeltaDiscoveryRequest) -> Result<(), Status> {
+        self.on_request(first)?;
+        let mut shutdown = self.shared.shutdown.subscribe();
+        shutdown.mark_changed();
+        let mut end = self.last_moment();
+        // Whether the session may have something to say, and since when the connection has not taken it.
+        let mut ready = true;
+        let mut stuck = None;
         loop {
-            if unsent.is_none() {
-                unsent = session.poll(now()).map(|outgoing| (outgoing, Instant::now()));
-            }
-            self.tell_events(session);
-            let alarm = session.next_deadline(now()).unwrap_or(Duration::from_secs(3600));
-            let patience = unsent.as_ref().map(|(_, since)| self.limits.send.saturating_sub(since.elapsed()));
+            let give_up = stuck.map_or(self.opened + NEVER, |since: Instant| since + self.shared.config.send);
+            let wake = Instant::now() + self.session.next_deadline(self.now()).unwrap_or(NEVER).min(NEVER);
             tokio::select! {
-                biased;
-                () = &mut expired => return End::Ours(Status::unauthenticated("the proof of identity expired: come back with a new one")),
-                permit = self.responses.reserve(), if unsent.is_some() => {
-                    let Ok(permit) = permit else { return End::Client };
-                    if let Some((outgoing, _)) = unsent.take() {
-                        self.counters.sent(&outgoing);
+                permit = self.responses.reserve(), if ready => {
+                    let permit = permit.map_err(|_| Status::cancelled("the client is gone"))?;
+                    stuck = None;
+                    let next = self.session.poll(self.now());
+                    ready = next.is_some();
+                    if let Some(outgoing) = next {
+                        self.count(&outgoing);
                         permit.send(Ok(outgoing.response));
+                        stuck = Some(Instant::now());
                     }
                 }
                 request = self.requests.message() => {
-                    let Ok(Some(request)) = request else { return End::Client };
-                    if let Some(end) = Self::request(session, request, now()) {
-                        return end;
-                    }
+                    let Some(request) = request? else { return Ok(()) };
+                    self.on_request(request)?;
+                    ready = true;
                 }
                 changed = self.snapshots.changed() => {
-                    if changed.is_err() {
-                        return End::Ours(Status::unavailable("this workload is not served any more"));
-                    }
+                    changed.map_err(|_| Status::unavailable("the proxy is not part of the mesh any more"))?;
                     if let Some(snapshot) = self.snapshots.borrow_and_update().clone() {
-                        session.on_snapshot(snapshot);
+                        self.session.on_snapshot(snapshot);
+                        ready = true;
                     }
                 }
-                () = tokio::time::sleep(patience.unwrap_or(Duration::MAX)), if patience.is_some() => {
-                    return End::Ours(Status::deadline_exceeded("the client does not read"));
+                () = sleep_until(wake), if !ready => {
+                    self.session.on_secret_due(self.now());
+                    ready = true;
                 }
-                () = tokio::time::sleep(alarm) => session.on_secret_due(now()),
-            }
-        }
-    }
-
-    fn request(session: &mut Session, request: DeltaDiscoveryRequest, now: Now) -> Option<End> {
-        match session.on_request(request, now) {
-            Ok(()) => None,
-            Err(RequestError::UnknownType(kind)) => {
-                tracing::debug!(%kind, "a client asks for a type that is not served");
-                None
-            }
-            Err(error @ RequestError::TooMuch(_)) => Some(End::Ours(Status::resource_exhausted(error.to_string()))),
-        }
-    }
-
-    fn tell_events(&self, session: &mut Session) {
-        let (proxy, stream) = (&self.identity.proxy, self.stream);
-        for event in session.take_events() {
-            let proxy = proxy.clone();
-            self.tell(match event {
-                SessionEvent::Synced { revision, .. } => ProxyEvent::Synced { proxy, stream, revision },
-                SessionEvent::Nacked { kind, names, versions, message } => {
-                    ProxyEvent::Nacked { proxy, stream, kind, names, versions, message }
+                _ = shutdown.changed() => {
+                    if let Some(over) = *shutdown.borrow_and_update() {
+                        end = end.min((Instant::now() + over.mul_f64(fraction(self.id)), "the control plane is shutting down"));
+                    }
                 }
-            });
+                () = sleep_until(end.0) => return Err(Status::unavailable(end.1)),
+                () = sleep_until(give_up), if ready && stuck.is_some() => {
+                    return Err(Status::deadline_exceeded("the client does not read"));
+                }
+            }
+            self.tell();
         }
     }
 
-    fn tell(&self, event: ProxyEvent) {
-        // Nobody listens at shutdown.
-        self.events.send(event).ok();
+    fn now(&self) -> Now {
+        Now {
+            elapsed: self.opened.elapsed(),
+            wall: SystemTime::now(),
+        }
     }
+
+    /// When the stream ends at the latest, and why.
+    fn last_moment(&self) -> (Instant, &'static str) {
+        let identity = self
+            .identity
+            .expires_at
+            .map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
+        let age = self
+            .shared
+            .config
+            .max_age
+            .map(|age| age.mul_f64(0.8 + 0.4 * fraction(self.id)));
+        let identity = (
+            self.opened + identity.unwrap_or(NEVER).min(NEVER),
+            "the proof of identity has expired",
+        );
+        identity.min((
+            self.opened + age.unwrap_or(NEVER).min(NEVER),
+            "the stream is old: connect again",
+        ))
+    }
+
+    fn on_request(&mut self, request: DeltaDiscoveryRequest) -> Result<(), Status> {
+        let counters = &self.shared.counters;
+        add(&counters.requests, 1);
+        add(&counters.nacks, usize::from(request.error_detail.is_some()));
+        if let Some(error) = &request.error_detail {
+            tracing::debug!(proxy = %self.identity.proxy, kind = request.type_url, error = error.message, "NACK");
+        }
+        match self.session.on_request(request, self.now()) {
+            Ok(()) => Ok(()),
+            Err(unknown @ RequestError::UnknownType(_)) => {
+                tracing::warn!(proxy = %self.identity.proxy, stream = self.id, %unknown, "xDS request ignored");
+                Ok(())
+            }
+            Err(too_much @ RequestError::TooMuch(_)) => Err(Status::resource_exhausted(too_much.to_string())),
+        }
+    }
+
+    fn count(&self, outgoing: &Outgoing) {
+        let Outgoing { kind, response } = outgoing;
+        let names: usize = response.removed_resources.iter().map(String::len).sum();
+        let bytes: usize = response.resources.iter().map(bytes::Bytes::len).sum();
+        self.shared.counters.sent(
+            *kind,
+            response.resources.len(),
+            response.removed_resources.len(),
+            names + bytes,
+        );
+    }
+
+    fn tell(&mut self) {
+        for event in self.session.take_events() {
+            self.shared.events.tell(&self.identity.proxy, self.id, event);
+        }
+    }
+}
+
+impl<A, S> Drop for Stream<'_, A, S> {
+    fn drop(&mut self) {
+        self.shared.counters.streams_open.fetch_sub(1, Ordering::Relaxed);
+        self.shared.events.gone(&self.identity.proxy, self.id);
+        tracing::info!(proxy = %self.identity.proxy, stream = self.id, "xDS stream ended");
+    }
+}
+
+/// A number from 0 to 1 that spreads consecutive streams evenly.
+fn fraction(id: u64) -> f64 {
+    // The golden ratio's fractional part: the next one always falls into the largest gap.
+    let spread = id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    f64::from(u32::try_from(spread).unwrap_or(0)) / f64::from(u32::MAX)
 }

@@ -103,9 +103,11 @@ impl Session {
             Stage::Secrets => Gate::Open,
             Stage::Clusters | Stage::Endpoints => gate(self.kinds.of(Kind::Secret).in_flight.is_empty()),
             // What uses endpoints must not overtake those that wait for their secrets.
-            Stage::Extensions | Stage::Listeners | Stage::Routes => {
-                gate(![Stage::Clusters, Stage::Endpoints].iter().any(|stage| self.waiting.contains_key(stage)))
-            }
+            Stage::Extensions | Stage::Listeners | Stage::Routes => gate(
+                ![Stage::Clusters, Stage::Endpoints]
+                    .iter()
+                    .any(|stage| self.waiting.contains_key(stage)),
+            ),
             Stage::ClusterRemovals if self.refuses_users_of_clusters() => Gate::Withheld,
             Stage::LateSecrets | Stage::Runtime | Stage::ListenerRemovals | Stage::ClusterRemovals => {
                 gate(self.is_quiet())

@@ -14,7 +14,11 @@ use tulle_xds::{
 
 /// A resource of any kind; sessions never look into the message.
 pub(crate) fn resource(kind: Kind, name: &str, content: &str) -> Resource {
-    let message = Cluster { name: name.into(), alt_stat_name: content.into(), ..Default::default() };
+    let message = Cluster {
+        name: name.into(),
+        alt_stat_name: content.into(),
+        ..Default::default()
+    };
     Resource::new(kind, name, &message)
 }
 
@@ -29,7 +33,10 @@ pub(crate) fn cluster(name: &str, content: &str) -> Resource {
 
 /// A route that uses clusters.
 pub(crate) fn route(name: &str, content: &str, clusters: &[&str]) -> Resource {
-    let references = clusters.iter().map(|name| Reference::new(Kind::Cluster, *name)).collect();
+    let references = clusters
+        .iter()
+        .map(|name| Reference::new(Kind::Cluster, *name))
+        .collect();
     resource(Kind::Route, name, content).with_references(references)
 }
 
@@ -44,7 +51,10 @@ pub(crate) fn layer(resources: impl IntoIterator<Item = Resource>) -> Arc<Layer>
 }
 
 pub(crate) fn snapshot(revision: u64, resources: impl IntoIterator<Item = Resource>) -> Arc<Snapshot> {
-    Arc::new(Snapshot { revision, layers: vec![layer(resources)] })
+    Arc::new(Snapshot {
+        revision,
+        layers: vec![layer(resources)],
+    })
 }
 
 /// A response as a client sees it.
@@ -63,7 +73,12 @@ impl Seen {
         let response = discovery::DeltaDiscoveryResponse::decode(bytes.as_slice()).unwrap();
         assert_eq!(response.type_url, outgoing.kind.type_url());
         let count = response.resources.len() + response.removed_resources.len();
-        let mut names: Vec<&String> = response.resources.iter().map(|r| &r.name).chain(&response.removed_resources).collect();
+        let mut names: Vec<&String> = response
+            .resources
+            .iter()
+            .map(|r| &r.name)
+            .chain(&response.removed_resources)
+            .collect();
         names.dedup();
         assert_eq!(names.len(), count, "Envoy refuses a name that occurs twice");
         let ttl = |r: &discovery::Resource| Some((r.name.clone(), Duration::try_from(r.ttl?).unwrap()));
@@ -101,13 +116,26 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn new() -> Self {
-        Self::with(SessionConfig { stub, ..SessionConfig::default() }, Box::new(NoSecrets))
+        Self::with(
+            SessionConfig {
+                stub,
+                ..SessionConfig::default()
+            },
+            Box::new(NoSecrets),
+        )
     }
 
     pub(crate) fn with(config: SessionConfig, secrets: Box<dyn Secrets>) -> Self {
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        let now = Now { elapsed: Duration::ZERO, wall };
-        Self { session: Session::new(config, secrets), now, unanswered: Vec::new() }
+        let now = Now {
+            elapsed: Duration::ZERO,
+            wall,
+        };
+        Self {
+            session: Session::new(config, secrets),
+            now,
+            unanswered: Vec::new(),
+        }
     }
 
     /// A driver whose client has subscribed to all and acknowledged this snapshot.
@@ -116,8 +144,16 @@ impl Driver {
         driver.session.on_snapshot(Arc::clone(snapshot));
         for kind in Kind::ALL {
             let all = || Kind::ALL.into_iter().flat_map(|kind| snapshot.iter(kind));
-            let referred = all().flat_map(|r| &r.references).filter(|to| to.kind == kind).map(|to| &to.name);
-            let names: BTreeSet<&str> = snapshot.iter(kind).map(|r| &r.name).chain(referred).map(|name| &**name).collect();
+            let referred = all()
+                .flat_map(|r| &r.references)
+                .filter(|to| to.kind == kind)
+                .map(|to| &to.name);
+            let names: BTreeSet<&str> = snapshot
+                .iter(kind)
+                .map(|r| &r.name)
+                .chain(referred)
+                .map(|name| &**name)
+                .collect();
             let names: Vec<&str> = names.into_iter().collect();
             driver.subscribe(kind, if kind.is_wildcard() { &[] } else { &names });
             driver.settle();
@@ -127,7 +163,10 @@ impl Driver {
     }
 
     pub(crate) fn advance(&mut self, by: Duration) {
-        self.now = Now { elapsed: self.now.elapsed + by, wall: self.now.wall + by };
+        self.now = Now {
+            elapsed: self.now.elapsed + by,
+            wall: self.now.wall + by,
+        };
     }
 
     pub(crate) fn request(&mut self, request: discovery::DeltaDiscoveryRequest) {
@@ -152,7 +191,10 @@ impl Driver {
         self.request(discovery::DeltaDiscoveryRequest {
             type_url: kind.type_url().into(),
             resource_names_subscribe: names.iter().map(|s| (*s).into()).collect(),
-            initial_resource_versions: has.iter().map(|(name, version)| ((*name).into(), (*version).into())).collect(),
+            initial_resource_versions: has
+                .iter()
+                .map(|(name, version)| ((*name).into(), (*version).into()))
+                .collect(),
             ..Default::default()
         });
     }
@@ -162,7 +204,10 @@ impl Driver {
         self.request(discovery::DeltaDiscoveryRequest {
             type_url: seen.kind.type_url().into(),
             response_nonce: seen.nonce.clone(),
-            error_detail: error.map(|message| Status { message: message.into(), ..Default::default() }),
+            error_detail: error.map(|message| Status {
+                message: message.into(),
+                ..Default::default()
+            }),
             ..Default::default()
         });
     }

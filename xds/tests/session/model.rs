@@ -34,8 +34,14 @@ fn made((&(kind, name), &content): (&(Kind, u8), &u8)) -> Resource {
 }
 
 pub(crate) fn snapshot(revision: u64, world: &World) -> Arc<Snapshot> {
-    let (shared, own): (Vec<_>, Vec<_>) = world.iter().map(made).partition(|r| matches!(r.kind, Cluster | Endpoints));
-    Arc::new(Snapshot { revision, layers: vec![layer(shared), layer(own)] })
+    let (shared, own): (Vec<_>, Vec<_>) = world
+        .iter()
+        .map(made)
+        .partition(|r| matches!(r.kind, Cluster | Endpoints));
+    Arc::new(Snapshot {
+        revision,
+        layers: vec![layer(shared), layer(own)],
+    })
 }
 
 fn version(kind: Kind, name: &str, content: u8) -> String {
@@ -95,7 +101,12 @@ impl Client {
             model.answers.clear();
             // What it applied out of a refused batch and does not declare, no new stream can know of.
             model.has = model.declares.clone();
-            model.excused = model.names.iter().filter(|name| !model.declares.contains_key(*name)).cloned().collect();
+            model.excused = model
+                .names
+                .iter()
+                .filter(|name| !model.declares.contains_key(*name))
+                .cloned()
+                .collect();
             model.refused.clear();
             model.sent = model.declares.clone();
         }
@@ -108,7 +119,11 @@ impl Client {
                 names.push("*");
             }
             if kind.is_wildcard() || !names.is_empty() {
-                let has: Vec<_> = model.declares.iter().map(|(name, version)| (name.as_str(), version.as_str())).collect();
+                let has: Vec<_> = model
+                    .declares
+                    .iter()
+                    .map(|(name, version)| (name.as_str(), version.as_str()))
+                    .collect();
                 self.driver.resume(kind, &names, &has);
                 self.requested.insert(kind);
             }
@@ -118,8 +133,16 @@ impl Client {
     /// Takes what the session sends now, and checks it.
     pub(crate) fn receive(&mut self, world: &World) {
         for seen in self.driver.poll() {
-            assert!(seen.removed.is_empty() || seen.kind.is_wildcard(), "removal of {seen:?}");
-            if seen.kind == Runtime && seen.versions.keys().all(|name| !self.kinds[&Runtime].excused.contains(name)) {
+            assert!(
+                seen.removed.is_empty() || seen.kind.is_wildcard(),
+                "removal of {seen:?}"
+            );
+            if seen.kind == Runtime
+                && seen
+                    .versions
+                    .keys()
+                    .all(|name| !self.kinds[&Runtime].excused.contains(name))
+            {
                 self.check_runtime_is_last(world);
             }
             for (name, version) in &seen.versions {
@@ -137,9 +160,15 @@ impl Client {
         let model = self.kinds.get_mut(&kind).unwrap();
         let before = model.sent.insert(name.into(), version.into());
         let excused = model.excused.remove(name);
-        assert!(excused || before.as_deref() != Some(version), "{kind:?} {name} sent again unchanged");
+        assert!(
+            excused || before.as_deref() != Some(version),
+            "{kind:?} {name} sent again unchanged"
+        );
         let refused = model.refused.remove(name);
-        assert!(excused || refused.as_deref() != Some(version), "{kind:?} {name} sent again after it was refused");
+        assert!(
+            excused || refused.as_deref() != Some(version),
+            "{kind:?} {name} sent again after it was refused"
+        );
         if kind == Cluster {
             self.kinds.get_mut(&Endpoints).unwrap().excused.insert(name.into());
         }
@@ -148,7 +177,9 @@ impl Client {
     fn check_runtime_is_last(&self, world: &World) {
         let routes = &self.kinds[&Route];
         for (name, sent) in &routes.sent {
-            let Some(content) = world.get(&(Route, name.parse().unwrap_or(u8::MAX))) else { continue };
+            let Some(content) = world.get(&(Route, name.parse().unwrap_or(u8::MAX))) else {
+                continue;
+            };
             let fine = *content == BAD || !routes.names.contains(name) || *sent == version(Route, name, *content);
             assert!(fine, "runtime before route {name}");
         }
@@ -179,7 +210,9 @@ impl Client {
     /// Answers one response of a kind that it has read, if it can.
     pub(crate) fn answer(&mut self, kind: Kind) {
         let model = self.kinds.get_mut(&kind).unwrap();
-        let Some((seen, good)) = model.answers.pop_front() else { return };
+        let Some((seen, good)) = model.answers.pop_front() else {
+            return;
+        };
         if kind == Cluster && good && seen.versions.keys().any(|name| self.warming.contains(name)) {
             model.answers.push_front((seen, good));
         } else if good {
@@ -203,7 +236,9 @@ impl Client {
                     self.warming.insert(name.clone());
                     self.subscribe(Endpoints, name);
                 }
-                Listener => [Route, Secret, ExtensionConfig].into_iter().for_each(|kind| self.subscribe(kind, name)),
+                Listener => [Route, Secret, ExtensionConfig]
+                    .into_iter()
+                    .for_each(|kind| self.subscribe(kind, name)),
                 Endpoints => drop(self.warming.remove(name)),
                 _ => {}
             }
@@ -214,7 +249,9 @@ impl Client {
                 self.warming.remove(name);
                 self.unsubscribe(Endpoints, name);
             } else {
-                [Route, Secret, ExtensionConfig].into_iter().for_each(|kind| self.unsubscribe(kind, name));
+                [Route, Secret, ExtensionConfig]
+                    .into_iter()
+                    .for_each(|kind| self.unsubscribe(kind, name));
             }
         }
     }
@@ -222,7 +259,9 @@ impl Client {
     /// Applies some of the good ones of a response that it will refuse.
     fn refuse(&mut self, seen: Seen, applied: usize) {
         let mut partly = seen.clone();
-        partly.versions.retain(|name, got| version(seen.kind, name, BAD) != *got);
+        partly
+            .versions
+            .retain(|name, got| version(seen.kind, name, BAD) != *got);
         partly.versions = partly.versions.into_iter().take(applied).collect();
         self.apply(&partly);
         if seen.kind == Endpoints {
@@ -289,7 +328,11 @@ impl Client {
 
     /// Everything is as it should be, except what this client refuses.
     pub(crate) fn check_converged(&self, world: &World) {
-        assert!(self.warming.is_empty(), "clusters without endpoints: {:?}", self.warming);
+        assert!(
+            self.warming.is_empty(),
+            "clusters without endpoints: {:?}",
+            self.warming
+        );
         let users = [Listener, Route, ExtensionConfig];
         let refuses_a_user = self.refuses(world).iter().any(|refused| users.contains(&refused.kind));
         for (kind, model) in &self.kinds {
@@ -298,7 +341,10 @@ impl Client {
                 let name = name.to_string();
                 let want = version(*kind, &name, *content);
                 let got = model.has.get(&name);
-                assert!(!wanted(&name) || *content == BAD || got == Some(&want), "{kind:?} {name} is not up to date");
+                assert!(
+                    !wanted(&name) || *content == BAD || got == Some(&want),
+                    "{kind:?} {name} is not up to date"
+                );
             }
             for (name, got) in &model.has {
                 let exists = world.contains_key(&(*kind, name.parse().unwrap_or(u8::MAX)));
@@ -306,7 +352,11 @@ impl Client {
                     let kept = *kind == Cluster && refuses_a_user;
                     assert!(exists || kept, "{kind:?} {name} should be gone");
                 } else if !exists {
-                    assert_eq!(*got, *stub(*kind, name).unwrap().version, "{kind:?} {name} should be a stub");
+                    assert_eq!(
+                        *got,
+                        *stub(*kind, name).unwrap().version,
+                        "{kind:?} {name} should be a stub"
+                    );
                 }
             }
         }

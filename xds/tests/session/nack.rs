@@ -14,7 +14,11 @@ fn answer_all(driver: &mut Driver, bad: &[&str]) -> Vec<Seen> {
             return all;
         }
         for response in seen {
-            if response.versions.values().any(|version| bad.contains(&version.as_str())) {
+            if response
+                .versions
+                .values()
+                .any(|version| bad.contains(&version.as_str()))
+            {
                 driver.nack(&response, "I refuse");
             } else {
                 driver.ack(&response);
@@ -26,7 +30,9 @@ fn answer_all(driver: &mut Driver, bad: &[&str]) -> Vec<Seen> {
 
 fn nacked(driver: &mut Driver) -> Vec<(Kind, String, String)> {
     let culprit = |event| match event {
-        SessionEvent::Nacked { kind, names, message, .. } => Some((kind, names[0].to_string(), message)),
+        SessionEvent::Nacked {
+            kind, names, message, ..
+        } => Some((kind, names[0].to_string(), message)),
         SessionEvent::Synced { .. } => None,
     };
     driver.session.take_events().into_iter().filter_map(culprit).collect()
@@ -39,7 +45,10 @@ fn the_culprit_of_a_batch_is_found_and_all_else_is_delivered() {
     driver.session.on_snapshot(snapshot(2, world("2")));
     let bad = route("b", "2", &[]).version;
     let sent = answer_all(&mut driver, &[&bad]);
-    assert_eq!(sent.iter().map(Seen::short).collect::<Vec<_>>(), ["R+a+b+c", "R+a", "R+b", "R+c"]);
+    assert_eq!(
+        sent.iter().map(Seen::short).collect::<Vec<_>>(),
+        ["R+a+b+c", "R+a", "R+b", "R+c"]
+    );
     assert_eq!(nacked(&mut driver), [(Route, "b".into(), "I refuse".into())]);
 }
 
@@ -49,7 +58,9 @@ fn a_refused_version_is_not_sent_again_before_it_changes() {
     driver.session.on_snapshot(snapshot(2, [route("r", "2", &[])]));
     let bad = route("r", "2", &[]).version;
     assert_eq!(answer_all(&mut driver, &[&bad]).len(), 1);
-    driver.session.on_snapshot(snapshot(3, [route("r", "2", &[]), route("new", "1", &[])]));
+    driver
+        .session
+        .on_snapshot(snapshot(3, [route("r", "2", &[]), route("new", "1", &[])]));
     assert_eq!(driver.settle(), NONE);
     driver.session.on_snapshot(snapshot(4, [route("r", "3", &[])]));
     assert_eq!(driver.settle(), ["R+r"]);
@@ -58,10 +69,14 @@ fn a_refused_version_is_not_sent_again_before_it_changes() {
 #[test]
 fn going_back_to_what_the_client_kept_sends_nothing() {
     let mut driver = Driver::settled(&snapshot(1, ["a", "b"].map(|name| route(name, "1", &[]))));
-    driver.session.on_snapshot(snapshot(2, ["a", "b"].map(|name| route(name, "2", &[]))));
+    driver
+        .session
+        .on_snapshot(snapshot(2, ["a", "b"].map(|name| route(name, "2", &[]))));
     let bad = route("b", "2", &[]).version;
     answer_all(&mut driver, &[&bad]);
-    driver.session.on_snapshot(snapshot(3, [route("a", "2", &[]), route("b", "1", &[])]));
+    driver
+        .session
+        .on_snapshot(snapshot(3, [route("a", "2", &[]), route("b", "1", &[])]));
     assert_eq!(driver.settle(), NONE);
     let events = driver.session.take_events();
     assert!(matches!(events.last(), Some(SessionEvent::Synced { revision: 3, refused }) if refused.is_empty()));
@@ -80,7 +95,10 @@ fn a_refused_version_is_sent_to_a_client_that_asks_for_it() {
 #[test]
 fn other_changes_of_the_kind_do_not_wait_for_the_suspects() {
     let world = |content: &str, other: &str| {
-        ["a", "b", "c", "d"].map(|name| route(name, content, &[])).into_iter().chain([route("z", other, &[])])
+        ["a", "b", "c", "d"]
+            .map(|name| route(name, content, &[]))
+            .into_iter()
+            .chain([route("z", other, &[])])
     };
     let mut driver = Driver::settled(&snapshot(1, world("1", "1")));
     driver.session.on_snapshot(snapshot(2, world("2", "1")));
@@ -101,7 +119,9 @@ fn a_change_between_batch_and_suspect_is_not_taken_for_the_old_state() {
     let bad = route("a", "3", &[]).version;
     answer_all(&mut driver, &[&bad]);
     // The client may have "2" of a now, out of the refused batch; so "1" is news.
-    driver.session.on_snapshot(snapshot(4, [route("a", "1", &[]), route("b", "3", &[])]));
+    driver
+        .session
+        .on_snapshot(snapshot(4, [route("a", "1", &[]), route("b", "3", &[])]));
     assert_eq!(driver.settle(), ["R+a"]);
 }
 
@@ -113,7 +133,11 @@ fn a_cluster_out_of_a_refused_batch_is_removed_when_it_goes() {
     let batch = driver.poll().remove(0);
     driver.nack(&batch, "no");
     driver.session.on_snapshot(snapshot(3, []));
-    assert_eq!(driver.settle(), ["C-a", "C-b"].map(String::from), "whether it was applied is unknown");
+    assert_eq!(
+        driver.settle(),
+        ["C-a", "C-b"].map(String::from),
+        "whether it was applied is unknown"
+    );
 }
 
 #[test]
@@ -135,7 +159,10 @@ fn clusters_stay_while_the_client_refuses_the_route_that_leaves_them() {
     answer_all(&mut driver, &[&bad]);
     driver.advance(std::time::Duration::from_secs(60));
     assert_eq!(driver.settle(), NONE);
-    assert!(matches!(driver.session.take_events().last(), Some(SessionEvent::Synced { revision: 2, .. })));
+    assert!(matches!(
+        driver.session.take_events().last(),
+        Some(SessionEvent::Synced { revision: 2, .. })
+    ));
     driver.session.on_snapshot(snapshot(3, [route("r", "3", &[])]));
     assert_eq!(driver.settle(), ["R+r", "C-a"]);
 }

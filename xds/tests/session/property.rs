@@ -48,7 +48,11 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn config(cases: u32) -> ProptestConfig {
     let saved = FileFailurePersistence::Direct("tests/session/regressions.txt");
-    ProptestConfig { cases, failure_persistence: Some(Box::new(saved)), ..ProptestConfig::default() }
+    ProptestConfig {
+        cases,
+        failure_persistence: Some(Box::new(saved)),
+        ..ProptestConfig::default()
+    }
 }
 
 /// Lets both sides finish; time passes only when nothing else happens.

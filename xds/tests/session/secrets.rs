@@ -30,7 +30,10 @@ impl Secrets for Issuer {
         state.asked += 1;
         let renew_at = state.now.unwrap() + LIFE;
         if let Some(version) = held.filter(|held| state.good.as_deref() == Some(held)) {
-            return Some(SecretAnswer::Keep { version: version.into(), renew_at });
+            return Some(SecretAnswer::Keep {
+                version: version.into(),
+                renew_at,
+            });
         }
         state.issued += 1;
         let version = format!("v{}", state.issued);
@@ -42,7 +45,13 @@ impl Secrets for Issuer {
 
 fn driver() -> (Driver, Issuer) {
     let issuer = Issuer::default();
-    let mut driver = Driver::with(SessionConfig { stub, ..SessionConfig::default() }, Box::new(issuer.clone()));
+    let mut driver = Driver::with(
+        SessionConfig {
+            stub,
+            ..SessionConfig::default()
+        },
+        Box::new(issuer.clone()),
+    );
     issuer.0.lock().unwrap().now = Some(driver.now.wall);
     driver.session.on_snapshot(snapshot(1, []));
     (driver, issuer)
@@ -55,7 +64,9 @@ fn a_secret_is_issued_once_a_subscription() {
     let seen = driver.poll().remove(0);
     assert_eq!(seen.versions["leaf"], "v1");
     driver.ack(&seen);
-    driver.session.on_snapshot(snapshot(2, [resource(Secret, "context", "1")]));
+    driver
+        .session
+        .on_snapshot(snapshot(2, [resource(Secret, "context", "1")]));
     assert_eq!(driver.settle(), NONE);
     assert_eq!(issuer.0.lock().unwrap().asked, 1);
 }
@@ -116,7 +127,9 @@ fn a_refused_secret_is_not_issued_again_in_a_loop() {
 #[test]
 fn names_that_are_nobodys_secret_come_from_the_snapshot_or_are_stubs() {
     let (mut driver, _) = driver();
-    driver.session.on_snapshot(snapshot(2, [resource(Secret, "context", "1")]));
+    driver
+        .session
+        .on_snapshot(snapshot(2, [resource(Secret, "context", "1")]));
     driver.subscribe(Secret, &["context", "nosuch"]);
     let seen = driver.poll().remove(0);
     assert_eq!(seen.versions["context"], *resource(Secret, "context", "1").version);

@@ -21,7 +21,10 @@ fn nothing_is_sent_before_there_is_a_snapshot() {
 #[test]
 fn an_empty_first_request_means_everything_for_clusters_and_listeners_only() {
     let mut driver = Driver::new();
-    driver.session.on_snapshot(snapshot(1, [cluster("a", "1"), listener("l", "1", &[]), route("r", "1", &[])]));
+    driver.session.on_snapshot(snapshot(
+        1,
+        [cluster("a", "1"), listener("l", "1", &[]), route("r", "1", &[])],
+    ));
     for kind in Kind::ALL {
         driver.subscribe(kind, &[]);
     }
@@ -50,10 +53,14 @@ fn a_wildcard_can_be_explicit_and_names_on_top_of_it_do_not_end_it() {
     assert_eq!(driver.settle(), ["C+a-nosuch"]);
     driver.subscribe(Cluster, &["lazy"]);
     assert_eq!(driver.settle(), ["C-lazy"]);
-    driver.session.on_snapshot(snapshot(2, [cluster("a", "1"), cluster("b", "1")]));
+    driver
+        .session
+        .on_snapshot(snapshot(2, [cluster("a", "1"), cluster("b", "1")]));
     assert_eq!(driver.settle(), ["C+b"]);
     driver.change(Cluster, &[], &["*"]);
-    driver.session.on_snapshot(snapshot(3, [cluster("a", "2"), cluster("lazy", "1")]));
+    driver
+        .session
+        .on_snapshot(snapshot(3, [cluster("a", "2"), cluster("lazy", "1")]));
     assert_eq!(driver.settle(), ["C+lazy"]);
 }
 
@@ -95,7 +102,10 @@ fn unsubscribing_under_a_wildcard_is_answered() {
 #[test]
 fn a_subscription_is_honoured_with_a_stale_nonce_or_on_an_ack() {
     let mut driver = Driver::new();
-    driver.session.on_snapshot(snapshot(1, [route("a", "1", &[]), route("b", "1", &[]), route("c", "1", &[])]));
+    driver.session.on_snapshot(snapshot(
+        1,
+        [route("a", "1", &[]), route("b", "1", &[]), route("c", "1", &[])],
+    ));
     driver.subscribe(Route, &["a"]);
     let sent = driver.poll().remove(0);
     let mut request = DeltaDiscoveryRequest {
@@ -128,10 +138,16 @@ fn a_client_that_has_everything_receives_nothing() {
 #[test]
 fn a_client_that_comes_back_is_told_what_changed_and_what_is_gone() {
     let mut driver = Driver::new();
-    driver.session.on_snapshot(snapshot(7, [cluster("a", "2"), listener("l", "1", &[])]));
+    driver
+        .session
+        .on_snapshot(snapshot(7, [cluster("a", "2"), listener("l", "1", &[])]));
     driver.resume(Cluster, &["*"], &[("a", "old"), ("gone", "1")]);
     driver.resume(Listener, &[], &[("l", &listener("l", "1", &[]).version), ("lost", "1")]);
-    driver.resume(Endpoints, &["a", "gone"], &[("a", &stub(Endpoints, "a").unwrap().version), ("gone", "1")]);
+    driver.resume(
+        Endpoints,
+        &["a", "gone"],
+        &[("a", &stub(Endpoints, "a").unwrap().version), ("gone", "1")],
+    );
     driver.resume(Route, &["gone"], &[("gone", "1")]);
     assert_eq!(driver.settle(), ["C+a", "E+a+gone", "R+gone", "L-lost", "C-gone"]);
 }
@@ -170,7 +186,9 @@ fn a_time_to_live_is_what_remains_and_the_stub_follows() {
 fn responses_are_cut_by_number_and_by_size() {
     let names: Vec<String> = (0..120).map(|i| format!("r{i:03}")).collect();
     let mut driver = Driver::new();
-    driver.session.on_snapshot(snapshot(1, names.iter().map(|name| route(name, "1", &[]))));
+    driver
+        .session
+        .on_snapshot(snapshot(1, names.iter().map(|name| route(name, "1", &[]))));
     driver.subscribe(Route, &names.iter().map(String::as_str).collect::<Vec<_>>());
     let mut sizes = Vec::new();
     while let Some(seen) = driver.poll().pop() {
@@ -179,10 +197,16 @@ fn responses_are_cut_by_number_and_by_size() {
     }
     assert_eq!(sizes, [50, 50, 20]);
 
-    let config = SessionConfig { stub, max_response_bytes: 3000, ..SessionConfig::default() };
+    let config = SessionConfig {
+        stub,
+        max_response_bytes: 3000,
+        ..SessionConfig::default()
+    };
     let mut driver = Driver::with(config, Box::new(tulle_xds::NoSecrets));
     let big = "x".repeat(1000);
-    driver.session.on_snapshot(snapshot(1, names.iter().take(4).map(|name| cluster(name, &big))));
+    driver
+        .session
+        .on_snapshot(snapshot(1, names.iter().take(4).map(|name| cluster(name, &big))));
     driver.subscribe(Cluster, &[]);
     let sizes: Vec<usize> = driver.poll().iter().map(|seen| seen.versions.len()).collect();
     assert_eq!(sizes, [2, 2]);
@@ -190,14 +214,27 @@ fn responses_are_cut_by_number_and_by_size() {
 
 #[test]
 fn unknown_types_and_too_many_names_are_errors() {
-    let config = SessionConfig { stub, max_names: 3, ..SessionConfig::default() };
+    let config = SessionConfig {
+        stub,
+        max_names: 3,
+        ..SessionConfig::default()
+    };
     let mut driver = Driver::with(config, Box::new(tulle_xds::NoSecrets));
-    let mut request = DeltaDiscoveryRequest { type_url: "nosuch".into(), ..Default::default() };
+    let mut request = DeltaDiscoveryRequest {
+        type_url: "nosuch".into(),
+        ..Default::default()
+    };
     let refused = driver.session.on_request(request.clone(), driver.now);
     assert_eq!(refused, Err(RequestError::UnknownType("nosuch".into())));
     request.type_url = Route.type_url().into();
     request.resource_names_subscribe = (0..4).map(|i| i.to_string()).collect();
-    assert!(matches!(driver.session.on_request(request.clone(), driver.now), Err(RequestError::TooMuch(_))));
+    assert!(matches!(
+        driver.session.on_request(request.clone(), driver.now),
+        Err(RequestError::TooMuch(_))
+    ));
     request.resource_names_subscribe = vec!["x".repeat(5000)];
-    assert!(matches!(driver.session.on_request(request, driver.now), Err(RequestError::TooMuch(_))));
+    assert!(matches!(
+        driver.session.on_request(request, driver.now),
+        Err(RequestError::TooMuch(_))
+    ));
 }

@@ -11,7 +11,9 @@ const NONE: [&str; 0] = [];
 #[test]
 fn a_stream_is_in_sync_once_all_it_announced_is_acknowledged() {
     let mut driver = Driver::new();
-    driver.session.on_snapshot(snapshot(5, [listener("l", "1", &["r"]), route("r", "1", &[])]));
+    driver
+        .session
+        .on_snapshot(snapshot(5, [listener("l", "1", &["r"]), route("r", "1", &[])]));
     driver.subscribe(Cluster, &[]);
     driver.settle();
     assert_eq!(driver.synced(), [], "listeners are not even asked for");
@@ -28,7 +30,9 @@ fn a_stream_is_in_sync_once_all_it_announced_is_acknowledged() {
 #[test]
 fn a_subscription_that_never_comes_does_not_count_for_ever() {
     let mut driver = Driver::new();
-    driver.session.on_snapshot(snapshot(5, [listener("l", "1", &["r"]), route("r", "1", &[])]));
+    driver
+        .session
+        .on_snapshot(snapshot(5, [listener("l", "1", &["r"]), route("r", "1", &[])]));
     driver.subscribe(Cluster, &[]);
     driver.subscribe(Listener, &[]);
     driver.settle();
@@ -108,11 +112,17 @@ fn only_the_newest_of_many_snapshots_is_sent() {
 fn shared_layers_are_not_compared() {
     let shared = layer((0..1000).map(|i| cluster(&format!("c{i}"), "1")));
     let world = |revision, content: &str| {
-        Arc::new(Snapshot { revision, layers: vec![Arc::clone(&shared), layer([route("r", content, &[])])] })
+        Arc::new(Snapshot {
+            revision,
+            layers: vec![Arc::clone(&shared), layer([route("r", content, &[])])],
+        })
     };
     let mut driver = Driver::settled(&world(1, "1"));
     driver.session.on_snapshot(world(2, "2"));
     assert_eq!(driver.settle(), ["R+r"]);
-    driver.session.on_snapshot(Arc::new(Snapshot { revision: 3, layers: vec![layer([]), Arc::clone(&shared)] }));
+    driver.session.on_snapshot(Arc::new(Snapshot {
+        revision: 3,
+        layers: vec![layer([]), Arc::clone(&shared)],
+    }));
     assert_eq!(driver.settle(), ["R+r"], "the order of layers means nothing");
 }

@@ -80,13 +80,22 @@ fn filter(slot: u8, object: &LimitObject) -> local_ratelimit::LocalRateLimit {
         descriptors: object.limits.iter().map(descriptor).collect(),
         max_dynamic_descriptors: Some(CALLER_BUCKETS),
         always_consume_default_token_bucket: Some(false),
-        enable_x_ratelimit_headers: ratelimit::XRateLimitHeadersRfcVersion::DraftVersion03.into(),
+        enable_x_ratelimit_headers: headers_version(object).into(),
         enable_retry_after_header: true,
         rate_limited_as_resource_exhausted: true,
         response_headers_to_add: std::iter::once(named)
             .chain(headers.map(|(name, value)| set(name, value)))
             .collect(),
         ..Default::default()
+    }
+}
+
+/// A caller has no use for the numbers of a limit that refuses nothing.
+fn headers_version(object: &LimitObject) -> ratelimit::XRateLimitHeadersRfcVersion {
+    if object.limits.iter().all(|limit| limit.shadow) {
+        ratelimit::XRateLimitHeadersRfcVersion::Off
+    } else {
+        ratelimit::XRateLimitHeadersRfcVersion::DraftVersion03
     }
 }
 

@@ -1,6 +1,8 @@
 //! Who may call whom: any Deny denies, else any Allow allows, else the default.
 
+mod allow;
 pub(crate) mod callers;
+mod deny;
 pub(crate) mod envoy;
 mod merge;
 mod parse;

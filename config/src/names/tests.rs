@@ -1,0 +1,77 @@
+//! Every name is parsed back to itself.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::*;
+use crate::model::Key;
+
+fn back<T: fmt::Display + fmt::Debug + PartialEq>(parse: fn(&str) -> Option<T>, names: &[T]) {
+    for name in names {
+        assert_eq!(parse(&name.to_string()).as_ref(), Some(name), "{name}");
+        assert_eq!(parse(&format!("{name}/more")), None, "{name}");
+    }
+}
+
+#[test]
+fn every_name_is_parsed_back() {
+    let key = Key::new("shop", "web");
+    let (v4, v6): (IpAddr, IpAddr) = ("10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap());
+    let apps = AppProtocol::ALL
+        .into_iter()
+        .flat_map(|p| [ClusterName::App(p, false), ClusterName::App(p, true)]);
+    let mut clusters: Vec<_> = apps.collect();
+    clusters.extend([ClusterName::Service(key.clone(), 80), ClusterName::Pod(v6, 80)]);
+    clusters.extend([ClusterName::Passthrough, ClusterName::Blackhole]);
+    back(ClusterName::parse, &clusters);
+    let listeners = [ListenerName::Outbound(v4, 80), ListenerName::Inbound(v6, 1)];
+    back(ListenerName::parse, &listeners);
+    back(
+        ListenerName::parse,
+        &[ListenerName::OutboundCatchAll, ListenerName::InboundCatchAll],
+    );
+    back(
+        RouteName::parse,
+        &[
+            RouteName::Service(key.clone(), 80),
+            RouteName::Inbound(key.clone(), 8080),
+        ],
+    );
+    back(RouteName::parse, &[RouteName::Pod(v4, 80)]);
+    let consumer = RouteName::Consumer(key.clone(), 80, "orders".into());
+    assert_eq!(RouteName::parse(&consumer.to_string()), Some(consumer));
+    let secrets = [SecretName::Identity, SecretName::Mesh, SecretName::Callers(1)];
+    back(SecretName::parse, &secrets);
+    back(
+        SecretName::parse,
+        &[SecretName::Server(key, 80), SecretName::Pod(v6, 80)],
+    );
+    back(
+        ExtensionName::parse,
+        &[
+            ExtensionName::Limit(1, 2),
+            ExtensionName::Fault(3, 0),
+            ExtensionName::Revoke(9),
+        ],
+    );
+}
+
+#[test]
+fn strangers_are_not_names_of_ours() {
+    for name in [
+        "",
+        "svc",
+        "svc/a/b",
+        "svc/a/b/c",
+        "svc//b/80",
+        "svc/a/b/80@",
+        "limit/1/300",
+        "in/x/80",
+        "x",
+    ] {
+        assert_eq!(ClusterName::parse(name), None, "{name}");
+        assert_eq!(RouteName::parse(name), None, "{name}");
+        assert_eq!(ExtensionName::parse(name), None, "{name}");
+        assert_eq!(ListenerName::parse(name), None, "{name}");
+    }
+}
