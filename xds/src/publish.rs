@@ -32,12 +32,13 @@ impl Publisher {
             if same.is_some_and(|current| current.revision == snapshot.revision) {
                 return false;
             }
-            *slot = Some(match same {
-                Some(current) => Arc::new(Snapshot {
+            let kept = same.map(|current| current.layers.clone());
+            *slot = Some(match kept {
+                Some(layers) => Arc::new(Snapshot {
                     revision: snapshot.revision,
-                    layers: current.layers.clone(),
+                    layers,
                 }),
-                None => Arc::clone(&snapshot),
+                None => snapshot,
             });
             true
         });

@@ -16,6 +16,15 @@ pub(crate) type PortId = (Key, u16);
 /// The number that stands for all undeclared ports.
 pub(crate) const UNDECLARED: u16 = 0;
 
+/// A workload port's number as people say it.
+pub(crate) fn say(number: u16) -> String {
+    if number == UNDECLARED {
+        "every undeclared port".to_owned()
+    } else {
+        format!("port {number}")
+    }
+}
+
 /// What is known of one workload port before any policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PortFacts {

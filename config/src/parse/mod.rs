@@ -22,29 +22,26 @@ use crds::conditions::Reason;
 use findings::Findings;
 pub use nodes::{Parsed, parse};
 
-/// Reports each field that nobody knows in a narrowing place, and says whether there was one.
+/// Reports each field that nobody knows in a narrowing place and below it, and says whether there was one.
 pub(crate) fn report_unknown(narrowing: &impl UnknownFields, path: &str, findings: &mut Findings) -> bool {
     let mut paths = Vec::new();
     narrowing.collect_unknown(path, &mut paths);
     for path in &paths {
-        let field = path.rsplit('.').next().unwrap_or_default();
-        findings.error(
-            path,
-            Reason::UnknownField,
-            format!("nobody knows the field {field:?}; correct its name or remove it"),
-        );
+        nobody_knows(path, findings);
     }
     !paths.is_empty()
 }
 
-/// Reports fields that nobody knows in one object itself, not below it, and says whether there was one.
+/// The same for one object itself, when the parts below it are parsed one by one.
 pub(crate) fn report_own_unknown(unknown: &crds::unknown::Unknown, path: &str, findings: &mut Findings) -> bool {
     for field in unknown.keys() {
-        findings.error(
-            &format!("{path}.{field}"),
-            Reason::UnknownField,
-            format!("nobody knows the field {field:?}; correct its name or remove it"),
-        );
+        nobody_knows(&format!("{path}.{field}"), findings);
     }
     !unknown.is_empty()
+}
+
+fn nobody_knows(path: &str, findings: &mut Findings) {
+    let field = path.rsplit('.').next().unwrap_or_default();
+    let message = format!("nobody knows the field {field:?}; correct its name or remove it");
+    findings.error(path, Reason::UnknownField, message);
 }

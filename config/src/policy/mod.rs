@@ -17,7 +17,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::diagnostic::Diagnostic;
 use crate::link::reach::Reach;
-use crate::link::topology::PortId;
+use crate::link::topology::{PortId, say};
 use crate::model::PolicyReport;
 use crate::origin::ObjectRef;
 use crate::parse::findings::Findings;
@@ -111,8 +111,9 @@ pub(crate) fn no_requests(applied: &mut Applied, index: usize, reach: &Reach, po
     applied.report.not_concerned(index, port);
     if reach.names_port {
         let message = format!(
-            "port {} of {} carries TCP, in which there are no requests, so these {what} do nothing there; name another port, or declare its protocol by appProtocol",
-            port.1, port.0
+            "{} of {} carries TCP, in which there are no requests, so these {what} do nothing there; name another port, or declare its protocol by appProtocol",
+            say(port.1),
+            port.0
         );
         applied.findings.error(
             &format!("{}.sectionName", reach.report.path),

@@ -20,7 +20,7 @@ use xds::proto::envoy::extensions::transport_sockets::tls::v3::{
 use xds::{Kind, Resource, Snapshot};
 
 /// The bootstrap, with this certificate and key as the proxy's own.
-pub fn bootstrap(snapshot: &Snapshot, certificate: &str, key: &str) -> Bootstrap {
+pub(crate) fn bootstrap(snapshot: &Snapshot, certificate: &str, key: &str) -> Bootstrap {
     let resources = StaticResources {
         clusters: snapshot
             .iter(Kind::Cluster)

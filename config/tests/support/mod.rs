@@ -1,7 +1,7 @@
 //! What the compiler's tests share: YAML -> objects, and one compiled world.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
-pub mod render;
+pub(crate) mod render;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use tulle_config::{Compiler, Model, Objects, Settings, Transient};
 use xds::Snapshot;
 
 /// Stands for the mesh's certificates where no Envoy reads them.
-pub const TRUST_BUNDLE: &str = "-----BEGIN CERTIFICATE-----\ngolden\n-----END CERTIFICATE-----\n";
+pub(crate) const TRUST_BUNDLE: &str = "-----BEGIN CERTIFICATE-----\ngolden\n-----END CERTIFICATE-----\n";
 
 /// Reads objects from YAML documents.
-pub fn objects(yaml: &str) -> Objects {
+pub(crate) fn objects(yaml: &str) -> Objects {
     let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap();
     let mut objects = Objects::default();
     for document in documents.into_iter().filter(|document| !document.is_null()) {
@@ -46,12 +46,12 @@ fn add(objects: &mut Objects, document: Value) {
 }
 
 /// The time of all tests.
-pub fn now() -> SystemTime {
+pub(crate) fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
 }
 
 /// The settings of all tests.
-pub fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         trust_bundle: TRUST_BUNDLE.into(),
         ..Settings::default()
@@ -59,19 +59,19 @@ pub fn settings() -> Settings {
 }
 
 /// Objects -> model.
-pub fn model(yaml: &str) -> Arc<Model> {
+pub(crate) fn model(yaml: &str) -> Arc<Model> {
     tulle_config::build(&objects(yaml), &settings(), now())
 }
 
 /// The snapshot of one workload's proxy.
-pub fn snapshot(compiler: &mut Compiler, model: &Arc<Model>, workload: &Key) -> Snapshot {
+pub(crate) fn snapshot(compiler: &mut Compiler, model: &Arc<Model>, workload: &Key) -> Snapshot {
     compiler
         .snapshot(model, &settings(), workload, &Transient::default())
         .unwrap()
 }
 
 /// The folders in a folder, sorted.
-pub fn folders(of: &Path) -> Vec<PathBuf> {
+pub(crate) fn folders(of: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(of).unwrap().map(|entry| entry.unwrap().path());
     let mut folders: Vec<_> = entries.filter(|path| path.is_dir()).collect();
     folders.sort();
@@ -79,12 +79,12 @@ pub fn folders(of: &Path) -> Vec<PathBuf> {
 }
 
 /// A folder beside the tests.
-pub fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
 }
 
 /// Compares a file with what it should hold, or writes it when `UPDATE_GOLDEN` is set.
-pub fn check(file: &Path, text: &str) -> Result<(), String> {
+pub(crate) fn check(file: &Path, text: &str) -> Result<(), String> {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, text).unwrap();

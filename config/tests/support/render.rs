@@ -50,7 +50,7 @@ const INCLUDES: &[&str] = &[
 ];
 
 /// A resource as YAML.
-pub fn yaml(resource: &Resource) -> String {
+pub(crate) fn yaml(resource: &Resource) -> String {
     let envelope = xds::proto::envoy::service::discovery::v3::Resource::decode(resource.body.clone()).unwrap();
     let any = envelope.resource.unwrap();
     let name = any.type_url.rsplit('/').next().unwrap();

@@ -1,6 +1,6 @@
 //! The workloads that may have a stream, as the engine's newest model has them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use config::model::Key;
 use tokio::sync::watch;
@@ -8,22 +8,23 @@ use tokio::sync::watch;
 use crate::engine::EngineView;
 use crate::identity::{WorkloadDirectory, WorkloadInfo};
 
-/// Reads the engine's model.
-#[derive(Clone, Debug)]
+/// Reads the engine's model. Knows nobody until it is connected to an engine: the engine needs the server's events, the
+/// server this directory.
+#[derive(Clone, Debug, Default)]
 pub struct EngineDirectory {
-    views: watch::Receiver<Arc<EngineView>>,
+    views: Arc<OnceLock<watch::Receiver<Arc<EngineView>>>>,
 }
 
 impl EngineDirectory {
-    /// A directory of these views.
-    pub fn new(views: watch::Receiver<Arc<EngineView>>) -> Self {
-        Self { views }
+    /// Begins to read these views; only the first call counts.
+    pub fn connect(&self, views: watch::Receiver<Arc<EngineView>>) {
+        self.views.get_or_init(|| views);
     }
 }
 
 impl WorkloadDirectory for EngineDirectory {
     fn workload(&self, namespace: &str, name: &str) -> Option<WorkloadInfo> {
-        let view = self.views.borrow();
+        let view = self.views.get()?.borrow();
         let workload = view.model.workloads.get(&Key::new(namespace, name))?;
         Some(WorkloadInfo { address: workload.address, spiffe_id: workload.identity.to_string() })
     }

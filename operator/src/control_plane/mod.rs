@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use config::Settings;
-use tokio::sync::mpsc;
 use xds::Publisher;
 
 use crate::admin::{self, AdminSocket, AdminSocketError};
@@ -104,19 +103,20 @@ impl ControlPlane {
             workload_addresses: options.workload_addresses,
         })?;
         let publisher = Publisher::default();
-        let (events, proxies) = mpsc::unbounded_channel();
         let settings = Settings {
             trust_bundle: ca.bundle_pem(),
             access_log_path: options.access_log_path.map(Into::into),
             ..Settings::default()
         };
+        let identity = server::Identity { ca, join_key, leaf: leaf_policy(&source) };
+        let directory = EngineDirectory::default();
+        let (server, proxies, certificates) = server::prepare(listener, identity, directory.clone(), publisher.clone())?;
         let inputs = EngineInputs { source: source.subscribe(), proxies, publisher: publisher.clone(), settings };
         let engine = engine::start(inputs)?;
-        let identity = server::Identity { ca, join_key, leaf: leaf_policy(&source) };
-        let directory = EngineDirectory::new(engine.subscribe());
-        let (server, certificates) = server::start(listener, identity, directory, publisher.clone(), events)?;
+        directory.connect(engine.subscribe());
         let status = status::start(engine.subscribe(), certificates);
         let admin = admin::start(&options.state_dir, &engine, &status, &publisher)?;
+        let server = server.serve();
         Ok(Self { server, admin, status, engine, source, publisher, _lock: lock })
     }
 
@@ -148,6 +148,11 @@ impl ControlPlane {
     /// The publisher, for simulations and debugging.
     pub fn publisher(&self) -> &PublisherHandle {
         &self.publisher
+    }
+
+    /// What the xDS server did so far.
+    pub fn counters(&self) -> &xds::Counters {
+        self.server.counters()
     }
 
     /// Reads the folder as it is now and waits until it is compiled and published.

@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use config::model::Key;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use xds::{ProxyEvent, Publisher};
+use xds::{ProxyEvents, Publisher};
 
 use super::{EngineDirectory, StartError};
 use crate::identity::{
@@ -31,10 +31,58 @@ pub(super) struct Identity {
     pub(super) leaf: LeafPolicy,
 }
 
+/// The xDS server before it is served.
+pub(super) struct Prepared {
+    address: SocketAddr,
+    listener: TcpListener,
+    tls: rustls::ServerConfig,
+    server: XdsService,
+}
+
+type XdsService = xds::Server<TokenAuthenticator<EngineDirectory>, CertificateBook<IdentitySecrets>>;
+
+/// Makes the server, what its streams tell, and the reader of the ends of certificates.
+pub(super) fn prepare(
+    listener: TcpListener,
+    identity: Identity,
+    directory: EngineDirectory,
+    publisher: Publisher,
+) -> Result<(Prepared, ProxyEvents, impl Fn() -> BTreeMap<Key, SystemTime> + Send + Sync + 'static), StartError> {
+    let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+    let address = listener.local_addr().map_err(|source| StartError::Listen { address: unknown, source })?;
+    let tls = server_config(Arc::clone(&identity.ca), SERVER_CERTIFICATE)?;
+    let (secrets, certificates) = CertificateBook::over(IdentitySecrets::new(identity.ca, identity.leaf));
+    let authenticator = TokenAuthenticator::new(identity.join_key, directory);
+    let session = xds::SessionConfig { stub: config::stub, ..xds::SessionConfig::default() };
+    let limits = xds::ServerConfig { session, ..xds::ServerConfig::default() };
+    let (server, events) = xds::Server::new(authenticator, secrets, publisher, limits);
+    Ok((Prepared { address, listener, tls, server }, events, certificates))
+}
+
+impl Prepared {
+    /// Begins to accept.
+    pub(super) fn serve(self) -> XdsServer {
+        let incoming = tls_incoming(self.listener, Arc::new(self.tls), IncomingLimits::default());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let router = tonic::transport::Server::builder()
+            .http2_keepalive_interval(Some(PING_EVERY))
+            .http2_keepalive_timeout(Some(PING_ANSWER))
+            .add_service(xds::service(self.server.clone()));
+        let task = tokio::spawn(async move {
+            let stopped = async { drop(stopped.await) };
+            if let Err(error) = router.serve_with_incoming_shutdown(incoming, stopped).await {
+                tracing::error!(%error, "the xDS port ended; proxies go on with what they have; restart tulle");
+            }
+        });
+        XdsServer { address: self.address, server: self.server, stop: Some(stop), task }
+    }
+}
+
 /// The served port.
 #[derive(Debug)]
 pub(super) struct XdsServer {
     address: SocketAddr,
+    server: XdsService,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
@@ -44,8 +92,14 @@ impl XdsServer {
         self.address
     }
 
-    /// Stops accepting, and cuts what is left after `grace`: streams never end by themselves.
+    /// What the server did so far.
+    pub(super) fn counters(&self) -> &xds::Counters {
+        self.server.counters()
+    }
+
+    /// Stops accepting and ends the streams within `grace`.
     pub(super) async fn stop(mut self, grace: Duration) {
+        self.server.shutdown(grace / 2);
         if let Some(stop) = self.stop.take() {
             // If nobody receives it, the server has ended already.
             stop.send(()).ok();
@@ -60,47 +114,4 @@ impl Drop for XdsServer {
     fn drop(&mut self) {
         self.task.abort();
     }
-}
-
-/// Serves. The second value reads when certificates end.
-pub(super) fn start(
-    listener: TcpListener,
-    identity: Identity,
-    directory: EngineDirectory,
-    publisher: Publisher,
-    events: mpsc::UnboundedSender<ProxyEvent>,
-) -> Result<(XdsServer, impl Fn() -> BTreeMap<Key, SystemTime> + Send + Sync + 'static), StartError> {
-    let address = listener.local_addr().map_err(|source| StartError::Listen {
-        address: SocketAddr::from(([0, 0, 0, 0], 0)),
-        source,
-    })?;
-    let tls = server_config(Arc::clone(&identity.ca), SERVER_CERTIFICATE)?;
-    let secrets = IdentitySecrets::new(identity.ca, identity.leaf);
-    let (secrets, certificates) = CertificateBook::over(secrets);
-    let authenticator = TokenAuthenticator::new(identity.join_key, directory);
-    let session = xds::SessionConfig { stub: config::stub, ..xds::SessionConfig::default() };
-    let limits = xds::ServerConfig { session, ..xds::ServerConfig::default() };
-    let (xds, mut told) = xds::Server::new(authenticator, secrets, publisher, limits);
-    let service = xds::service(xds.clone());
-    // Streams merge what they have to tell until it is read; here it is read at once and handed to the engine.
-    tokio::spawn(async move {
-        while let Some(event) = told.recv().await {
-            if events.send(event).is_err() {
-                return;
-            }
-        }
-    });
-    let incoming = tls_incoming(listener, Arc::new(tls), IncomingLimits::default());
-    let (stop, stopped) = oneshot::channel::<()>();
-    let server = tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(PING_EVERY))
-        .http2_keepalive_timeout(Some(PING_ANSWER))
-        .add_service(service);
-    let task = tokio::spawn(async move {
-        let stopped = async { drop(stopped.await) };
-        if let Err(error) = server.serve_with_incoming_shutdown(incoming, stopped).await {
-            tracing::error!(%error, "the xDS port ended; proxies go on with what they have; restart tulle");
-        }
-    });
-    Ok((XdsServer { address, stop: Some(stop), task }, certificates))
 }

@@ -15,6 +15,8 @@ pub(super) enum Expect {
     Status(u16),
     /// All are refused with this status, and the destination's access log names this cause.
     Refused(u16, &'static str),
+    /// None passes: an open connection of a caller that is no longer allowed is cut under the request (503).
+    Cut,
     /// All are answered by this version.
     Version(&'static str),
     /// This share is answered by v2, within five standard deviations.
@@ -68,6 +70,7 @@ impl Expect {
         match self {
             Self::Status(status) => all(&|outcome| outcome.status == Some(status)),
             Self::Refused(status, rule) => all(&|outcome| outcome.status == Some(status)) && cause == Some(rule),
+            Self::Cut => all(&|outcome| matches!(outcome.status, Some(403 | 503))),
             Self::Version(version) => all(&|outcome| outcome.version.as_deref() == Some(version)),
             Self::ShareOfV2(share) => all(&|outcome| outcome.status == Some(200)) && share_holds(outcomes, share),
             Self::Limited(pass) => {

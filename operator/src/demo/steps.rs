@@ -16,6 +16,7 @@ pub(super) struct Step {
 }
 
 const CHARGE: &[&str] = &["-X", "POST", "http://payments/charges"];
+const TWICE: &[&str] = &["-n", "8", "-X", "POST", "http://payments/charges"];
 const DELETE: &[&str] = &["-X", "DELETE", "http://payments/charges/42"];
 const RATINGS: &[&str] = &["http://ratings/"];
 const THIRTY: &[&str] = &["-n", "30", "http://ratings/"];
@@ -66,6 +67,7 @@ fn permission() -> Step {
         )),
         after: vec![
             probe("orders-1", "orders:  POST payments/charges", CHARGE, Expect::Status(200)),
+            probe("mallory", "mallory: the same, on what connections she had open", TWICE, Expect::Cut),
             probe("mallory", "mallory: POST payments/charges", CHARGE, Expect::Refused(403, "default/Deny/http")),
             probe(
                 "mallory",

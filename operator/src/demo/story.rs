@@ -198,7 +198,7 @@ fn logged_rule(log: &Path, mark: &str) -> Option<String> {
     let text = std::fs::read_to_string(log).ok()?;
     let lines = text.lines().filter(|line| line.contains(mark));
     let entries = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let inbound = |entry: &Value| entry.get("direction").and_then(Value::as_str) == Some("INBOUND");
+    let inbound = |entry: &Value| entry.get("direction").and_then(Value::as_str) == Some("inbound");
     entries
         .filter(inbound)
         .find_map(|entry| entry.get("rule").and_then(Value::as_str).map(ToOwned::to_owned))

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use config::model::Key;
 use config::{Model, ObjectRef};
-use xds::{Kind, Name, ProxyId, Snapshot, Version};
+use xds::{Kind, Name, ProxyId, Reference, Snapshot, Version};
 
 use super::view::{ProxyView, Rejection};
 
@@ -27,8 +27,8 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// A stream began. Says whether it is the proxy's first.
-    pub(super) fn connected(&mut self, key: &Key, id: &ProxyId, stream: u64, now: SystemTime) -> bool {
+    /// A stream began.
+    pub(super) fn connected(&mut self, key: &Key, id: &ProxyId, stream: u64, now: SystemTime) {
         let page = self.pages.entry(key.clone()).or_insert_with(|| Page {
             id: id.clone(),
             streams: BTreeSet::new(),
@@ -42,27 +42,23 @@ impl Ledger {
                 failed: None,
             }),
         });
-        let first = page.streams.is_empty();
         page.streams.insert(stream);
         let view = Arc::make_mut(&mut page.view);
         // A new stream has acknowledged nothing yet.
         view.acked = None;
-        if first {
+        view.rejections.clear();
+        if !view.connected {
             (view.connected, view.since) = (true, now);
         }
-        first
     }
 
-    /// A stream ended. Says whether it was the proxy's last.
-    pub(super) fn gone(&mut self, key: &Key, stream: u64, now: SystemTime) -> bool {
-        let Some(page) = self.pages.get_mut(key) else { return false };
-        let last = page.streams.remove(&stream) && page.streams.is_empty();
-        if last {
-            page.snapshot = None;
+    /// A stream ended.
+    pub(super) fn gone(&mut self, key: &Key, stream: u64, now: SystemTime) {
+        let Some(page) = self.pages.get_mut(key) else { return };
+        if page.streams.remove(&stream) && page.streams.is_empty() {
             let view = Arc::make_mut(&mut page.view);
             (view.connected, view.since) = (false, now);
         }
-        last
     }
 
     /// A snapshot was published.
@@ -94,11 +90,13 @@ impl Ledger {
         }
     }
 
-    /// A proxy acknowledged everything up to a revision.
-    pub(super) fn synced(&mut self, key: &Key, stream: u64, revision: u64) {
+    /// A proxy acknowledged everything up to a revision, except what it still refuses.
+    pub(super) fn synced(&mut self, key: &Key, stream: u64, revision: u64, refused: &[Reference]) {
         let Some(page) = self.pages.get_mut(key).filter(|page| page.streams.contains(&stream)) else { return };
         let view = Arc::make_mut(&mut page.view);
         view.acked = view.acked.max(Some(revision));
+        let still = |rejection: &Rejection| refused.iter().any(|r| (r.kind, &r.name) == (rejection.kind, &rejection.name));
+        view.rejections.retain(still);
     }
 
     /// A proxy refused resources.
@@ -125,9 +123,9 @@ impl Ledger {
         streaming
     }
 
-    /// The connected proxies.
-    pub(super) fn connected_proxies(&self) -> Vec<Key> {
-        self.pages.iter().filter(|(_, page)| !page.streams.is_empty()).map(|(key, _)| key.clone()).collect()
+    /// Every proxy.
+    pub(super) fn proxies(&self) -> Vec<Key> {
+        self.pages.keys().cloned().collect()
     }
 
     /// One page.

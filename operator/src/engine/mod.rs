@@ -18,8 +18,8 @@ mod tests;
 use std::sync::Arc;
 
 use config::Settings;
-use tokio::sync::{mpsc, watch};
-use xds::{ProxyEvent, Publisher};
+use tokio::sync::watch;
+use xds::{ProxyEvent, ProxyEvents, Publisher};
 
 use crate::source::SourceView;
 
@@ -39,12 +39,30 @@ pub enum Event {
     Shutdown,
 }
 
+/// Where events of streams come from: the xDS server, or a test that plays streams.
+pub trait StreamEvents: Send + 'static {
+    /// The next event; nothing once there will be none. Can be cancelled without losing one.
+    fn recv(&mut self) -> impl Future<Output = Option<ProxyEvent>> + Send;
+    /// The next event, if there is one.
+    fn try_recv(&mut self) -> Option<ProxyEvent>;
+}
+
+impl StreamEvents for ProxyEvents {
+    fn recv(&mut self) -> impl Future<Output = Option<ProxyEvent>> + Send {
+        Self::recv(self)
+    }
+
+    fn try_recv(&mut self) -> Option<ProxyEvent> {
+        Self::try_recv(self)
+    }
+}
+
 /// What the engine works with.
-pub struct EngineInputs {
+pub struct EngineInputs<E> {
     /// What to compile.
     pub source: watch::Receiver<Arc<SourceView>>,
     /// What happens on streams.
-    pub proxies: mpsc::UnboundedReceiver<ProxyEvent>,
+    pub proxies: E,
     /// Where snapshots go.
     pub publisher: Publisher,
     /// What the operator was started with.

@@ -8,9 +8,9 @@ use super::guard::guarded;
 use super::state::State;
 
 impl State {
-    /// Every connected proxy.
+    /// Every proxy that was seen and whose workload exists, connected or not.
     pub(super) fn publish_all(&mut self) {
-        for key in self.ledger.connected_proxies() {
+        for key in self.ledger.proxies() {
             self.publish(&key);
         }
     }

@@ -10,7 +10,7 @@ use xds::ProxyEvent;
 
 use super::state::State;
 use super::view::EngineView;
-use super::{EngineInputs, Event};
+use super::{EngineInputs, Event, StreamEvents};
 
 /// Changes that arrive this soon after a build belong together.
 const BATCH: Duration = Duration::from_millis(5);
@@ -75,7 +75,7 @@ impl Drop for EngineHandle {
 }
 
 /// Compiles once and starts the loop. Must be called within a tokio runtime.
-pub fn start(inputs: EngineInputs) -> Result<EngineHandle, EngineError> {
+pub fn start<E: StreamEvents>(inputs: EngineInputs<E>) -> Result<EngineHandle, EngineError> {
     let EngineInputs { mut source, proxies, publisher, settings } = inputs;
     let first = Arc::clone(&source.borrow_and_update());
     let state = State::new(settings, publisher, first, SystemTime::now()).map_err(EngineError::Defect)?;
@@ -87,10 +87,10 @@ pub fn start(inputs: EngineInputs) -> Result<EngineHandle, EngineError> {
     Ok(EngineHandle { views, stop: Some(stop), thread: Some(thread) })
 }
 
-struct Engine {
+struct Engine<E> {
     state: State,
     source: watch::Receiver<Arc<crate::source::SourceView>>,
-    proxies: tokio::sync::mpsc::UnboundedReceiver<ProxyEvent>,
+    proxies: E,
     stopped: oneshot::Receiver<()>,
     views: watch::Sender<Arc<EngineView>>,
     /// Source changes wait until then, so that they come together.
@@ -100,7 +100,7 @@ struct Engine {
     source_open: bool,
 }
 
-impl Engine {
+impl<E: StreamEvents> Engine<E> {
     async fn run(mut self) {
         loop {
             match self.next().await {
@@ -149,7 +149,7 @@ impl Engine {
     fn proxy_events(&mut self, first: ProxyEvent) {
         self.state.proxy_event(first, SystemTime::now());
         for _ in 0..MANY {
-            let Ok(event) = self.proxies.try_recv() else { return };
+            let Some(event) = self.proxies.try_recv() else { return };
             self.state.proxy_event(event, SystemTime::now());
         }
     }

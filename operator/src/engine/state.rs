@@ -112,9 +112,9 @@ impl State {
                 self.ledger.connected(&key, &proxy, stream, now);
                 self.publish(&key);
             }
-            ProxyEvent::Synced { proxy, stream, revision, .. } => {
+            ProxyEvent::Synced { proxy, stream, revision, refused } => {
                 let Some(key) = key_of(&proxy) else { return };
-                self.ledger.synced(&key, stream, revision);
+                self.ledger.synced(&key, stream, revision, &refused);
             }
             ProxyEvent::Nacked { proxy, stream, kind, names, versions, message } => {
                 let Some(key) = key_of(&proxy) else { return };
@@ -129,10 +129,8 @@ impl State {
             }
             ProxyEvent::Gone { proxy, stream } => {
                 let Some(key) = key_of(&proxy) else { return };
-                if self.ledger.gone(&key, stream, now) {
-                    // A proxy that comes back must not begin with what was right when it left.
-                    self.publisher.retire(&proxy);
-                }
+                // Its snapshot is still kept up to date: it must not come back to what was right when it left.
+                self.ledger.gone(&key, stream, now);
             }
         }
     }

@@ -10,7 +10,7 @@ use config::{ObjectRef, Settings};
 use tokio::sync::mpsc;
 use xds::{Kind, ProxyEvent, ProxyId, Publisher, Snapshot};
 
-use super::{EngineHandle, EngineInputs, EngineView, start};
+use super::{EngineHandle, EngineInputs, EngineView, StreamEvents, start};
 use crate::allocate::WorkloadAddresses;
 use crate::source::{self, SourceHandle, SourceOptions};
 
@@ -46,6 +46,16 @@ fn permission(sources: &[&str]) -> String {
          targetRefs: [{{kind: Service, name: payments}}]\n  action: Allow\n  rules: [{{name: callers, sources: [{}]}}]\n",
         sources.join(", ")
     )
+}
+
+impl StreamEvents for mpsc::UnboundedReceiver<ProxyEvent> {
+    fn recv(&mut self) -> impl Future<Output = Option<ProxyEvent>> + Send {
+        Self::recv(self)
+    }
+
+    fn try_recv(&mut self) -> Option<ProxyEvent> {
+        Self::try_recv(self).ok()
+    }
 }
 
 /// A running engine over a folder.
@@ -100,7 +110,7 @@ impl World {
 
     async fn ack(&self, name: &str, stream: u64) -> Arc<EngineView> {
         let revision = self.snapshot(name).revision;
-        self.send(ProxyEvent::Synced { proxy: proxy(name), stream, revision });
+        self.send(ProxyEvent::Synced { proxy: proxy(name), stream, revision, refused: Vec::new() });
         let key = key(name);
         self.engine.wait_for(|view| view.proxies[&key].acked == Some(revision)).await
     }
@@ -214,10 +224,11 @@ async fn a_proxy_that_left_gets_a_fresh_snapshot() {
     world.send(ProxyEvent::Gone { proxy: proxy("payments-1"), stream: 1 });
     let view = world.engine.wait_for(|view| !view.proxies[&key("payments-1")].connected).await;
     assert!(!view.proxies[&key("payments-1")].synced());
-    world.write("permission.yaml", &permission(&[])).await;
-    assert!(world.publisher.subscribe(&proxy("payments-1")).borrow().is_none());
-    let view = world.engine.view();
-    assert_eq!(world.connect("payments-1", 2).await.revision, view.revision);
+    let view = world.write("permission.yaml", &permission(&["frontend"])).await;
+    // It is there before the proxy is.
+    assert_eq!(world.snapshot("payments-1").revision, view.revision);
+    world.connect("payments-1", 2).await;
+    assert!(world.ack("payments-1", 2).await.proxies[&key("payments-1")].synced());
 }
 
 #[tokio::test]
@@ -226,7 +237,7 @@ async fn unknown_workloads_and_stale_streams_change_nothing() {
     world.send(ProxyEvent::Connected { proxy: ProxyId::new("nonsense"), stream: 1 });
     world.send(ProxyEvent::Connected { proxy: proxy("nobody"), stream: 2 });
     world.connect("payments-1", 3).await;
-    world.send(ProxyEvent::Synced { proxy: proxy("payments-1"), stream: 9, revision: 99 });
+    world.send(ProxyEvent::Synced { proxy: proxy("payments-1"), stream: 9, revision: 99, refused: Vec::new() });
     world.send(ProxyEvent::Gone { proxy: proxy("payments-1"), stream: 9 });
     let view = world.ack("payments-1", 3).await;
     assert_eq!(view.proxies[&key("payments-1")].acked, view.proxies[&key("payments-1")].sent);

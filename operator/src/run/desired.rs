@@ -53,7 +53,7 @@ fn member(workload: &crds::Workload) -> Option<DesiredMember> {
 }
 
 /// The names that a workload of `namespace` can resolve, as it could on Kubernetes.
-pub fn hosts(services: &[Service], namespace: &str) -> Vec<HostEntry> {
+pub(super) fn hosts(services: &[Service], namespace: &str) -> Vec<HostEntry> {
     services.iter().filter_map(|service| host(service, namespace)).collect()
 }
 

@@ -84,7 +84,8 @@ fn ancestor(view: &EngineView, report: &PolicyReport, target: &TargetReport, fin
 }
 
 fn accepted(report: &PolicyReport, findings: &[&Diagnostic]) -> Finding {
-    let mut errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let mut errors =
+        findings.iter().filter(|finding| finding.severity == Severity::Error && !is_dangling(finding.reason));
     match errors.next() {
         None => (true, Reason::Accepted, "every rule is in force".to_owned()),
         Some(first) if report.rules_in_force.is_empty() => {
@@ -100,9 +101,13 @@ fn accepted(report: &PolicyReport, findings: &[&Diagnostic]) -> Finding {
 
 /// The first reference that leads nowhere.
 fn references(findings: &[&Diagnostic]) -> Option<Finding> {
-    let dangling = |reason: Reason| matches!(reason, Reason::TargetNotFound | Reason::BackendNotFound | Reason::NotPermitted);
-    let first = findings.iter().find(|finding| dangling(finding.reason))?;
+    let first = findings.iter().find(|finding| is_dangling(finding.reason))?;
     Some((false, first.reason, format!("{}: {}", first.path, first.message)))
+}
+
+/// Findings that ResolvedRefs speaks of, not Accepted.
+fn is_dangling(reason: Reason) -> bool {
+    matches!(reason, Reason::TargetNotFound | Reason::BackendNotFound | Reason::NotPermitted)
 }
 
 fn programmed(report: &PolicyReport, counted: &Counted<'_>) -> Finding {

@@ -20,7 +20,7 @@ use crate::wire::DeltaResponse;
 pub(super) type Responses = mpsc::Sender<Result<DeltaResponse, Status>>;
 
 /// A time that never comes.
-const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+const NEVER: Duration = Duration::from_hours(365 * 24);
 
 /// The whole life of a stream.
 pub(super) async fn run<A: Authenticator, S: SecretSource>(

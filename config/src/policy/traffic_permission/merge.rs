@@ -3,6 +3,7 @@
 //! Order-free: rules are sets by name, selection is a flag. A failed Allow rule selects and grants nothing; a failed Deny rule
 //! denies its sources on its ports, whatever they send.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use super::parse::{Action, PermissionNode, RuleNode};
 use super::verdict;
 use crate::diagnostic::Diagnostic;
 use crate::link::reach::{Reach, resolve};
-use crate::link::topology::{PortId, Topology};
+use crate::link::topology::{PortId, Topology, say};
 use crate::model::{HttpMatch, PermissionRule, PolicyReport, PortPermission, Source};
 use crate::origin::Origin;
 use crate::parse::findings::{Findings, Part};
@@ -125,9 +126,9 @@ impl Applying<'_> {
     }
 
     /// The ports of a target that a rule is about.
-    fn ports(&mut self, number: usize, rule: &RuleNode, reach: &Reach) -> RulePorts {
+    fn ports<'r>(&mut self, number: usize, rule: &RuleNode, reach: &'r Reach) -> RulePorts<'r> {
         let all = RulePorts {
-            ports: reach.takes.clone(),
+            ports: Cow::Borrowed(&reach.takes),
             explicit: reach.names_port,
         };
         let Part::Good(names) = &rule.ports else { return all };
@@ -137,31 +138,39 @@ impl Applying<'_> {
             // A connection to a port that nobody declared is decided with all undeclared ports: denied there, never let by.
             ports.extend(narrowed.undeclared);
         }
+        let nowhere = ports.is_empty() && !reach.takes.is_empty();
+        let named = RulePorts {
+            ports: Cow::Owned(ports),
+            explicit: true,
+        };
+        let at = format!("{}.ports", rule.path);
+        let text = &reach.report.text;
         if narrowed.unresolved.is_empty() {
-            return RulePorts { ports, explicit: true };
+            if nowhere {
+                let message = format!(
+                    "no workload of {text} declares such a port, so the rule does nothing there; declare it, or correct the name"
+                );
+                self.findings.warning(&at, Reason::TargetNotFound, message);
+            }
+            return named;
         }
-        let says = match self.node.action {
-            Action::Allow => "the rule grants nothing there",
-            Action::Deny => "the rule denies on all ports of the target",
+        let (says, ports) = match self.node.action {
+            Action::Allow => ("the rule grants nothing there", named),
+            Action::Deny => ("the rule denies on all ports of the target", all),
         };
         // A target that does not exist has said so already.
         if reach.report.resolved {
             self.report.fate(number, Fate::Failed);
             let message = format!(
-                "{} has no port {}, so {says}; correct the name",
-                reach.report.text,
+                "{text} has no port {}, so {says}; correct the name",
                 narrowed.unresolved.join(", ")
             );
-            self.findings
-                .error(&format!("{}.ports", rule.path), Reason::TargetNotFound, message);
+            self.findings.error(&at, Reason::TargetNotFound, message);
         }
-        match self.node.action {
-            Action::Allow => RulePorts { ports, explicit: true },
-            Action::Deny => all,
-        }
+        ports
     }
 
-    fn allow(&mut self, index: usize, number: usize, rule: &RuleNode, reach: &Reach, ports: &RulePorts) {
+    fn allow(&mut self, index: usize, number: usize, rule: &RuleNode, reach: &Reach, ports: &RulePorts<'_>) {
         let Some(made) = self.made(rule, rule.http.good().cloned()) else {
             return;
         };
@@ -177,14 +186,14 @@ impl Applying<'_> {
         }
     }
 
-    fn deny(&mut self, index: usize, number: usize, rule: &RuleNode, ports: &RulePorts) {
+    fn deny(&mut self, index: usize, number: usize, rule: &RuleNode, ports: &RulePorts<'_>) {
         let whole = self.made(rule, None);
         let exact = if rule.failed {
             whole.clone()
         } else {
             self.made(rule, rule.http.good().cloned())
         };
-        for port in &ports.ports {
+        for port in ports.ports.iter() {
             let requests = !rule.about_requests || self.topology.is_http(port);
             if !requests {
                 self.no_requests(index, number, rule, port, ports.explicit);
@@ -225,8 +234,9 @@ impl Applying<'_> {
             Action::Deny => "the rule denies its sources there, whatever they send",
         };
         let message = format!(
-            "port {} of {} carries TCP, in which there are no requests, so {says}; remove the match, or declare the port's protocol by appProtocol",
-            port.1, port.0
+            "{} of {} carries TCP, in which there are no requests, so {says}; remove the match, or declare the protocol by appProtocol",
+            say(port.1),
+            port.0
         );
         self.findings
             .error(&format!("{}.http", rule.path), Reason::ProtocolMismatch, message);
@@ -267,8 +277,8 @@ impl Applying<'_> {
 }
 
 /// Ports of a target that one rule is about.
-struct RulePorts {
-    ports: BTreeSet<PortId>,
+struct RulePorts<'r> {
+    ports: Cow<'r, BTreeSet<PortId>>,
     /// The author named them, so a port that does not fit is a mistake.
     explicit: bool,
 }
