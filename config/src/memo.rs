@@ -102,6 +102,7 @@ impl<K: Ord, I: PartialEq> Memo<K, I> {
 mod tests {
     use super::*;
 
+    #[allow(clippy::ptr_arg, reason = "the memo's input is a String")]
     fn compile(name: &String) -> Resource {
         let message = prost_types::Any {
             type_url: name.trim_end_matches('!').into(),

@@ -2,6 +2,12 @@
 //!
 //! What is shown is chosen in the input, so that files stay small: `# show: <namespace>/<workload> <Kind> [<name prefix>]`.
 //! Empty slots are never shown. `UPDATE_GOLDEN=1` writes the files.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop"
+)]
 
 mod support;
 
@@ -61,12 +67,9 @@ fn case(folder: &Path) -> Vec<String> {
                 let left = at.duration_since(support::now()).unwrap_or_default();
                 format!(" (forgotten after {} s)", left.as_secs())
             });
-            text.push_str(&format!(
-                "--- # {}{}\n{}",
-                resource.name,
-                expiry.unwrap_or_default(),
-                render::yaml(resource)
-            ));
+            let title = format!("--- # {}{}\n", resource.name, expiry.unwrap_or_default());
+            text.push_str(&title);
+            text.push_str(&render::yaml(resource));
         }
     }
     let diagnostics: Vec<String> = model
@@ -77,10 +80,19 @@ fn case(folder: &Path) -> Vec<String> {
     if !diagnostics.is_empty() {
         files.insert("diagnostics.txt".to_owned(), diagnostics.concat());
     }
-    files
+    // What nothing is shown for any more.
+    let listed = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let stale = listed.filter(|name| name != "input.yaml" && !files.contains_key(name));
+    let mut wrong: Vec<_> = stale
+        .map(|name| format!("{}/{name} is left over: remove it", folder.display()))
+        .collect();
+    let differing = files
         .into_iter()
-        .filter_map(|(name, text)| check(&folder.join(name), &text).err())
-        .collect()
+        .filter_map(|(name, text)| check(&folder.join(name), &text).err());
+    wrong.extend(differing);
+    wrong
 }
 
 #[test]

@@ -10,7 +10,8 @@ use anyhow::{Result, ensure};
 use tulle_e2e::harness::yaml::{account, app, object};
 use tulle_e2e::harness::{Capture, Mesh, Namespace, Segment, Steps, can_run};
 
-const WAIT: Duration = Duration::from_secs(10);
+/// Longer than a revocation.
+const WAIT: Duration = Duration::from_secs(30);
 
 #[test]
 fn permissions_hold_on_real_traffic() -> Result<()> {
@@ -180,21 +181,16 @@ fn server_first(mesh: &Mesh) -> Result<()> {
 
 fn own_certificate(mesh: &Mesh) -> Result<()> {
     let mallory = mesh.workload("shop/mallory-1")?;
-    let refused = mallory.call(&[
-        "http://payments/charges",
-        "-n",
-        "20",
-        "-H",
-        "x-tulle-source: spiffe://tulle.local/ns/shop/sa/orders/",
-    ])?;
-    ensure!(refused.all(403), "{refused:?}");
-    let forged = "By=spiffe://x;URI=spiffe://tulle.local/ns/shop/sa/orders";
-    let refused = mallory.call(&[
-        "http://payments/charges",
-        "-H",
-        &format!("x-forwarded-client-cert: {forged}"),
-    ])?;
-    ensure!(refused.all(403), "{refused:?}");
+    let source = "x-tulle-source: spiffe://tulle.local/ns/shop/sa/orders/";
+    let forged = "x-forwarded-client-cert: By=spiffe://x;URI=spiffe://tulle.local/ns/shop/sa/orders";
+    for header in [source, forged] {
+        let refused = mallory.call(&["http://payments/charges", "-n", "20", "-H", header])?;
+        ensure!(refused.status(200) == 0, "{:?}", refused.statuses);
+    }
+    // While what she had is being revoked, her connections are cut; from then on she is told why.
+    await_status(mesh, &mallory, &["http://payments/charges"], 403)?;
+    let refused = mallory.call(&["http://payments/charges", "-n", "20", "-H", source, "-H", forged])?;
+    ensure!(refused.all(403), "{:?}", refused.statuses);
     Ok(())
 }
 
@@ -221,7 +217,7 @@ fn self_signed(mesh: &Mesh) -> Result<()> {
     let name = "spiffe://tulle.local/ns/shop/sa/orders".try_into()?;
     parameters.subject_alt_names = vec![rcgen::SanType::URI(name)];
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
-    let (cert_file, key_file) = (mesh.state().join("../forged.pem"), mesh.state().join("../forged.key"));
+    let (cert_file, key_file) = (mesh.state().with_file_name("forged.pem"), mesh.state().with_file_name("forged.key"));
     std::fs::write(&cert_file, parameters.self_signed(&key)?.pem())?;
     std::fs::write(&key_file, key.serialize_pem())?;
     // Envoy's user must be able to read them.
@@ -239,12 +235,12 @@ fn no_certificate(mesh: &Mesh) -> Result<()> {
 fn stolen_token(mesh: &Mesh) -> Result<()> {
     let run = operator::process::RunId::for_folder(mesh.state());
     let token = format!("/run/tulle/{run}/shop.orders-1/token");
-    let root = mesh.state().join("../root.pem");
+    let root = mesh.state().with_file_name("root.pem");
     std::fs::copy(mesh.state().join("ca/root.pem"), &root)?;
     std::fs::set_permissions(&root, std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     let (server, root) = (mesh.xds_address()?.to_string(), root.to_string_lossy().into_owned());
     let stolen = std::fs::read_to_string(&token)?;
-    let loot = mesh.state().join("../token");
+    let loot = mesh.state().with_file_name("token");
     std::fs::write(&loot, stolen)?;
     std::fs::set_permissions(&loot, std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     let loot = loot.to_string_lossy().into_owned();
@@ -270,17 +266,13 @@ fn stolen_token(mesh: &Mesh) -> Result<()> {
 
 fn grpc(mesh: &Mesh) -> Result<()> {
     let mallory = mesh.workload("shop/mallory-1")?;
-    let refused = mallory.call(&[
-        "http://payments:90/shop.Payments/Charge",
-        "--grpc",
-        "-d",
-        "x",
-        "-n",
-        "5",
-    ])?;
+    let call = ["http://payments:90/shop.Payments/Charge", "--grpc", "-d", "x", "-n", "5"];
     let denied = |outcome: &operator::shop::Outcome| outcome.status == Some(200) && outcome.grpc_status == Some(7);
-    ensure!(refused.outcomes.iter().all(denied), "{refused:?}");
-    Ok(())
+    mesh.await_condition("PERMISSION_DENIED", WAIT, || {
+        let refused = mallory.call(&call)?;
+        ensure!(refused.outcomes.iter().all(|outcome| outcome.grpc_status != Some(0)), "{refused:?}");
+        Ok(refused.outcomes.iter().all(denied).then_some(()))
+    })
 }
 
 fn reopened(mesh: &Mesh) -> Result<()> {

@@ -50,7 +50,7 @@ pub(super) fn resources(
             all.push(routes(memos, world, workload.address, &group, port));
             filters(memos, world, &owner, port, &mut all);
         }
-        admission(memos, world, &owner, port, &mut all);
+        admission(memos, world, &owner, port, transient, &mut all);
     }
     let undeclared = &workload.undeclared;
     let catch_all = CatchAllInput {
@@ -61,7 +61,7 @@ pub(super) fn resources(
         },
     };
     all.push(memos.inbound_catch_all.get(owner.clone(), catch_all));
-    admission(memos, world, &owner, undeclared, &mut all);
+    admission(memos, world, &owner, undeclared, transient, &mut all);
     all.push(memos.runtimes.get(
         owner.clone(),
         RuntimeInput {
@@ -134,14 +134,22 @@ fn filters(memos: &mut Memos, world: &World<'_>, owner: &Owner, port: &InboundPo
 }
 
 /// Who may connect, and whose connections can be cut.
-fn admission(memos: &mut Memos, world: &World<'_>, owner: &Owner, port: &InboundPort, all: &mut Vec<Arc<Resource>>) {
+fn admission(
+    memos: &mut Memos,
+    world: &World<'_>,
+    owner: &Owner,
+    port: &InboundPort,
+    transient: &Transient,
+    all: &mut Vec<Arc<Resource>>,
+) {
     let model = world.model;
-    // Any identity may connect to an HTTP port and be granted something later, on the connection that it has. A TCP port
-    // has no connections but of those with access.
-    let identities = if port.protocol.is_http() {
-        Arc::clone(&model.identities)
-    } else {
-        Arc::new(allowed_identities(model, &port.permission, port.mtls))
+    let revoked = transient.revoked.get(&port.number);
+    // Any identity may connect to an HTTP port and be granted something later, on the connection that it has; who is
+    // being cut may connect anew, to be told 403 with the rule. A TCP port has no connections but of those with access.
+    let identities = match (port.protocol.is_http(), revoked) {
+        (true, None) => Arc::clone(&model.identities),
+        (true, Some(revoked)) => Arc::new(model.identities.difference(revoked).cloned().collect()),
+        (false, _) => Arc::new(allowed_identities(model, &port.permission, port.mtls)),
     };
     let revoke = RevokeInput {
         port: port.number,

@@ -1,5 +1,11 @@
 //! A snapshot as one static bootstrap: what would come by RDS, EDS, SDS and ECDS is put in place, so that
 //! `envoy --mode validate` reads everything.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop"
+)]
 
 use prost::{Message, Name};
 use xds::proto::envoy::config::bootstrap::v3::{Bootstrap, bootstrap::StaticResources};

@@ -1,4 +1,10 @@
 //! Resources as readable YAML, nested `Any` included, by the descriptors of the protos that the API is generated from.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -29,10 +29,9 @@ impl Session {
 
     /// In how long to call [`Session::on_secret_due`] and [`Session::poll`] again, if nothing else happens.
     pub fn next_deadline(&self, now: Now) -> Option<Duration> {
-        let barriers = self
-            .waiting
-            .values()
-            .map(|since| since.saturating_add(self.config.barrier));
+        // Where the window is full, an answer is what counts, not time.
+        let waiting = self.waiting.iter().filter(|(stage, _)| self.has_window(stage.kind()));
+        let barriers = waiting.map(|(_, since)| since.saturating_add(self.config.barrier));
         let elapsed = barriers
             .chain(self.expected.values().copied())
             .map(|at| at.saturating_sub(now.elapsed))

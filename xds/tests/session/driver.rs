@@ -227,6 +227,11 @@ impl Driver {
             seen.push(Seen::new(&outgoing));
             assert!(seen.len() < 10_000, "the session never ends");
         }
+        assert_ne!(
+            self.session.next_deadline(self.now),
+            Some(Duration::ZERO),
+            "the session spins"
+        );
         self.unanswered.extend(seen.iter().cloned());
         seen
     }
