@@ -3,7 +3,7 @@
 use crate::engine::EngineView;
 
 /// All figures.
-pub(super) fn text(view: &EngineView) -> String {
+pub(super) fn text(view: &EngineView, streams: &[(&'static str, u64)]) -> String {
     let connected = view.proxies.values().filter(|proxy| proxy.connected).count();
     let synced = view.proxies.values().filter(|proxy| proxy.synced()).count();
     let rejections: usize = view.proxies.values().map(|proxy| proxy.rejections.len()).sum();
@@ -25,6 +25,12 @@ pub(super) fn text(view: &EngineView) -> String {
     figure("snapshots_published_total", "counter", "Snapshots that differed and were published.", counters.published);
     figure("nacks_total", "counter", "Refusals by proxies.", counters.nacks);
     figure("compile_failures_total", "counter", "Compilations that failed by a defect of tulle.", counters.failures);
+    figure("resources_compiled_total", "counter", "Resources compiled.", counters.compiled);
+    figure("resources_reused_total", "counter", "Resources taken from memory.", counters.reused);
+    figure("resources_encoded_bytes_total", "counter", "Bytes encoded.", counters.encoded);
+    for (name, value) in streams {
+        figure(name, "counter", "What the xDS server did.", *value);
+    }
     out
 }
 

@@ -46,7 +46,11 @@ pub(crate) struct AdminState {
     pub(crate) engine: tokio::sync::watch::Receiver<std::sync::Arc<crate::engine::EngineView>>,
     pub(crate) status: StatusHandle,
     pub(crate) publisher: Publisher,
+    pub(crate) streams: StreamFigures,
 }
+
+/// What the xDS server did so far: names and values of counters.
+pub(crate) type StreamFigures = std::sync::Arc<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync>;
 
 /// A served socket; it is removed when this is dropped.
 #[derive(Debug)]
@@ -81,6 +85,7 @@ pub(crate) fn start(
     engine: &EngineHandle,
     status: &StatusHandle,
     publisher: &Publisher,
+    streams: StreamFigures,
 ) -> Result<AdminSocket, AdminSocketError> {
     let path = socket_path(state_dir);
     if path.as_os_str().len() > LONGEST_PATH {
@@ -90,7 +95,7 @@ pub(crate) fn start(
     let bind = |source| AdminSocketError::Bind { path: path.clone(), source };
     let listener = UnixListener::bind(&path).map_err(bind)?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(bind)?;
-    let state = AdminState { engine: engine.subscribe(), status: status.clone(), publisher: publisher.clone() };
+    let state = AdminState { engine: engine.subscribe(), status: status.clone(), publisher: publisher.clone(), streams };
     let task = tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, routes::router(state)).await {
             tracing::error!(%error, "the admin socket ended; `tulle get` does not work any more");

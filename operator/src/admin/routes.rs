@@ -25,7 +25,7 @@ pub(super) fn router(state: AdminState) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(|| async { "ok\n" }))
         .route("/version", get(|| async { Json(version()) }))
-        .route("/metrics", get(|State(state): State<AdminState>| async move { metrics::text(&state.engine.borrow()) }))
+        .route("/metrics", get(|State(state): State<AdminState>| async move { metrics::text(&state.engine.borrow(), &(state.streams)()) }))
         .route("/debug/snapshot/{namespace}/{workload}", get(debug_snapshot))
         .with_state(state)
 }
@@ -50,13 +50,13 @@ async fn objects(State(state): State<AdminState>, Path(kind): Path<String>, Quer
         let message = format!("there is no kind {kind:?}; ask for one of {}\n", known.join(", "));
         return (StatusCode::NOT_FOUND, message).into_response();
     };
-    if let Some(after) = watch.after {
-        let longest = Duration::from_secs(watch.wait.unwrap_or(30)).min(LONGEST_WAIT);
-        let mut views = state.status.subscribe();
-        // When nothing changes in time, the answer is what it was.
-        drop(tokio::time::timeout(longest, views.wait_for(|view| view.version != after)).await);
-    }
-    let view = state.status.view();
+    let view = match watch.after {
+        Some(after) => {
+            let longest = Duration::from_secs(watch.wait.unwrap_or(30)).min(LONGEST_WAIT);
+            state.status.changed(after, longest).await
+        }
+        None => state.status.view(),
+    };
     let items = status::objects(&view, &kind.kind);
     Json(json!({"kind": format!("{}List", kind.kind), "version": view.version, "items": items})).into_response()
 }

@@ -115,7 +115,7 @@ impl ControlPlane {
         let engine = engine::start(inputs)?;
         directory.connect(engine.subscribe());
         let status = status::start(engine.subscribe(), certificates);
-        let admin = admin::start(&options.state_dir, &engine, &status, &publisher)?;
+        let admin = admin::start(&options.state_dir, &engine, &status, &publisher, server.figures())?;
         let server = server.serve();
         Ok(Self { server, admin, status, engine, source, publisher, _lock: lock })
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use config::model::Key;
@@ -12,6 +13,7 @@ use tokio::task::JoinHandle;
 use xds::{ProxyEvents, Publisher};
 
 use super::{EngineDirectory, StartError};
+use crate::admin::StreamFigures;
 use crate::identity::{
     CertificateAuthority, IdentitySecrets, IncomingLimits, JoinKey, LeafPolicy, TokenAuthenticator, server_config,
     tls_incoming,
@@ -60,6 +62,25 @@ pub(super) fn prepare(
 }
 
 impl Prepared {
+    /// Reads the server's counters.
+    pub(super) fn figures(&self) -> StreamFigures {
+        let server = self.server.clone();
+        Arc::new(move || {
+            let counters = server.counters();
+            let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+            vec![
+                ("xds_streams_accepted_total", read(&counters.streams_accepted)),
+                ("xds_streams_refused_total", read(&counters.streams_refused)),
+                ("xds_requests_total", read(&counters.requests)),
+                ("xds_nacks_total", read(&counters.nacks)),
+                ("xds_messages_total", read(&counters.messages)),
+                ("xds_bytes_total", read(&counters.bytes)),
+                ("xds_resources_total", counters.all_resources()),
+                ("xds_removals_total", counters.removals()),
+            ]
+        })
+    }
+
     /// Begins to accept.
     pub(super) fn serve(self) -> XdsServer {
         let incoming = tls_incoming(self.listener, Arc::new(self.tls), IncomingLimits::default());

@@ -14,7 +14,7 @@ use config::{Model, Transient};
 /// Revocations under way.
 #[derive(Debug, Default)]
 pub(super) struct Revocations {
-    until: BTreeMap<(Key, u16, SpiffeId), SystemTime>,
+    until: BTreeMap<Key, BTreeMap<(u16, SpiffeId), SystemTime>>,
 }
 
 impl Revocations {
@@ -27,35 +27,45 @@ impl Revocations {
                 // Both by the old identities: who has left the mesh may still hold a connection.
                 let allowed = |port: &InboundPort| allowed_identities(before, &port.permission, port.mtls);
                 for identity in allowed(was).difference(&allowed(is)) {
-                    self.until.insert((key.clone(), port, identity.clone()), end);
+                    self.until.entry(key.clone()).or_default().insert((port, identity.clone()), end);
                 }
             }
         }
-        self.until.retain(|(key, port, identity), _| {
-            let port = after.workloads.get(key).map(|workload| port_of(workload, *port));
+        self.retain(|key, port, identity, _| {
+            let port = after.workloads.get(key).map(|workload| port_of(workload, port));
             port.is_some_and(|port| !allowed_identities(after, &port.permission, port.mtls).contains(identity))
         });
     }
 
     /// Forgets what is over and says whether anything was.
     pub(super) fn expire(&mut self, now: SystemTime) -> bool {
-        let before = self.until.len();
-        self.until.retain(|_, end| *end > now);
-        before != self.until.len()
+        self.retain(|_, _, _, end| end > now)
     }
 
     /// When something will be over.
     pub(super) fn next(&self) -> Option<SystemTime> {
-        self.until.values().min().copied()
+        self.until.values().flat_map(BTreeMap::values).min().copied()
     }
 
     /// What one proxy must cut.
     pub(super) fn of(&self, proxy: &Key) -> Transient {
         let mut revoked: BTreeMap<u16, BTreeSet<SpiffeId>> = BTreeMap::new();
-        for (_, port, identity) in self.until.keys().filter(|(key, _, _)| key == proxy) {
+        for (port, identity) in self.until.get(proxy).into_iter().flat_map(BTreeMap::keys) {
             revoked.entry(*port).or_default().insert(identity.clone());
         }
         Transient { revoked }
+    }
+
+    /// Says whether anything was removed.
+    fn retain(&mut self, keep: impl Fn(&Key, u16, &SpiffeId, SystemTime) -> bool) -> bool {
+        let mut removed = false;
+        self.until.retain(|key, identities| {
+            let before = identities.len();
+            identities.retain(|(port, identity), end| keep(key, *port, identity, *end));
+            removed |= before != identities.len();
+            !identities.is_empty()
+        });
+        removed
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) struct State {
     pub(super) revision: u64,
     pub(super) ledger: Ledger,
     pub(super) revocations: Revocations,
-    pub(super) changed_at: BTreeMap<Arc<ObjectRef>, u64>,
+    pub(super) changed_at: Arc<BTreeMap<Arc<ObjectRef>, u64>>,
     pub(super) counters: Counters,
 }
 
@@ -40,7 +40,7 @@ impl State {
         now: SystemTime,
     ) -> Result<Self, String> {
         let model = guarded(|| config::build(&source.objects, &settings, now))?;
-        let changed_at = model.reports.keys().map(|object| (Arc::clone(object), 1)).collect();
+        let changed_at: BTreeMap<_, _> = model.reports.keys().map(|object| (Arc::clone(object), 1)).collect();
         Ok(Self {
             compiler: Compiler::new(),
             settings,
@@ -51,7 +51,7 @@ impl State {
             revision: 1,
             ledger: Ledger::default(),
             revocations: Revocations::default(),
-            changed_at,
+            changed_at: Arc::new(changed_at),
             counters: Counters { builds: 1, ..Counters::default() },
         })
     }
@@ -71,8 +71,8 @@ impl State {
             }
         };
         self.revision += 1;
-        self.changed_at =
-            changes::update(&self.changed_at, (&self.model, &self.source), (&model, &source), self.revision);
+        let before = (&*self.model, &*self.source);
+        self.changed_at = Arc::new(changes::update(&self.changed_at, before, (&model, &source), self.revision));
         self.revocations.update(&self.model, &model, now);
         (self.model, self.source) = (model, source);
         for stranger in self.ledger.forget_strangers(&self.model) {
@@ -143,14 +143,24 @@ impl State {
             source: Arc::clone(&self.source),
             model: Arc::clone(&self.model),
             proxies: self.ledger.views(),
-            changed_at: self.changed_at.clone(),
-            counters: self.counters,
+            changed_at: Arc::clone(&self.changed_at),
+            counters: self.counters(),
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        let compiler = self.compiler.counts();
+        Counters {
+            compiled: self.counters.compiled + compiler.compiled,
+            reused: self.counters.reused + compiler.reused,
+            encoded: self.counters.encoded + compiler.encoded,
+            ..self.counters
         }
     }
 
     /// A panic of the compiler: say so, count it, and begin with empty memos, which may be half-written.
     pub(super) fn defect(&mut self, what: &str, panic: &str) {
-        self.counters.failures += 1;
+        self.counters = Counters { failures: self.counters.failures + 1, ..self.counters() };
         self.compiler = Compiler::new();
         tracing::error!(what, panic, "the compiler failed; everything published stays as it is; please report this");
     }

@@ -24,7 +24,7 @@ pub struct EngineView {
     /// Every proxy that was seen, by workload.
     pub proxies: BTreeMap<Key, Arc<ProxyView>>,
     /// The revision at which each policy last changed.
-    pub changed_at: BTreeMap<Arc<ObjectRef>, u64>,
+    pub changed_at: Arc<BTreeMap<Arc<ObjectRef>, u64>>,
     /// Counters since the start.
     pub counters: Counters,
 }
@@ -40,6 +40,12 @@ pub struct Counters {
     pub published: u64,
     /// Resources that proxies refused.
     pub nacks: u64,
+    /// Resources that were compiled.
+    pub compiled: u64,
+    /// Resources that were taken from memory.
+    pub reused: u64,
+    /// Bytes that were encoded.
+    pub encoded: u64,
     /// Compilations that failed by a defect of ours; the last good snapshot stayed.
     pub failures: u64,
 }

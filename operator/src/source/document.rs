@@ -85,10 +85,29 @@ impl Chunk<'_> {
         let Some(namespaced) = Object::namespaced(&api_version, &kind) else {
             return Err(Mistake::at(line, unknown_kind(&api_version, &kind)));
         };
+        self.refuse_null(&api_version, line)?;
         let Some(mut object) = Object::read(&api_version, &kind, self)? else { return Ok(None) };
         let metadata = object.metadata_mut();
         names::complete(metadata, namespaced, &kind).map_err(|message| Mistake::at(line, message))?;
         Ok(Some(Placed { object, line }))
+    }
+
+    /// In our own kinds a null would read as "not given", and so widen a rule.
+    fn refuse_null(&self, api_version: &str, first_line: u64) -> Result<(), Mistake> {
+        if !api_version.starts_with(crds::GROUP) {
+            return Ok(());
+        }
+        let value = self.deserialize::<serde_json::Value>(&mut Vec::new())?;
+        let Some(path) = locate::first_null(&value) else { return Ok(()) };
+        let place = match self.format {
+            Format::Yaml => locate::find(self.text, &path),
+            Format::Json => None,
+        };
+        Err(Mistake {
+            line: Some(place.map_or(first_line, |(line, _)| line + self.first_line - 1)),
+            column: place.map(|(_, column)| column),
+            message: format!("{path} is null, which would count as not given; write a value or remove the field"),
+        })
     }
 
     fn deserialize<T: DeserializeOwned>(&self, ignored: &mut Vec<locate::FieldPath>) -> Result<T, Mistake> {

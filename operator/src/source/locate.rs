@@ -26,6 +26,32 @@ impl FieldPath {
     }
 }
 
+/// The first field below `spec` that is null. Null reads like "not given", and a rule that lacks a field matches more: what
+/// was meant cannot be known.
+pub(super) fn first_null(object: &serde_json::Value) -> Option<FieldPath> {
+    let mut steps = vec![Step::Key("spec".to_owned())];
+    descend(object.get("spec")?, &mut steps).then_some(FieldPath(steps))
+}
+
+/// Whether there is a null at or below; `steps` then lead to it.
+fn descend(value: &serde_json::Value, steps: &mut Vec<Step>) -> bool {
+    use serde_json::Value;
+    let mut below = |step: Step, value: &Value| {
+        steps.push(step);
+        let found = descend(value, steps);
+        if !found {
+            steps.pop();
+        }
+        found
+    };
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.iter().enumerate().any(|(index, item)| below(Step::Index(index), item)),
+        Value::Object(fields) => fields.iter().any(|(key, field)| below(Step::Key(key.clone()), field)),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
 impl From<&serde_ignored::Path<'_>> for FieldPath {
     fn from(path: &serde_ignored::Path<'_>) -> Self {
         use serde_ignored::Path;

@@ -73,6 +73,7 @@ fn broken() -> Vec<(&'static str, Vec<u8>, u64, &'static str)> {
         ("huge", [PERMISSION.as_bytes(), &b"#".repeat(1 << 20)].concat(), 0, "1 MiB"),
         ("wrong type", replaced("  rules:\n", "  rules: 5\n  x:\n"), 9, ""),
         ("number for text", replaced("name: orders\n", "name: 5\n"), 10, ""),
+        ("null", replaced("  - name: orders\n", "  - name: orders\n    http:\n"), 11, "spec.rules[0].http is null"),
         ("wrong enum", replaced("action: Allow", "action: Permit"), 8, ""),
         ("missing field", replaced("  action: Allow\n", ""), 8, "action"),
         ("unknown kind", replaced("kind: TrafficPermission", "kind: TrafficPermit"), 1, "TrafficPermit"),

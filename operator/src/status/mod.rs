@@ -1,7 +1,7 @@
 //! What is really in force, in the words of the kinds' status fields.
 //!
-//! `desired` is pure: an engine view and the ends of certificates in, typed statuses out. One task keeps the newest result,
-//! rate-limited; it lets `lastTransitionTime` move only when a condition flips. Nothing here decides what is served.
+//! `desired` is pure: an engine view and the ends of certificates in, typed statuses out. A handle computes it when somebody
+//! asks, and lets `lastTransitionTime` move only when a condition flips. Nothing here decides what is served.
 
 mod certificates;
 mod condition;

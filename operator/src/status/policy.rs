@@ -105,7 +105,7 @@ fn references(findings: &[&Diagnostic]) -> Option<Finding> {
     Some((false, first.reason, format!("{}: {}", first.path, first.message)))
 }
 
-/// Findings that ResolvedRefs speaks of, not Accepted.
+/// Findings that `ResolvedRefs` speaks of, not Accepted.
 fn is_dangling(reason: Reason) -> bool {
     matches!(reason, Reason::TargetNotFound | Reason::BackendNotFound | Reason::NotPermitted)
 }

@@ -1,8 +1,11 @@
-//! The task that keeps the newest status. One writer, newest only, rate-limited.
+//! The newest status, computed when somebody asks for it.
+//!
+//! Acknowledgements come in crowds and people read slowly, so nothing is computed for nobody; a slow beat only keeps the times
+//! of conditions honest when nobody asks.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use config::model::Key;
 use tokio::sync::watch;
@@ -11,52 +14,86 @@ use super::objects::StatusView;
 use super::{Statuses, desired, keep_times};
 use crate::engine::EngineView;
 
-/// Acknowledgements come in crowds; people read slower than this.
+/// How often the status is computed when nobody asks.
+const BEAT: Duration = Duration::from_secs(1);
+/// Who waits for a change sees at most this many in a second.
 const REST: Duration = Duration::from_millis(50);
 /// What is left of a certificate changes by itself.
-const REFRESH: Duration = Duration::from_secs(30);
+const STALE: Duration = Duration::from_secs(30);
+
+type Certificates = dyn Fn() -> BTreeMap<Key, SystemTime> + Send + Sync;
 
 /// The newest status.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StatusHandle {
-    views: watch::Receiver<Arc<StatusView>>,
+    engine: watch::Receiver<Arc<EngineView>>,
+    certificates: Arc<Certificates>,
+    last: Arc<Mutex<Computed>>,
+}
+
+struct Computed {
+    view: Arc<StatusView>,
+    at: Instant,
+}
+
+impl std::fmt::Debug for StatusHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StatusHandle").finish_non_exhaustive()
+    }
+}
+
+/// Computes the first status and begins to keep it.
+pub fn start(
+    engine: watch::Receiver<Arc<EngineView>>,
+    certificates: impl Fn() -> BTreeMap<Key, SystemTime> + Send + Sync + 'static,
+) -> StatusHandle {
+    let view = Arc::new(next(None, Arc::clone(&engine.borrow()), &certificates()));
+    let last = Arc::new(Mutex::new(Computed { view, at: Instant::now() }));
+    let handle = StatusHandle { engine, certificates: Arc::new(certificates), last };
+    let (mut changes, keeper) = (handle.engine.clone(), handle.clone());
+    tokio::spawn(async move {
+        // Ends with the engine.
+        while changes.changed().await.is_ok() {
+            keeper.view();
+            tokio::time::sleep(BEAT).await;
+        }
+    });
+    handle
 }
 
 impl StatusHandle {
-    /// The views, from the current one on.
-    pub fn subscribe(&self) -> watch::Receiver<Arc<StatusView>> {
-        self.views.clone()
-    }
-
-    /// The current view.
+    /// The status as of now.
     pub fn view(&self) -> Arc<StatusView> {
-        Arc::clone(&self.views.borrow())
-    }
-}
-
-/// Starts the task; it ends with the engine.
-pub fn start(
-    mut engine: watch::Receiver<Arc<EngineView>>,
-    certificates: impl Fn() -> BTreeMap<Key, SystemTime> + Send + Sync + 'static,
-) -> StatusHandle {
-    let first = next(None, Arc::clone(&engine.borrow_and_update()), &certificates());
-    let (sender, views) = watch::channel(Arc::new(first));
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                changed = engine.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(REFRESH) => {}
-            }
-            let view = Arc::clone(&engine.borrow_and_update());
-            let before = Arc::clone(&sender.borrow());
-            let next = next(Some(&before), view, &certificates());
-            if next.version != before.version {
-                sender.send_replace(Arc::new(next));
-            }
-            tokio::time::sleep(REST).await;
+        let engine = Arc::clone(&self.engine.borrow());
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&last.view.engine, &engine) || last.at.elapsed() >= STALE {
+            let view = Arc::new(next(Some(&last.view), engine, &(self.certificates)()));
+            *last = Computed { view, at: Instant::now() };
         }
-    });
-    StatusHandle { views }
+        Arc::clone(&last.view)
+    }
+
+    /// The status as soon as its version is another than this, or what it is after `longest`.
+    pub async fn changed(&self, version: u64, longest: Duration) -> Arc<StatusView> {
+        let deadline = tokio::time::Instant::now() + longest;
+        let mut changes = self.engine.clone();
+        loop {
+            changes.mark_unchanged();
+            let view = self.view();
+            if view.version != version {
+                return view;
+            }
+            let change = async {
+                if changes.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+                tokio::time::sleep(REST).await;
+            };
+            if tokio::time::timeout_at(deadline, change).await.is_err() {
+                return self.view();
+            }
+        }
+    }
 }
 
 /// The view after `before`; its version is another only if somebody could see a difference.

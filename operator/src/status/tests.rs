@@ -65,7 +65,7 @@ fn view(proxies: &[(&str, ProxyView)]) -> EngineView {
     EngineView {
         processed: 1,
         revision: 5,
-        changed_at: model.reports.keys().map(|object| (Arc::clone(object), 5)).collect(),
+        changed_at: Arc::new(model.reports.keys().map(|object| (Arc::clone(object), 5)).collect()),
         source,
         model,
         proxies: proxies.iter().map(|(name, proxy)| (Key::new("shop", name), Arc::new(proxy.clone()))).collect(),
