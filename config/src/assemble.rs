@@ -1,6 +1,5 @@
 //! Layers -> snapshot, if they fit together. What does not is a mistake of the compiler: the last good snapshot stays.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -51,50 +50,59 @@ pub enum AssembleError {
 
 /// Checks layers against each other and makes them one snapshot. The revision is the publisher's business.
 pub fn assemble(layers: Vec<Arc<Layer>>) -> Result<Snapshot, AssembleError> {
-    let snapshot = Snapshot { revision: 0, layers };
-    repeated(&snapshot)?;
-    addresses(&snapshot)?;
+    for (index, layer) in layers.iter().enumerate() {
+        fits(layer, layers.get(..index).unwrap_or_default())?;
+    }
+    Ok(Snapshot { revision: 0, layers })
+}
+
+/// Checks one layer against itself and those below it, which have been checked before: a shared layer is checked once,
+/// however many proxies have it.
+pub fn fits(layer: &Layer, below: &[Arc<Layer>]) -> Result<(), AssembleError> {
     // Certificates are issued for each stream and never enter a snapshot.
     let issued = SecretName::Identity.to_string();
-    match snapshot.dangling().into_iter().find(|(_, to)| *to.name != *issued) {
-        None => Ok(snapshot),
-        Some((from, to)) => Err(AssembleError::Dangling {
-            from_kind: from.kind,
-            from: from.name,
-            to_kind: to.kind,
-            to: to.name,
-        }),
-    }
-}
-
-fn repeated(snapshot: &Snapshot) -> Result<(), AssembleError> {
-    for kind in Kind::ALL {
-        let mut names: Vec<&Name> = snapshot.iter(kind).map(|resource| &resource.name).collect();
-        names.sort();
-        let twice = names.windows(2).find_map(|pair| match pair {
-            [a, b] if a == b => Some(Arc::clone(a)),
-            _ => None,
-        });
-        if let Some(name) = twice {
-            return Err(AssembleError::Repeated { kind, name });
+    let holds = |kind, name: &str| layer.get(kind, name).is_some() || below.iter().any(|l| l.get(kind, name).is_some());
+    for resource in Kind::ALL.into_iter().flat_map(|kind| layer.iter(kind)) {
+        if below
+            .iter()
+            .any(|below| below.get(resource.kind, &resource.name).is_some())
+        {
+            return Err(AssembleError::Repeated {
+                kind: resource.kind,
+                name: Arc::clone(&resource.name),
+            });
+        }
+        let missing = resource
+            .references
+            .iter()
+            .find(|to| *to.name != *issued && !holds(to.kind, &to.name));
+        if let Some(to) = missing {
+            return Err(AssembleError::Dangling {
+                from_kind: resource.kind,
+                from: Arc::clone(&resource.name),
+                to_kind: to.kind,
+                to: Arc::clone(&to.name),
+            });
         }
     }
-    Ok(())
+    addresses(layer, &holds)
 }
 
-fn addresses(snapshot: &Snapshot) -> Result<(), AssembleError> {
-    let mut taken: BTreeMap<(IpAddr, u16), Name> = BTreeMap::new();
-    for listener in snapshot.iter(Kind::Listener) {
-        let Some(at) = ListenerName::parse(&listener.name).and_then(|name| name.address()) else {
-            continue;
+/// A name tells its address, so another listener at the same address has one of two names.
+fn addresses(layer: &Layer, holds: &impl Fn(Kind, &str) -> bool) -> Result<(), AssembleError> {
+    for listener in layer.iter(Kind::Listener) {
+        let (address, port, other) = match ListenerName::parse(&listener.name) {
+            Some(ListenerName::Inbound(address, port)) => (address, port, ListenerName::Outbound(address, port)),
+            Some(ListenerName::Outbound(address, port)) => (address, port, ListenerName::Inbound(address, port)),
+            Some(ListenerName::InboundCatchAll | ListenerName::OutboundCatchAll) | None => continue,
         };
-        if let Some(first) = taken.insert(at, Arc::clone(&listener.name)) {
-            let second = Arc::clone(&listener.name);
+        let second = other.to_string();
+        if holds(Kind::Listener, &second) {
             return Err(AssembleError::SameAddress {
-                address: at.0,
-                port: at.1,
-                first,
-                second,
+                address,
+                port,
+                first: Arc::clone(&listener.name),
+                second: second.into(),
             });
         }
     }

@@ -17,7 +17,7 @@ use xds::{Layer, Resource, Snapshot};
 
 pub use origins::origins_of;
 
-use crate::assemble::{AssembleError, assemble};
+use crate::assemble::{AssembleError, fits};
 use crate::input::{Settings, Transient};
 use crate::memo::Counts;
 use crate::model::{Key, Model};
@@ -89,13 +89,16 @@ impl Compiler {
             .get(workload)
             .ok_or_else(|| AssembleError::UnknownWorkload(workload.clone()))?;
         let world = World { model, settings };
-        let mesh = self.mesh_layer(&world);
-        let scope = self.scope_layer(&world, Scope::of(this, model));
+        let mesh = self.mesh_layer(&world)?;
+        let scope = self.scope_layer(&world, Scope::of(this, model), &mesh)?;
         let resources = own::resources(&mut self.memos, &world, this, transient);
         let own = Built::renew(self.own.get(workload), resources);
-        let layers = vec![mesh, scope, Arc::clone(&own.layer)];
+        let own_layer = Arc::clone(&own.layer);
         self.own.insert(workload.clone(), own);
-        assemble(layers)
+        let mut layers = vec![mesh, scope];
+        fits(&own_layer, &layers)?;
+        layers.push(own_layer);
+        Ok(Snapshot { revision: 0, layers })
     }
 
     /// What was compiled, remembered and encoded so far.
@@ -120,25 +123,27 @@ impl Compiler {
         self.own.retain(|workload, _| model.workloads.contains_key(workload));
     }
 
-    fn mesh_layer(&mut self, world: &World<'_>) -> Arc<Layer> {
+    fn mesh_layer(&mut self, world: &World<'_>) -> Result<Arc<Layer>, AssembleError> {
         if let Some(mesh) = self.mesh.as_ref().filter(|_| self.mesh_is_current) {
-            return Arc::clone(&mesh.layer);
+            return Ok(Arc::clone(&mesh.layer));
         }
         let built = Built::renew(self.mesh.as_ref(), mesh::resources(&mut self.memos, world));
+        fits(&built.layer, &[])?;
         let layer = Arc::clone(&built.layer);
         self.mesh = Some(built);
         self.mesh_is_current = true;
-        layer
+        Ok(layer)
     }
 
-    fn scope_layer(&mut self, world: &World<'_>, scope: Scope) -> Arc<Layer> {
+    fn scope_layer(&mut self, world: &World<'_>, scope: Scope, mesh: &Arc<Layer>) -> Result<Arc<Layer>, AssembleError> {
         if let Some((built, true)) = self.scopes.get(&scope) {
-            return Arc::clone(&built.layer);
+            return Ok(Arc::clone(&built.layer));
         }
         let resources = scoped::resources(&mut self.memos, world, &scope);
         let built = Built::renew(self.scopes.get(&scope).map(|(built, _)| built), resources);
+        fits(&built.layer, std::slice::from_ref(mesh))?;
         let layer = Arc::clone(&built.layer);
         self.scopes.insert(scope, (built, true));
-        layer
+        Ok(layer)
     }
 }

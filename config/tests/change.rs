@@ -125,9 +125,9 @@ fn a_model_without_changes_compiles_nothing() {
     let text = std::fs::read_to_string(folder("change").join("permission").join("before.yaml")).unwrap();
     let mut compiler = Compiler::new();
     let first = snapshots(&mut compiler, &model(&text));
-    let compiled = compiler.counts().compiled;
+    let count = compiler.counts().compiled;
     let second = snapshots(&mut compiler, &model(&text));
-    assert_eq!(compiler.counts().compiled, compiled);
+    assert_eq!(compiler.counts().compiled, count);
     for (workload, earlier) in &first {
         let mut layers = earlier.layers.iter().zip(&second[workload].layers);
         assert!(layers.all(|(old, new)| Arc::ptr_eq(old, new)), "{workload}");

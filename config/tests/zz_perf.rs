@@ -40,7 +40,10 @@ fn perf() {
             &format!("parentRefs: [{{name: s{i}}}], rules: [{{backendRefs: [{{name: s{i}, port: 80}}]}}]"),
         );
     }
-    let mut o = objects(""); for d in y.split("\n---\n").filter(|d| !d.trim().is_empty()) { add(&mut o, d); }
+    let mut o = objects("");
+    for d in y.split("\n---\n").filter(|d| !d.trim().is_empty()) {
+        add(&mut o, d);
+    }
     for _ in 0..2 {
         let t = std::time::Instant::now();
         let m = model(&o);

@@ -56,7 +56,7 @@ struct Names;
 impl SecretSource for Names {
     fn secret(&self, identity: &Identity, name: &str, _: Option<&str>) -> Option<SecretAnswer> {
         let resource = resource(Kind::Secret, name, &identity.spiffe_id).with_version(&*identity.spiffe_id);
-        let renew_at = SystemTime::now() + Duration::from_secs(3600);
+        let renew_at = SystemTime::now() + Duration::from_hours(1);
         (name == "leaf").then(|| SecretAnswer::Send {
             resource: Arc::new(resource),
             renew_at,

@@ -42,12 +42,4 @@ impl ListenerName {
         };
         parts.end(parsed)
     }
-
-    /// The address that connections are handed over by; absent for the two that have a socket.
-    pub fn address(&self) -> Option<(IpAddr, u16)> {
-        match self {
-            Self::OutboundCatchAll | Self::InboundCatchAll => None,
-            Self::Outbound(address, port) | Self::Inbound(address, port) => Some((*address, *port)),
-        }
-    }
 }

@@ -157,7 +157,7 @@ fn clusters_stay_while_the_client_refuses_the_route_that_leaves_them() {
     driver.session.on_snapshot(snapshot(2, [route("r", "2", &[])]));
     let bad = route("r", "2", &[]).version;
     answer_all(&mut driver, &[&bad]);
-    driver.advance(std::time::Duration::from_secs(60));
+    driver.advance(std::time::Duration::from_mins(1));
     assert_eq!(driver.settle(), NONE);
     assert!(matches!(
         driver.session.take_events().last(),

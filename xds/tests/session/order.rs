@@ -220,7 +220,7 @@ fn ready_does_not_come_while_something_is_refused() {
     driver.subscribe(Listener, &[]);
     let sent = driver.poll();
     driver.nack(&sent[0], "no");
-    driver.advance(Duration::from_secs(60));
+    driver.advance(Duration::from_mins(1));
     assert_eq!(driver.settle(), NONE);
     driver
         .session

@@ -7,7 +7,7 @@ use tulle_xds::{Resource, SecretAnswer, Secrets, SessionConfig};
 use crate::driver::{Driver, resource, snapshot, stub};
 
 const NONE: [&str; 0] = [];
-const LIFE: Duration = Duration::from_secs(3600);
+const LIFE: Duration = Duration::from_hours(1);
 
 /// Issues `leaf.v1`, `leaf.v2`, ...; keeps what it issued itself.
 #[derive(Clone, Default)]
@@ -92,7 +92,7 @@ fn a_secret_is_renewed_when_it_is_due() {
     let (mut driver, issuer) = driver();
     driver.subscribe(Secret, &["leaf"]);
     driver.settle();
-    driver.advance(LIFE - Duration::from_secs(1));
+    driver.advance(LIFE.checked_sub(Duration::from_secs(1)).unwrap());
     driver.session.on_secret_due(driver.now);
     assert_eq!(driver.settle(), NONE);
     driver.advance(Duration::from_secs(1));

@@ -165,7 +165,7 @@ fn missing_names_are_stubs_and_never_removals_except_clusters_and_listeners() {
 #[test]
 fn a_time_to_live_is_what_remains_and_the_stub_follows() {
     let mut driver = Driver::new();
-    let at = driver.now.wall + Duration::from_secs(60);
+    let at = driver.now.wall + Duration::from_mins(1);
     let fault = resource(ExtensionConfig, "fault", "1").with_expiry(at);
     driver.session.on_snapshot(snapshot(1, [fault.clone()]));
     driver.advance(Duration::from_secs(20));

@@ -18,10 +18,10 @@ use crate::settings;
 use client::{Client, List};
 
 /// Flags of `tulle get`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(super) struct GetArgs {
     /// The kind, in any form: mesh, meshstatus (ms), trafficpermissions (tp), trafficroutes (tr), ratelimits (rl),
-    /// faultinjections (fi), workloads (wl), services (svc), endpointslices, namespaces (ns). KIND/NAME works too.
+    /// faultinjections (fi), workloads (wl), services (svc), endpointslices, namespaces (ns). KIND/NAME and KIND,KIND work too.
     kind: String,
     /// One object.
     name: Option<String>,
@@ -65,6 +65,21 @@ pub(super) struct Question {
 }
 
 pub(super) async fn run(args: GetArgs) -> anyhow::Result<ExitCode> {
+    let kinds: Vec<String> = args.kind.split(',').map(ToOwned::to_owned).collect();
+    if kinds.len() > 1 {
+        anyhow::ensure!(args.name.is_none() && !args.watch, "several kinds go without a name and without --watch");
+    }
+    for (index, kind) in kinds.into_iter().enumerate() {
+        if index > 0 {
+            super::print("\n")?;
+        }
+        show(GetArgs { kind, ..args.clone() }).await?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One kind.
+async fn show(args: GetArgs) -> anyhow::Result<ExitCode> {
     let (kind, name) = match args.kind.split_once('/') {
         Some((kind, name)) => (kind.to_owned(), Some(name.to_owned())),
         None => (args.kind, args.name),
