@@ -96,9 +96,10 @@ fn no_plaintext(mesh: &Mesh) -> Result<()> {
         .iter()
         .filter(|segment| *segment.from.ip() == orders.address)
         .collect();
+    let seen: std::collections::BTreeSet<_> = segments.iter().map(|segment| (segment.from, segment.to)).collect();
     ensure!(
         between.len() >= 10,
-        "the capture saw {} segments from orders",
+        "the capture saw {} segments from orders, and {seen:?}",
         between.len()
     );
     ensure!(

@@ -21,14 +21,21 @@ fn resident() -> usize {
 }
 
 fn settled(snapshot: &Arc<Snapshot>) -> Session {
-    let now = Now { elapsed: Duration::ZERO, wall: SystemTime::now() };
+    let now = Now {
+        elapsed: Duration::ZERO,
+        wall: SystemTime::now(),
+    };
     let mut session = Session::new(SessionConfig::default(), Box::new(NoSecrets));
     session.on_snapshot(Arc::clone(snapshot));
     for kind in Kind::ALL {
         let names = snapshot.iter(kind).map(|resource| resource.name.to_string());
         let mut request = DeltaDiscoveryRequest {
             type_url: kind.type_url().into(),
-            resource_names_subscribe: if kind.is_wildcard() { Vec::new() } else { names.collect() },
+            resource_names_subscribe: if kind.is_wildcard() {
+                Vec::new()
+            } else {
+                names.collect()
+            },
             ..Default::default()
         };
         session.on_request(request.clone(), now).unwrap();
@@ -46,9 +53,19 @@ fn a_stream_with_500_resources_costs_less_than_80_kilobytes() {
     let resources = (0..RESOURCES).map(|i| {
         let kind = Kind::ALL[i % Kind::ALL.len()];
         let name = format!("outbound|8080|a-service-with-a-name-{i}.some-namespace.svc.cluster.local");
-        Arc::new(Resource::new(kind, name.as_str(), &Cluster { name: name.clone(), ..Default::default() }))
+        Arc::new(Resource::new(
+            kind,
+            name.as_str(),
+            &Cluster {
+                name: name.clone(),
+                ..Default::default()
+            },
+        ))
     });
-    let snapshot = Arc::new(Snapshot { revision: 1, layers: vec![Arc::new(Layer::from_resources(resources))] });
+    let snapshot = Arc::new(Snapshot {
+        revision: 1,
+        layers: vec![Arc::new(Layer::from_resources(resources))],
+    });
     drop(settled(&snapshot));
     let before = resident();
     let streams: Vec<Session> = (0..STREAMS).map(|_| settled(&snapshot)).collect();

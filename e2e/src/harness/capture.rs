@@ -59,7 +59,9 @@ impl Capture {
             .args(["-INT", &self.child.id().to_string()])
             .status()?;
         ensure!(asked.success(), "cannot end tcpdump");
-        self.child.wait()?;
+        let st = self.child.wait()?;
+        std::fs::copy(self.file.path(), "/tmp/dbg/y.pcap")?;
+        eprintln!("DBG {st:?} {:?} {}", self.file.path(), std::fs::read(self.file.path())?.len());
         segments(&std::fs::read(self.file.path())?)
     }
 }

@@ -80,6 +80,9 @@ impl Client {
         if nothing_held {
             let first = responses.message().await?.expect("an answer");
             requests.send(answer(&first, &held, &BTreeMap::new())).await.expect("room");
+            if let Some(subscription) = endpoints_of(&first) {
+                requests.send(subscription).await.expect("room");
+            }
         }
         Ok(Self { requests, responses: Mutex::new(Some(responses)), held, refused: BTreeMap::new() })
     }
@@ -105,8 +108,11 @@ impl Client {
         let (requests, held, refused) = (self.requests.clone(), Arc::clone(&self.held), self.refused.clone());
         tokio::spawn(async move {
             while let Ok(Some(response)) = responses.message().await {
-                if requests.send(answer(&response, &held, &refused)).await.is_err() {
-                    return;
+                let answers = std::iter::once(answer(&response, &held, &refused)).chain(endpoints_of(&response));
+                for answer in answers {
+                    if requests.send(answer).await.is_err() {
+                        return;
+                    }
                 }
             }
         })
@@ -146,6 +152,18 @@ fn answer(
         error_detail: refusal.map(|words| Detail { code: 13, message: words.clone(), ..Detail::default() }),
         ..DeltaDiscoveryRequest::default()
     }
+}
+
+/// As Envoy does: whoever gets a cluster asks for its endpoints.
+fn endpoints_of(response: &DeltaDiscoveryResponse) -> Option<DeltaDiscoveryRequest> {
+    let clusters = response.resources.iter().filter(|_| response.type_url == Kind::Cluster.type_url());
+    let names: Vec<String> =
+        clusters.map(|cluster| cluster.name.clone()).filter(|name| name.starts_with("svc/")).collect();
+    (!names.is_empty()).then(|| DeltaDiscoveryRequest {
+        type_url: Kind::Endpoints.type_url().to_owned(),
+        resource_names_subscribe: names,
+        ..DeltaDiscoveryRequest::default()
+    })
 }
 
 fn connector(root: &str) -> TlsConnector {

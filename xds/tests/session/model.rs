@@ -249,9 +249,9 @@ impl Client {
                 self.warming.remove(name);
                 self.unsubscribe(Endpoints, name);
             } else {
-                [Route, Secret, ExtensionConfig]
-                    .into_iter()
-                    .for_each(|kind| self.unsubscribe(kind, name));
+                for kind in [Route, Secret, ExtensionConfig] {
+                    self.unsubscribe(kind, name);
+                }
             }
         }
     }
