@@ -36,9 +36,9 @@ impl Capture {
         install()?;
         let file = NamedTempFile::new()?;
         let mut command = namespace.command("tcpdump");
-        // As root, so that it may write the file; unbuffered, so that nothing is lost at its end.
+        // As root, so that it may write the file; without any buffer, so that nothing is lost at its end.
         command
-            .args(["-Z", "root", "-U", "-i", interface, "-s", "0", "-w"])
+            .args(["-Z", "root", "--immediate-mode", "-U", "-i", interface, "-s", "0", "-w"])
             .arg(file.path())
             .arg("tcp");
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
@@ -59,9 +59,7 @@ impl Capture {
             .args(["-INT", &self.child.id().to_string()])
             .status()?;
         ensure!(asked.success(), "cannot end tcpdump");
-        let st = self.child.wait()?;
-        std::fs::copy(self.file.path(), "/tmp/dbg/y.pcap")?;
-        eprintln!("DBG {st:?} {:?} {}", self.file.path(), std::fs::read(self.file.path())?.len());
+        self.child.wait()?;
         segments(&std::fs::read(self.file.path())?)
     }
 }

@@ -33,9 +33,9 @@ impl Load {
         let heard = Arc::new((Mutex::<Heard>::default(), Condvar::new()));
         let listener = Arc::clone(&heard);
         std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                hear(&listener, serde_json::from_str(&line).ok());
-            }
+            // A line that is no event is the end too: it would be a defect of ours.
+            let events = output.lines().map_while(|line| serde_json::from_str(&line.ok()?).ok());
+            events.for_each(|event| hear(&listener, Some(event)));
             hear(&listener, None);
         });
         let load = Self { child, heard };

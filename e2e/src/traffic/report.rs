@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// One line of the load's standard output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "lowercase")]
+#[serde(tag = "event", content = "data", rename_all = "lowercase")]
 pub enum Event {
     /// Every flow has had its first answer, whatever it was.
     Ready,
@@ -132,6 +132,18 @@ impl FlowReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn events_can_be_read_back() {
+        let mut flow = FlowReport { answered: 1, ..FlowReport::default() };
+        flow.statuses.insert(200, 1);
+        flow.first_seen.insert(200, Timestamp::UNIX_EPOCH);
+        let report = Report { seconds: 1.5, flows: [("http".to_owned(), flow)].into() };
+        for event in [Event::Ready, Event::Progress(report.clone()), Event::Report(report)] {
+            let line = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event, "{line}");
+        }
+    }
 
     #[test]
     fn percentiles_of_a_thousand_and_of_nothing() {

@@ -23,8 +23,8 @@ use crate::policy::{Fate, Merged, Report};
 #[derive(Debug, Default)]
 struct Draft {
     selected: bool,
-    deny: BTreeMap<String, Arc<PermissionRule>>,
-    allow: BTreeMap<String, Arc<PermissionRule>>,
+    deny: BTreeMap<Arc<str>, Arc<PermissionRule>>,
+    allow: BTreeMap<Arc<str>, Arc<PermissionRule>>,
 }
 
 /// Merges all permissions; every port of the topology gets an answer.
@@ -174,7 +174,7 @@ impl Applying<'_> {
         let Some(made) = self.made(rule, rule.http.good().cloned()) else {
             return;
         };
-        let name = made.origin.to_string();
+        let name: Arc<str> = made.origin.to_string().into();
         for port in ports.ports.intersection(&reach.gives) {
             if rule.about_requests && !self.topology.is_http(port) {
                 self.no_requests(index, number, rule, port, ports.explicit);
@@ -182,7 +182,7 @@ impl Applying<'_> {
             }
             self.report.reaches(index, port);
             let draft = self.drafts.entry(port.clone()).or_default();
-            draft.allow.insert(name.clone(), Arc::clone(&made));
+            draft.allow.insert(Arc::clone(&name), Arc::clone(&made));
         }
     }
 
@@ -193,6 +193,7 @@ impl Applying<'_> {
         } else {
             self.made(rule, rule.http.good().cloned())
         };
+        let name: Arc<str> = Origin::rule(&self.node.head.object, &rule.name).to_string().into();
         for port in ports.ports.iter() {
             let requests = !rule.about_requests || self.topology.is_http(port);
             if !requests {
@@ -205,12 +206,8 @@ impl Applying<'_> {
                 continue;
             };
             self.report.reaches(index, port);
-            let known = self
-                .drafts
-                .entry(port.clone())
-                .or_default()
-                .deny
-                .entry(made.origin.to_string());
+            let draft = self.drafts.entry(port.clone()).or_default();
+            let known = draft.deny.entry(Arc::clone(&name));
             // Two targets may bring the same rule; the wider form stays.
             known
                 .and_modify(|known| {
