@@ -99,6 +99,25 @@ fn protocols_are_stated_or_well_known_or_tcp() {
     assert_eq!(found(&model), expected);
 }
 
+/// A port behind no Service is selected by no policy about Services.
+#[test]
+fn selection_is_per_port() {
+    let allow = permission(
+        "allow",
+        &format!("targetRefs: [{{kind: Service, name: payments}}], action: Allow, rules: [{{{FROM_ORDERS}}}]"),
+    );
+    for (default, expected) in [("AllowUntilSelected", 3), ("Allow", 3), ("Deny", 0)] {
+        let model = shop(&format!(
+            "{allow}{}",
+            mesh(&format!("permissions: {{defaultAction: {default}}}"))
+        ));
+        assert_eq!(allowed(&model, "shop/payments-1", 9999).len(), expected, "{default}");
+    }
+}
+
+/// Name, policies, who gets in by each default, whether plaintext does.
+type Row<'a> = (&'a str, &'a str, [&'a [&'a str]; 3], [bool; 3]);
+
 #[test]
 fn the_table_of_defaults() {
     let allow = permission(
@@ -125,7 +144,7 @@ fn the_table_of_defaults() {
     let orders = ["shop/orders"];
     let nobody: [&str; 0] = [];
     // Policies; who gets in by AllowUntilSelected, Allow, Deny; whether plaintext gets in on a Permissive port.
-    let rows: [(&str, &str, [&[&str]; 3], [bool; 3]); 6] = [
+    let rows: [Row<'_>; 6] = [
         ("none", "", [&everyone, &everyone, &nobody], [true, true, false]),
         ("Allow", &allow, [&orders, &everyone, &orders], [false, false, false]),
         ("Deny", &deny, [&not_other, &not_other, &nobody], [true, true, false]),
@@ -159,9 +178,6 @@ fn the_table_of_defaults() {
             assert_eq!(verdict.allow_plaintext, plaintext[column], "{name} {default}");
             let word = if verdict.allow_mesh { "Allow" } else { "Deny" };
             assert_eq!(&*verdict.name, format!("default/{word}/web"));
-            // The workload's own port is behind no Service, so nothing selects it.
-            let expected: &[&str] = if default == "Deny" { &[] } else { &everyone };
-            assert_eq!(allowed(&strict, "shop/payments-1", 9999), expected, "{name} {default}");
         }
     }
 }
@@ -214,7 +230,10 @@ fn sections_and_ports() {
         allowed(&model, "shop/payments-1", 5432),
         ["other/default", "shop/payments"]
     );
+}
 
+#[test]
+fn ports_of_a_workload() {
     // Ports of a Workload by name and number; a number that nobody declared is denied with all undeclared ports.
     let deny = |ports: &str| {
         shop(&permission(

@@ -106,11 +106,30 @@ impl Mesh {
         self.runtime.as_ref().context("the mesh is over")?.block_on(future)
     }
 
-    /// Brings what runs in line with the objects.
+    /// Brings what runs in line with the objects, and waits until every application listens.
     fn look(&self) -> Result<()> {
-        let mut run = self.run.borrow_mut();
-        let run = run.as_mut().context("the mesh is over")?;
-        self.block_on(async { run.look(&|line| say(line)).await.map(drop) })
+        let workloads = {
+            let mut run = self.run.borrow_mut();
+            let run = run.as_mut().context("the mesh is over")?;
+            self.block_on(async {
+                run.look(&|line| say(line)).await?;
+                run.plane().workloads().await
+            })?
+        };
+        let members = self.members();
+        for workload in workloads {
+            let metadata = workload.metadata;
+            let id = format!("{}/{}", metadata.namespace.unwrap_or_default(), metadata.name.unwrap_or_default());
+            let ports: Vec<u16> = workload.spec.ports.iter().map(|port| port.port).collect();
+            if members.contains_key(&id) {
+                let namespace = self.workload(&id)?;
+                self.await_condition(&format!("{id} listens on {ports:?}"), CHANGE, || {
+                    let listening = namespace.listening()?;
+                    Ok(ports.iter().all(|port| listening.contains(port)).then_some(()))
+                })?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes a file of objects and waits until every proxy has acknowledged the change. Returns how long that took.

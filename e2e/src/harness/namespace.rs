@@ -3,6 +3,7 @@
 //! Processes run as root, who is intercepted like every application; only Envoy's own user is not, and a test may borrow it
 //! to act as an attacker would. The kernel kills them with the test's thread.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::process::{Command, Output, Stdio};
@@ -60,6 +61,18 @@ impl Namespace {
     /// Runs a command to its end.
     pub fn exec(&self, program: &str, arguments: &[&str]) -> Result<Output> {
         Ok(self.command(program).args(arguments).output()?)
+    }
+
+    /// The TCP ports that are listened on.
+    pub fn listening(&self) -> Result<BTreeSet<u16>> {
+        let tables = self.exec("cat", &["/proc/net/tcp", "/proc/net/tcp6"])?.stdout;
+        // "0: 0100007F:1F90 00000000:0000 0A ...": local address and state, in hexadecimal; 0A is LISTEN.
+        let port = |line: &str| {
+            let mut fields = line.split_whitespace().skip(1);
+            let (local, state) = (fields.next()?, fields.nth(1)?);
+            (state == "0A").then(|| u16::from_str_radix(local.rsplit(':').next()?, 16).ok())?
+        };
+        Ok(String::from_utf8_lossy(&tables).lines().filter_map(port).collect())
     }
 
     /// Sends requests: `tulle-e2e call`.

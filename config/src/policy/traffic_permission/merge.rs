@@ -139,7 +139,7 @@ impl Applying<'_> {
             ports.extend(narrowed.undeclared);
         }
         let nowhere = ports.is_empty() && !reach.takes.is_empty();
-        let named = RulePorts {
+        let listed = RulePorts {
             ports: Cow::Owned(ports),
             explicit: true,
         };
@@ -152,10 +152,10 @@ impl Applying<'_> {
                 );
                 self.findings.warning(&at, Reason::TargetNotFound, message);
             }
-            return named;
+            return listed;
         }
         let (says, ports) = match self.node.action {
-            Action::Allow => ("the rule grants nothing there", named),
+            Action::Allow => ("the rule grants nothing there", listed),
             Action::Deny => ("the rule denies on all ports of the target", all),
         };
         // A target that does not exist has said so already.
