@@ -2,14 +2,22 @@
 
 use super::probe::{Expect, Probe};
 
+/// A file of policies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Saved {
+    pub(super) name: &'static str,
+    pub(super) content: &'static str,
+    /// The objects to wait for, as (kind, name).
+    pub(super) objects: &'static [(&'static str, &'static str)],
+}
+
 /// A file that is saved, with requests before and after.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     pub(super) title: &'static str,
     pub(super) says: &'static [&'static str],
     pub(super) before: Vec<Probe>,
-    /// File, content, and the objects to wait for as (kind, name).
-    pub(super) file: Option<(&'static str, &'static str, &'static [(&'static str, &'static str)])>,
+    pub(super) file: Option<Saved>,
     pub(super) after: Vec<Probe>,
     /// A proxy at mallory's that claims to be orders.
     pub(super) impostor: bool,
@@ -60,11 +68,11 @@ fn permission() -> Step {
         title: "TrafficPermission: only orders may charge, and nobody may delete",
         says: &[],
         before: Vec::new(),
-        file: Some((
-            "permission.yaml",
-            include_str!("shop/permission.yaml"),
-            &[("trafficpermissions", "payments-callers"), ("trafficpermissions", "payments-guard")],
-        )),
+        file: Some(Saved {
+            name: "permission.yaml",
+            content: include_str!("shop/permission.yaml"),
+            objects: &[("trafficpermissions", "payments-callers"), ("trafficpermissions", "payments-guard")],
+        }),
         after: vec![
             probe("orders-1", "orders:  POST payments/charges", CHARGE, Expect::Status(200)),
             probe("mallory", "mallory: the same, on what connections she had open", TWICE, Expect::Cut),
@@ -104,7 +112,7 @@ fn canary() -> Step {
             &["-n", "200", "-X", "POST", "http://payments/charges"],
             Expect::ShareOfV2(0.5),
         )],
-        file: Some(("canary.yaml", include_str!("shop/canary.yaml"), &[("trafficroutes", "payments")])),
+        file: Some(Saved { name: "canary.yaml", content: include_str!("shop/canary.yaml"), objects: &[("trafficroutes", "payments")] }),
         after: vec![
             probe(
                 "orders-1",
@@ -128,7 +136,7 @@ fn limit() -> Step {
         title: "RateLimit: ten requests a second for each caller",
         says: &["Each of the two replicas of ratings counts for itself (scope Proxy)."],
         before: vec![probe("orders-1", "orders:  30 × GET ratings/ at once", THIRTY, Expect::Status(200))],
-        file: Some(("limit.yaml", include_str!("shop/limit.yaml"), &[("ratelimits", "ratings")])),
+        file: Some(Saved { name: "limit.yaml", content: include_str!("shop/limit.yaml"), objects: &[("ratelimits", "ratings")] }),
         after: vec![
             probe("orders-1", "orders:  30 × GET ratings/ at once", THIRTY, Expect::Limited(10)),
             probe("frontend-1", "frontend: 5 × GET ratings/, its own bucket", &["-n", "5", "http://ratings/"], Expect::Status(200)),
@@ -142,7 +150,7 @@ fn fault() -> Step {
         title: "FaultInjection: ratings is slow, for the frontend only",
         says: &[],
         before: vec![probe("frontend-2", "frontend: GET ratings/", RATINGS, Expect::FasterThan(300.0))],
-        file: Some(("fault.yaml", include_str!("shop/fault.yaml"), &[("faultinjections", "slow-ratings")])),
+        file: Some(Saved { name: "fault.yaml", content: include_str!("shop/fault.yaml"), objects: &[("faultinjections", "slow-ratings")] }),
         after: vec![
             probe("frontend-2", "frontend: GET ratings/", RATINGS, Expect::SlowerThan(300.0)),
             probe("orders-2", "orders:  GET ratings/", RATINGS, Expect::FasterThan(300.0)),

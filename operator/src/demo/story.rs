@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Screen;
 use super::probe::{self, Expect, Probe};
-use super::steps::Step;
+use super::steps::{Saved, Step};
 use crate::run::{Pretence, Run};
 
 /// The namespace of the shop.
@@ -77,7 +77,7 @@ impl<'a> Story<'a> {
         for probe in &step.before {
             self.probe(probe, "before: ").await?;
         }
-        if let Some((name, content, objects)) = step.file {
+        if let Some(Saved { name, content, objects }) = step.file {
             self.screen.yaml(name, content);
             let saved = Instant::now();
             save(&self.run.folder().join(name), content)?;
@@ -133,7 +133,7 @@ impl<'a> Story<'a> {
 
     async fn probe(&mut self, probe: &Probe, prefix: &str) -> anyhow::Result<()> {
         // A mark in the query finds the request again in the destination's log.
-        let mark = format!("demo={}", self.mark());
+        let mark = format!("demo={}", mark());
         let mut call: Vec<String> = probe.call.iter().map(ToString::to_string).collect();
         if let Some(url) = call.last_mut() {
             *url = format!("{url}?{mark}");
@@ -149,10 +149,6 @@ impl<'a> Story<'a> {
         let label = format!("{prefix}{}", probe.label);
         self.screen.probe(ok, &label, &probe::describe(&outcomes, cause.as_deref()));
         Ok(())
-    }
-
-    fn mark(&self) -> u128 {
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos())
     }
 
     /// The rule that the destination's access log names for a marked request. Envoy writes its log once a second or so.
@@ -185,6 +181,11 @@ impl<'a> Story<'a> {
         self.screen.probe(ok, &format!("mallory joins with {how}"), &seen);
         Ok(())
     }
+}
+
+/// Something that no other request carries.
+fn mark() -> u128 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos())
 }
 
 /// Saves as editors do: the whole file at once.

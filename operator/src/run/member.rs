@@ -23,7 +23,7 @@ use crate::process::{
 };
 
 /// How long a join token is valid; renewed at a third of it.
-pub(super) const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
+pub(super) const TOKEN_LIFETIME: Duration = Duration::from_hours(1);
 /// How long a proxy may take to be configured.
 const READY: Duration = Duration::from_secs(30);
 /// Time that an application has to end.

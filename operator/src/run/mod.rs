@@ -13,7 +13,7 @@ mod plane;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
@@ -84,7 +84,7 @@ impl Run {
         let network = Network::create(&NetworkSettings::default(), Arc::clone(&registry))?;
         progress(&format!("network {} is up", network.subnet()));
         let supervisor = Supervisor::new(Arc::clone(&registry))?;
-        let plane = Plane::start(&options, &network, &supervisor)?;
+        let plane = Plane::start(&options, &network, &supervisor);
         plane.ready().await?;
         progress("control plane is up");
         let surroundings = Surroundings {
@@ -184,9 +184,10 @@ impl Run {
         Ok(())
     }
 
-    /// Keeps looking until `shutdown` resolves.
+    /// Keeps looking until `shutdown` resolves, and keeps the proxies' tokens fresh.
     pub async fn keep(&mut self, shutdown: impl Future<Output = ()>, progress: &dyn Fn(&str)) {
         tokio::pin!(shutdown);
+        let mut renewed = Instant::now();
         loop {
             tokio::select! {
                 () = &mut shutdown => return,
@@ -196,11 +197,17 @@ impl Run {
                 // The control plane may be away; the mesh goes on without it.
                 tracing::debug!(%error, "cannot look for new workloads now");
             }
+            if renewed.elapsed() > member::TOKEN_LIFETIME / 3 {
+                match self.renew_tokens() {
+                    Ok(()) => renewed = Instant::now(),
+                    Err(error) => tracing::warn!(%error, "cannot renew join tokens; trying again"),
+                }
+            }
         }
     }
 
-    /// Renews the tokens of all proxies; call it well within [`member::TOKEN_LIFETIME`].
-    pub fn renew_tokens(&self) -> anyhow::Result<()> {
+    /// A proxy reads its token again when it reconnects, as it must when the old one expires.
+    fn renew_tokens(&self) -> anyhow::Result<()> {
         self.members.values().try_for_each(|member| member.write_token(&self.surroundings))
     }
 

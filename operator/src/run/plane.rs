@@ -30,7 +30,7 @@ pub struct Plane {
 
 impl Plane {
     /// Starts it; it is started again whenever it ends.
-    pub(super) fn start(options: &RunOptions, network: &Network, supervisor: &Supervisor) -> anyhow::Result<Self> {
+    pub(super) fn start(options: &RunOptions, network: &Network, supervisor: &Supervisor) -> Self {
         let address = SocketAddr::new(IpAddr::V4(network.host_address()), XDS_PORT);
         let log = options.state_dir.join("logs/control-plane.log");
         let mut arguments: Vec<std::ffi::OsString> = vec!["up".into(), options.folder.clone().into()];
@@ -53,7 +53,7 @@ impl Plane {
         });
         let socket = crate::admin::socket_path(&options.state_dir);
         let admin = AdminClient::new(socket).with_timeout(Duration::from_secs(10));
-        Ok(Self { handle, admin, address, log })
+        Self { handle, admin, address, log }
     }
 
     /// Where proxies reach it.
