@@ -80,7 +80,11 @@ fn each_kind(mesh: &Mesh) -> Result<()> {
     // Pools grow with the load's own crowding, which must not look like an edit's doing.
     for version in [&[][..], &["--http2"]] {
         let crowd = ["http://payments-v1/delay/100", "-n", "64", "-c", "32"];
-        ensure!(mesh.workload("shop/frontend-1")?.call(&[&crowd[..], version].concat())?.all(200));
+        ensure!(
+            mesh.workload("shop/frontend-1")?
+                .call(&[&crowd[..], version].concat())?
+                .all(200)
+        );
     }
     let load = load(mesh, "shop/frontend-1")?;
     load.await_more(30)?;

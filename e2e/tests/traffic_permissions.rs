@@ -218,7 +218,10 @@ fn self_signed(mesh: &Mesh) -> Result<()> {
     let name = "spiffe://tulle.local/ns/shop/sa/orders".try_into()?;
     parameters.subject_alt_names = vec![rcgen::SanType::URI(name)];
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
-    let (cert_file, key_file) = (mesh.state().with_file_name("forged.pem"), mesh.state().with_file_name("forged.key"));
+    let (cert_file, key_file) = (
+        mesh.state().with_file_name("forged.pem"),
+        mesh.state().with_file_name("forged.key"),
+    );
     std::fs::write(&cert_file, parameters.self_signed(&key)?.pem())?;
     std::fs::write(&key_file, key.serialize_pem())?;
     // Envoy's user must be able to read them.
@@ -267,11 +270,21 @@ fn stolen_token(mesh: &Mesh) -> Result<()> {
 
 fn grpc(mesh: &Mesh) -> Result<()> {
     let mallory = mesh.workload("shop/mallory-1")?;
-    let call = ["http://payments:90/shop.Payments/Charge", "--grpc", "-d", "x", "-n", "5"];
+    let call = [
+        "http://payments:90/shop.Payments/Charge",
+        "--grpc",
+        "-d",
+        "x",
+        "-n",
+        "5",
+    ];
     let denied = |outcome: &operator::shop::Outcome| outcome.status == Some(200) && outcome.grpc_status == Some(7);
     mesh.await_condition("PERMISSION_DENIED", WAIT, || {
         let refused = mallory.call(&call)?;
-        ensure!(refused.outcomes.iter().all(|outcome| outcome.grpc_status != Some(0)), "{refused:?}");
+        ensure!(
+            refused.outcomes.iter().all(|outcome| outcome.grpc_status != Some(0)),
+            "{refused:?}"
+        );
         Ok(refused.outcomes.iter().all(denied).then_some(()))
     })
 }

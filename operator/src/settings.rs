@@ -37,9 +37,16 @@ pub fn find_state_dir(chosen: Option<&Path>) -> Result<PathBuf, NoStateDir> {
         return Ok(chosen.to_owned());
     }
     let here = Path::new(".");
-    let below = std::fs::read_dir(here).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-    let candidates = std::iter::once(here.to_owned()).chain(below).map(|folder| folder.join(".tulle"));
-    let mut running: Vec<PathBuf> = candidates.filter(|state| crate::admin::socket_path(state).exists()).collect();
+    let below = std::fs::read_dir(here)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()));
+    let candidates = std::iter::once(here.to_owned())
+        .chain(below)
+        .map(|folder| folder.join(".tulle"));
+    let mut running: Vec<PathBuf> = candidates
+        .filter(|state| crate::admin::socket_path(state).exists())
+        .collect();
     match (running.pop(), running.is_empty()) {
         (Some(only), true) => Ok(only),
         (Some(_), false) => Err(NoStateDir::Several),
@@ -51,7 +58,9 @@ pub fn find_state_dir(chosen: Option<&Path>) -> Result<PathBuf, NoStateDir> {
 #[derive(Debug, thiserror::Error)]
 pub enum NoStateDir {
     /// None is near.
-    #[error("no control plane runs for this folder or one below it; start one with `tulle up DIR`, or name its state folder with --state (TULLE_STATE)")]
+    #[error(
+        "no control plane runs for this folder or one below it; start one with `tulle up DIR`, or name its state folder with --state (TULLE_STATE)"
+    )]
     None,
     /// Several are.
     #[error("several control planes run here; name the state folder of one with --state (TULLE_STATE)")]

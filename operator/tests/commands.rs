@@ -1,6 +1,11 @@
 //! The `tulle` binary as people use it.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests are tests too"
+)]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -87,18 +92,42 @@ fn lint_names_files_lines_objects_and_fields() {
     let (dir, mesh) = folder();
     assert_eq!(run(&["lint", "mesh"], dir.path()).0, Some(0));
 
-    fs::write(mesh.join("broken.yaml"), "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: 5}\n").unwrap();
-    fs::write(mesh.join("wrong.yaml"), MESH.split("---").last().unwrap().replace("name: payments, namespace", "name: wrong, namespace").replace("serviceAccount: {namespace: shop, name: orders}", "serviceAccount: {namespace: shop, nam: orders}")).unwrap();
+    fs::write(
+        mesh.join("broken.yaml"),
+        "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: 5}\n",
+    )
+    .unwrap();
+    fs::write(
+        mesh.join("wrong.yaml"),
+        MESH.split("---")
+            .last()
+            .unwrap()
+            .replace("name: payments, namespace", "name: wrong, namespace")
+            .replace(
+                "serviceAccount: {namespace: shop, name: orders}",
+                "serviceAccount: {namespace: shop, name: orders, nam: x}",
+            ),
+    )
+    .unwrap();
     let (code, out, _) = run(&["lint", "mesh"], dir.path());
     assert_eq!(code, Some(1));
     assert!(out.contains("mesh/broken.yaml:4:"), "{out}");
-    let finding = out.lines().find(|line| line.contains("TrafficPermission/shop/wrong")).unwrap_or_else(|| panic!("{out}"));
-    assert!(finding.starts_with("mesh/wrong.yaml:") && finding.contains("spec.rules[0].sources[0]"), "{finding}");
+    let finding = out
+        .lines()
+        .find(|line| line.contains("TrafficPermission/shop/wrong"))
+        .unwrap_or_else(|| panic!("{out}"));
+    assert!(
+        finding.starts_with("mesh/wrong.yaml:") && finding.contains("spec.rules[0].sources[0]"),
+        "{finding}"
+    );
 
     let (code, out, _) = run(&["lint", "mesh", "-o", "json"], dir.path());
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, json["files"].as_array().unwrap().len()), (Some(1), 1));
-    assert!(json["objects"][0]["path"].as_str().unwrap().starts_with("spec."), "{out}");
+    assert!(
+        json["objects"][0]["path"].as_str().unwrap().starts_with("spec."),
+        "{out}"
+    );
 }
 
 #[test]
@@ -108,12 +137,18 @@ fn up_get_and_the_end() {
     let (code, out, _) = run(&["get", "mesh"], dir.path());
     assert_eq!(code, Some(0));
     let lines: Vec<&str> = out.lines().collect();
-    assert!(lines[0].starts_with("NAME      PROXIES   SYNCED") && lines[1].starts_with("default   1         0/0"), "{out}");
+    assert!(
+        lines[0].starts_with("NAME      PROXIES   SYNCED") && lines[1].starts_with("default   1         0/0"),
+        "{out}"
+    );
 
     let (_, out, _) = run(&["get", "ms", "-A"], dir.path());
     assert!(out.contains("NAMESPACE   NAME       PROXIES   SYNCED"), "{out}");
     let (_, out, _) = run(&["get", "tp", "payments", "-n", "shop", "-o", "yaml"], dir.path());
-    assert!(out.starts_with("apiVersion: mesh.tulle.dev/v1alpha1\nkind: TrafficPermission\n"), "{out}");
+    assert!(
+        out.starts_with("apiVersion: mesh.tulle.dev/v1alpha1\nkind: TrafficPermission\n"),
+        "{out}"
+    );
     let (_, out, _) = run(&["get", "tp", "-A", "-o", "json"], dir.path());
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(json.pointer("/items/0/status/acked").unwrap(), "0/0");
@@ -149,11 +184,17 @@ fn a_broken_first_start_is_refused_with_file_and_line() {
     assert!(code == Some(1) && error.contains("mesh/broken.yaml:"), "{error}");
     let (code, _, error) = run(&["up", "nowhere", "--listen", "127.0.0.1:0"], dir.path());
     assert!(code == Some(1) && error.contains("nowhere"), "{error}");
-    assert!(!dir.path().join("nowhere").exists(), "a state folder was made in a folder that is not there");
+    assert!(
+        !dir.path().join("nowhere").exists(),
+        "a state folder was made in a folder that is not there"
+    );
 }
 
 #[test]
 fn version_names_envoy_too() {
     let (code, out, _) = run(&["version"], Path::new("."));
-    assert!(code == Some(0) && out.contains("tulle ") && out.contains("envoy 1.40"), "{out}");
+    assert!(
+        code == Some(0) && out.contains("tulle ") && out.contains("envoy 1.40"),
+        "{out}"
+    );
 }

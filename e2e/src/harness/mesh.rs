@@ -119,7 +119,11 @@ impl Mesh {
         let members = self.members();
         for workload in workloads {
             let metadata = workload.metadata;
-            let id = format!("{}/{}", metadata.namespace.unwrap_or_default(), metadata.name.unwrap_or_default());
+            let id = format!(
+                "{}/{}",
+                metadata.namespace.unwrap_or_default(),
+                metadata.name.unwrap_or_default()
+            );
             let ports: Vec<u16> = workload.spec.ports.iter().map(|port| port.port).collect();
             if members.contains_key(&id) {
                 let namespace = self.workload(&id)?;

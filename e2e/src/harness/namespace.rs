@@ -53,7 +53,11 @@ impl Namespace {
     /// One of our own tools in the namespace.
     pub fn tool(&self, arguments: &[&str]) -> Result<Command> {
         let program = own_program()?;
-        let mut command = self.command(if self.as_envoy { for_everybody(&program)? } else { program });
+        let mut command = self.command(if self.as_envoy {
+            for_everybody(&program)?
+        } else {
+            program
+        });
         command.args(arguments);
         Ok(command)
     }

@@ -135,10 +135,16 @@ mod tests {
 
     #[test]
     fn events_can_be_read_back() {
-        let mut flow = FlowReport { answered: 1, ..FlowReport::default() };
+        let mut flow = FlowReport {
+            answered: 1,
+            ..FlowReport::default()
+        };
         flow.statuses.insert(200, 1);
         flow.first_seen.insert(200, Timestamp::UNIX_EPOCH);
-        let report = Report { seconds: 1.5, flows: [("http".to_owned(), flow)].into() };
+        let report = Report {
+            seconds: 1.5,
+            flows: [("http".to_owned(), flow)].into(),
+        };
         for event in [Event::Ready, Event::Progress(report.clone()), Event::Report(report)] {
             let line = serde_json::to_string(&event).unwrap();
             assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event, "{line}");

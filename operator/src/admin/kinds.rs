@@ -41,12 +41,20 @@ pub fn all() -> Vec<Kind> {
 /// The kind of any of its names, in any case.
 pub fn find(name: &str) -> Option<Kind> {
     let name = name.to_lowercase();
-    all().into_iter().find(|kind| kind.plural == name || kind.aliases.contains(&name))
+    all()
+        .into_iter()
+        .find(|kind| kind.plural == name || kind.aliases.contains(&name))
 }
 
 fn of_definition(definition: &CustomResourceDefinition) -> Option<Kind> {
     let names = &definition.spec.names;
-    let columns = definition.spec.versions.first()?.additional_printer_columns.clone().unwrap_or_default();
+    let columns = definition
+        .spec
+        .versions
+        .first()?
+        .additional_printer_columns
+        .clone()
+        .unwrap_or_default();
     let mut aliases = names.short_names.clone().unwrap_or_default();
     aliases.push(names.kind.to_lowercase());
     Some(Kind {
@@ -74,7 +82,12 @@ fn builtin() -> [Kind; 3] {
         namespaced,
         columns: columns
             .iter()
-            .map(|(name, path)| Column { name: (*name).to_owned(), path: (*path).to_owned(), date: false, wide: false })
+            .map(|(name, path)| Column {
+                name: (*name).to_owned(),
+                path: (*path).to_owned(),
+                date: false,
+                wide: false,
+            })
             .collect(),
     };
     [
@@ -83,7 +96,11 @@ fn builtin() -> [Kind; 3] {
             "services",
             &["service", "svc"],
             true,
-            &[("Cluster-IP", ".spec.clusterIP"), ("Port(s)", ".spec.ports[*].port"), ("Selector", ".spec.selector")],
+            &[
+                ("Cluster-IP", ".spec.clusterIP"),
+                ("Port(s)", ".spec.ports[*].port"),
+                ("Selector", ".spec.selector"),
+            ],
         ),
         kind(
             "EndpointSlice",

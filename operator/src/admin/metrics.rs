@@ -14,20 +14,75 @@ pub(super) fn text(view: &EngineView, streams: &[(&'static str, u64)]) -> String
         out.push_str(&text);
     };
     figure("proxies_connected", "gauge", "Proxies with a stream.", wide(connected));
-    figure("proxies_synced", "gauge", "Proxies that acknowledged all that they were sent.", wide(synced));
-    figure("rejections", "gauge", "Resources that proxies refuse now.", wide(rejections));
-    figure("objects", "gauge", "Objects that are served.", wide(view.source.by_name.len()));
-    figure("broken_files", "gauge", "Files that are not served as they are.", wide(view.source.problems.len()));
-    figure("findings", "gauge", "Findings about objects.", wide(view.model.diagnostics.len()));
+    figure(
+        "proxies_synced",
+        "gauge",
+        "Proxies that acknowledged all that they were sent.",
+        wide(synced),
+    );
+    figure(
+        "rejections",
+        "gauge",
+        "Resources that proxies refuse now.",
+        wide(rejections),
+    );
+    figure(
+        "objects",
+        "gauge",
+        "Objects that are served.",
+        wide(view.source.by_name.len()),
+    );
+    figure(
+        "broken_files",
+        "gauge",
+        "Files that are not served as they are.",
+        wide(view.source.problems.len()),
+    );
+    figure(
+        "findings",
+        "gauge",
+        "Findings about objects.",
+        wide(view.model.diagnostics.len()),
+    );
     figure("revision", "gauge", "The revision of the mesh.", view.revision);
     figure("builds_total", "counter", "Models built.", counters.builds);
-    figure("snapshots_compiled_total", "counter", "Snapshots compiled.", counters.snapshots);
-    figure("snapshots_published_total", "counter", "Snapshots that differed and were published.", counters.published);
+    figure(
+        "snapshots_compiled_total",
+        "counter",
+        "Snapshots compiled.",
+        counters.snapshots,
+    );
+    figure(
+        "snapshots_published_total",
+        "counter",
+        "Snapshots that differed and were published.",
+        counters.published,
+    );
     figure("nacks_total", "counter", "Refusals by proxies.", counters.nacks);
-    figure("compile_failures_total", "counter", "Compilations that failed by a defect of tulle.", counters.failures);
-    figure("resources_compiled_total", "counter", "Resources compiled.", counters.compiled);
-    figure("resources_reused_total", "counter", "Resources taken from memory.", counters.reused);
-    figure("resources_encoded_bytes_total", "counter", "Bytes encoded.", counters.encoded);
+    figure(
+        "compile_failures_total",
+        "counter",
+        "Compilations that failed by a defect of tulle.",
+        counters.failures,
+    );
+    figure(
+        "resources_compiled_total",
+        "counter",
+        "Resources compiled.",
+        counters.compiled,
+    );
+    figure(
+        "resources_reused_total",
+        "counter",
+        "Resources taken from memory.",
+        counters.reused,
+    );
+    figure(
+        "resources_encoded_bytes_total",
+        "counter",
+        "Bytes encoded.",
+        counters.encoded,
+    );
     for (name, value) in streams {
         figure(name, "counter", "What the xDS server did.", *value);
     }

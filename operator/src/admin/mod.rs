@@ -31,7 +31,9 @@ pub enum AdminSocketError {
     #[error("the socket path {0} is longer than {LONGEST_PATH} bytes; choose a shorter state folder with --state")]
     TooLong(PathBuf),
     /// Binding failed.
-    #[error("cannot make the socket {path}: {source}; make the state folder writable, or choose another one with --state")]
+    #[error(
+        "cannot make the socket {path}: {source}; make the state folder writable, or choose another one with --state"
+    )]
     Bind {
         /// The socket.
         path: PathBuf,
@@ -92,10 +94,18 @@ pub(crate) fn start(
         return Err(AdminSocketError::TooLong(path));
     }
     fs::remove_file(&path).ok();
-    let bind = |source| AdminSocketError::Bind { path: path.clone(), source };
+    let bind = |source| AdminSocketError::Bind {
+        path: path.clone(),
+        source,
+    };
     let listener = UnixListener::bind(&path).map_err(bind)?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(bind)?;
-    let state = AdminState { engine: engine.subscribe(), status: status.clone(), publisher: publisher.clone(), streams };
+    let state = AdminState {
+        engine: engine.subscribe(),
+        status: status.clone(),
+        publisher: publisher.clone(),
+        streams,
+    };
     let task = tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, routes::router(state)).await {
             tracing::error!(%error, "the admin socket ended; `tulle get` does not work any more");

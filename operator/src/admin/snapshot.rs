@@ -10,7 +10,10 @@ pub(super) fn summary(publisher: &Publisher, proxy: &ProxyId) -> Option<Value> {
         .into_iter()
         .flat_map(|kind| snapshot.iter(kind))
         .map(|resource| {
-            let references = resource.references.iter().map(|to| format!("{:?} {}", to.kind, to.name));
+            let references = resource
+                .references
+                .iter()
+                .map(|to| format!("{:?} {}", to.kind, to.name));
             json!({
                 "kind": format!("{:?}", resource.kind),
                 "name": resource.name,

@@ -32,6 +32,10 @@ impl WorkloadAddresses {
 
 impl std::fmt::Debug for WorkloadAddresses {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.0.is_some() { "WorkloadAddresses(by function)" } else { "WorkloadAddresses(none)" })
+        f.write_str(if self.0.is_some() {
+            "WorkloadAddresses(by function)"
+        } else {
+            "WorkloadAddresses(none)"
+        })
     }
 }

@@ -48,29 +48,45 @@ pub struct ServiceAddresses {
 impl ServiceAddresses {
     /// Addresses that nobody keeps, for offline checks.
     pub fn in_memory() -> Self {
-        Self { file: None, by_service: BTreeMap::new() }
+        Self {
+            file: None,
+            by_service: BTreeMap::new(),
+        }
     }
 
     /// The addresses kept in `<state_dir>/service-addresses.json`.
     pub fn open(state_dir: &Path) -> Result<Self, AllocateError> {
         let path = state_dir.join("service-addresses.json");
         let by_service = match fs::read(&path) {
-            Ok(content) => serde_json::from_slice(&content)
-                .map_err(|error| AllocateError::Damaged { path: path.clone(), reason: error.to_string() })?,
+            Ok(content) => serde_json::from_slice(&content).map_err(|error| AllocateError::Damaged {
+                path: path.clone(),
+                reason: error.to_string(),
+            })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
             Err(source) => return Err(AllocateError::Io { path, source }),
         };
-        Ok(Self { file: Some(path), by_service })
+        Ok(Self {
+            file: Some(path),
+            by_service,
+        })
     }
 
     /// Gives an address to each of `services` (`namespace/name`) that has none, sparing `reserved` ones. On error none
     /// is given.
     pub fn assign(&mut self, services: &BTreeSet<String>, reserved: &BTreeSet<Ipv4Addr>) -> Result<(), AllocateError> {
-        let missing: Vec<&String> = services.iter().filter(|name| !self.by_service.contains_key(*name)).collect();
+        let missing: Vec<&String> = services
+            .iter()
+            .filter(|name| !self.by_service.contains_key(*name))
+            .collect();
         if missing.is_empty() {
             return Ok(());
         }
-        let mut taken: BTreeSet<Ipv4Addr> = self.by_service.values().copied().chain(reserved.iter().copied()).collect();
+        let mut taken: BTreeSet<Ipv4Addr> = self
+            .by_service
+            .values()
+            .copied()
+            .chain(reserved.iter().copied())
+            .collect();
         let mut next = self.by_service.clone();
         for name in missing {
             let address = free_address(name, &taken);
@@ -78,7 +94,10 @@ impl ServiceAddresses {
             next.insert(name.clone(), address);
         }
         if let Some(path) = &self.file {
-            let io = |source: io::Error| AllocateError::Io { path: path.clone(), source };
+            let io = |source: io::Error| AllocateError::Io {
+                path: path.clone(),
+                source,
+            };
             let content = serde_json::to_vec_pretty(&next).map_err(|error| io(error.into()))?;
             files::write_atomic(path, &content, 0o600).map_err(io)?;
         }
@@ -113,7 +132,9 @@ mod tests {
     fn addresses_are_kept_over_a_restart_and_a_removal() {
         let dir = tempfile::tempdir().unwrap();
         let mut first = ServiceAddresses::open(dir.path()).unwrap();
-        first.assign(&names(&["shop/orders", "shop/payments"]), &BTreeSet::new()).unwrap();
+        first
+            .assign(&names(&["shop/orders", "shop/payments"]), &BTreeSet::new())
+            .unwrap();
         let orders = first.get("shop/orders").unwrap();
         assert_ne!(Some(orders), first.get("shop/payments"));
         assert!(orders.octets()[0] >= 240 && orders.octets()[0] < 255);
@@ -130,7 +151,9 @@ mod tests {
         let wanted = plain.get("shop/orders").unwrap();
 
         let mut sparing = ServiceAddresses::in_memory();
-        sparing.assign(&names(&["shop/orders"]), &BTreeSet::from([wanted])).unwrap();
+        sparing
+            .assign(&names(&["shop/orders"]), &BTreeSet::from([wanted]))
+            .unwrap();
         assert_ne!(sparing.get("shop/orders"), Some(wanted));
     }
 

@@ -18,14 +18,19 @@ use crate::netns::Subnet;
 pub fn kept(subnet: Subnet, state_dir: &Path) -> Result<WorkloadAddresses, AllocateError> {
     let path = state_dir.join("workload-addresses.json");
     let given: BTreeMap<String, Ipv4Addr> = match fs::read(&path) {
-        Ok(content) => serde_json::from_slice(&content)
-            .map_err(|error| AllocateError::Damaged { path: path.clone(), reason: error.to_string() })?,
+        Ok(content) => serde_json::from_slice(&content).map_err(|error| AllocateError::Damaged {
+            path: path.clone(),
+            reason: error.to_string(),
+        })?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
         Err(source) => return Err(AllocateError::Io { path, source }),
     };
     let table = Mutex::new(Table { path, subnet, given });
     Ok(WorkloadAddresses::by(move |namespace, name| {
-        table.lock().unwrap_or_else(PoisonError::into_inner).address(&format!("{namespace}/{name}"))
+        table
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .address(&format!("{namespace}/{name}"))
     }))
 }
 
@@ -38,7 +43,11 @@ struct Table {
 impl Table {
     /// The address of a workload; absent when it cannot be kept, since an address that is forgotten must not be used.
     fn address(&mut self, workload: &str) -> Option<IpAddr> {
-        if let Some(address) = self.given.get(workload).filter(|address| self.subnet.contains(**address)) {
+        if let Some(address) = self
+            .given
+            .get(workload)
+            .filter(|address| self.subnet.contains(**address))
+        {
             return Some(IpAddr::V4(*address));
         }
         let mut taken: std::collections::BTreeSet<Ipv4Addr> = self.given.values().copied().collect();
@@ -63,7 +72,10 @@ mod tests {
     #[test]
     fn addresses_are_kept_over_a_restart() {
         let dir = tempfile::tempdir().unwrap();
-        let subnet = Subnet { address: Ipv4Addr::new(100, 72, 4, 0), prefix: 22 };
+        let subnet = Subnet {
+            address: Ipv4Addr::new(100, 72, 4, 0),
+            prefix: 22,
+        };
         let first = kept(subnet, dir.path()).unwrap();
         let orders = first.of("shop", "orders-1").unwrap();
         let payments = first.of("shop", "payments-1").unwrap();

@@ -30,7 +30,12 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     screen.progress(&format!("Envoy {} is at {}", envoy.version, envoy.path.display()));
     let program = std::env::current_exe().context("cannot find this program")?;
     let folder = args.folder.map(std::path::absolute).transpose()?;
-    let options = DemoOptions { once: args.once, folder, envoy, program };
+    let options = DemoOptions {
+        once: args.once,
+        folder,
+        envoy,
+        program,
+    };
     let shown = demo::run(options, &screen, shutdown()?).await?;
     Ok(if shown { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

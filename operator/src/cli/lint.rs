@@ -25,8 +25,17 @@ pub(super) struct LintArgs {
 pub(super) fn run(args: &LintArgs) -> anyhow::Result<ExitCode> {
     let view = source::read_once(&args.folder)?;
     let model = config::build(&view.objects, &Settings::default(), SystemTime::now());
-    let errors = view.problems.len() + model.diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
-    let warnings = model.diagnostics.iter().filter(|d| d.severity == Severity::Warning).count();
+    let errors = view.problems.len()
+        + model
+            .diagnostics
+            .iter()
+            .filter(|d| d.severity == Severity::Error)
+            .count();
+    let warnings = model
+        .diagnostics
+        .iter()
+        .filter(|d| d.severity == Severity::Warning)
+        .count();
     if args.output == "json" {
         super::print(&format!("{:#}\n", as_json(&view, &model.diagnostics)))?;
     } else {
@@ -40,13 +49,24 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<ExitCode> {
         super::print(&text)?;
         eprintln!("{} objects, {errors} errors, {warnings} warnings", view.by_name.len());
     }
-    Ok(if errors > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if errors > 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// `file:line: Kind/namespace/name: path: Reason: message`
 fn line(view: &SourceView, finding: &config::Diagnostic) -> String {
-    let place = view.places.get(&finding.object).map(|place| format!("{}:{}: ", place.file.display(), place.line));
-    let warning = if finding.severity == Severity::Warning { " (warning)" } else { "" };
+    let place = view
+        .places
+        .get(&finding.object)
+        .map(|place| format!("{}:{}: ", place.file.display(), place.line));
+    let warning = if finding.severity == Severity::Warning {
+        " (warning)"
+    } else {
+        ""
+    };
     format!("{}{finding}{warning}\n", place.unwrap_or_default())
 }
 

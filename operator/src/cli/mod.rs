@@ -29,7 +29,13 @@ pub struct Cli {
     #[arg(long, global = true, value_enum, default_value_t, env = "TULLE_LOG_FORMAT")]
     log_format: LogFormat,
     /// What is logged, for example `info` or `info,tulle_operator::engine=debug`.
-    #[arg(long, global = true, default_value = "info", env = "TULLE_LOG", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        default_value = "info",
+        env = "TULLE_LOG",
+        value_name = "FILTER"
+    )]
     log: String,
     #[command(subcommand)]
     command: Command,
@@ -63,7 +69,11 @@ enum Command {
 impl Command {
     /// The demo tells its own story; of the log only what is wrong belongs in it.
     fn log_filter<'a>(&self, asked: &'a str) -> &'a str {
-        if matches!(self, Self::Demo(_)) && asked == "info" { "warn" } else { asked }
+        if matches!(self, Self::Demo(_)) && asked == "info" {
+            "warn"
+        } else {
+            asked
+        }
     }
 }
 
@@ -95,7 +105,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 /// Writes to standard output; a reader that went away (`| head`) is no error.
 fn print(text: &str) -> anyhow::Result<()> {
     use std::io::Write;
-    match std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()) {
+    match std::io::stdout()
+        .write_all(text.as_bytes())
+        .and_then(|()| std::io::stdout().flush())
+    {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }

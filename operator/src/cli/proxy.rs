@@ -55,7 +55,11 @@ pub(super) struct ProxyArgs {
 }
 
 pub(super) async fn run(args: ProxyArgs) -> anyhow::Result<ExitCode> {
-    anyhow::ensure!(args.name.contains('/'), "{:?} names no workload; write NAMESPACE/NAME", args.name);
+    anyhow::ensure!(
+        args.name.contains('/'),
+        "{:?} names no workload; write NAMESPACE/NAME",
+        args.name
+    );
     let folder = Folder::make(args.folder.as_deref())?;
     let bootstrap = write_bootstrap(&args, &folder.path)?;
     if args.dry_run {
@@ -106,7 +110,10 @@ async fn wait(mut child: Child) -> anyhow::Result<ExitCode> {
 }
 
 fn forward(child: &Child) {
-    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+    let pid = child
+        .id()
+        .and_then(|id| i32::try_from(id).ok())
+        .and_then(rustix::process::Pid::from_raw);
     if let Some(pid) = pid {
         // It is our child and not yet waited for, so the number is still its own.
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
@@ -126,7 +133,9 @@ fn write_bootstrap(args: &ProxyArgs, folder: &Path) -> anyhow::Result<PathBuf> {
     let input = BootstrapInput {
         node_id: args.name.clone(),
         cluster: args.group.clone().unwrap_or_else(|| name.to_owned()),
-        xds_host: host.parse::<IpAddr>().map_or_else(|_| XdsHost::Name(host.to_owned()), XdsHost::Address),
+        xds_host: host
+            .parse::<IpAddr>()
+            .map_or_else(|_| XdsHost::Name(host.to_owned()), XdsHost::Address),
         xds_port: port,
         xds_server_name: XDS_SERVER_NAME.to_owned(),
         token_file: absolute(&args.token)?,
@@ -164,10 +173,16 @@ impl Folder {
         };
         // A folder that is there already may be somebody's trap; a chosen one is the user's own matter.
         if chosen.is_none() && path.exists() {
-            anyhow::bail!("{} exists already; remove it, or choose a folder with --folder", path.display());
+            anyhow::bail!(
+                "{} exists already; remove it, or choose a folder with --folder",
+                path.display()
+            );
         }
         files::ensure_dir(&path, 0o700).with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Self { path, own: chosen.is_none() })
+        Ok(Self {
+            path,
+            own: chosen.is_none(),
+        })
     }
 }
 

@@ -22,7 +22,11 @@ pub(super) async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
         state_dir: absolute(&settings::state_dir(&args.folder, args.state.as_deref()))?,
         envoy,
         program: std::env::current_exe().context("cannot find this program")?,
-        plane_arguments: args.access_log.iter().flat_map(|file| ["--access-log".to_owned(), file.clone()]).collect(),
+        plane_arguments: args
+            .access_log
+            .iter()
+            .flat_map(|file| ["--access-log".to_owned(), file.clone()])
+            .collect(),
     };
     let mut run = tokio::select! {
         run = Run::start(options, &progress) => run?,
@@ -34,7 +38,10 @@ pub(super) async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     };
     match looked {
         Ok(true) => {
-            tracing::info!(workloads = run.members().len(), "everything runs; Ctrl-C ends it and removes everything");
+            tracing::info!(
+                workloads = run.members().len(),
+                "everything runs; Ctrl-C ends it and removes everything"
+            );
             run.keep(&mut shutdown, &progress).await;
         }
         Ok(false) => run.keep(&mut shutdown, &progress).await,
@@ -73,7 +80,11 @@ pub(super) async fn locate_envoy(
     progress: impl Fn(&str) + Send + 'static,
 ) -> anyhow::Result<EnvoyBinary> {
     let environment = Environment::read();
-    let search = Search { explicit, path: environment.path, cache_dir: environment.cache_dir };
+    let search = Search {
+        explicit,
+        path: environment.path,
+        cache_dir: environment.cache_dir,
+    };
     let located = tokio::task::spawn_blocking(move || envoy_binary::locate(&search, &progress)).await;
     Ok(located.context("looking for Envoy ended unexpectedly")??)
 }

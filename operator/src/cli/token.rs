@@ -35,10 +35,12 @@ const LONGEST: Duration = Duration::from_hours(8760);
 
 pub(super) fn run(command: &TokenCommand) -> anyhow::Result<ExitCode> {
     let TokenCommand::Create(args) = command;
-    let (namespace, name) = args
-        .workload
-        .split_once('/')
-        .with_context(|| format!("{:?} names no workload; write NAMESPACE/NAME, for example shop/orders-1", args.workload))?;
+    let (namespace, name) = args.workload.split_once('/').with_context(|| {
+        format!(
+            "{:?} names no workload; write NAMESPACE/NAME, for example shop/orders-1",
+            args.workload
+        )
+    })?;
     let state = settings::find_state_dir(args.state.as_deref())?;
     anyhow::ensure!(
         state.join("join.key").exists(),

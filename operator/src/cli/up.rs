@@ -57,6 +57,7 @@ pub(super) async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
 
 /// What the flags ask for.
 pub(crate) fn options(args: &UpArgs) -> anyhow::Result<ControlPlaneOptions> {
+    crate::source::check_folder(&args.folder)?;
     let state_dir = settings::state_dir(&args.folder, args.state.as_deref());
     let workload_addresses = match args.workload_subnet {
         Some(subnet) => {

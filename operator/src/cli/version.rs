@@ -14,7 +14,10 @@ pub(super) fn run(args: &VersionArgs) {
     let (own, envoy) = (env!("CARGO_PKG_VERSION"), crate::envoy_binary::PINNED);
     let text = match args.output {
         Some(_) => format!("{}\n", crate::admin::version()),
-        None => format!("tulle {own}\nenvoy {envoy} (any {}.{}.x on PATH is used)\n", envoy.major, envoy.minor),
+        None => format!(
+            "tulle {own}\nenvoy {envoy} (any {}.{}.x on PATH is used)\n",
+            envoy.major, envoy.minor
+        ),
     };
     super::print(&text).ok();
 }

@@ -26,6 +26,9 @@ impl WorkloadDirectory for EngineDirectory {
     fn workload(&self, namespace: &str, name: &str) -> Option<WorkloadInfo> {
         let view = self.views.get()?.borrow();
         let workload = view.model.workloads.get(&Key::new(namespace, name))?;
-        Some(WorkloadInfo { address: workload.address, spiffe_id: workload.identity.to_string() })
+        Some(WorkloadInfo {
+            address: workload.address,
+            spiffe_id: workload.identity.to_string(),
+        })
     }
 }

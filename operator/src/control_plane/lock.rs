@@ -40,19 +40,31 @@ pub(super) struct StateLock {
 impl StateLock {
     /// Takes the lock, or says who has it.
     pub(super) fn take(state_dir: &Path) -> Result<Self, LockError> {
-        let io = |source| LockError::Io { folder: state_dir.to_owned(), source };
+        let io = |source| LockError::Io {
+            folder: state_dir.to_owned(),
+            source,
+        };
         files::ensure_dir(state_dir, 0o700).map_err(io)?;
         let path = state_dir.join("lock");
         let mut options = OpenOptions::new();
-        let mut file =
-            options.create(true).truncate(false).read(true).write(true).mode(0o600).open(path).map_err(io)?;
+        let mut file = options
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();
                 file.read_to_string(&mut pid).map_err(io)?;
                 let pid = Some(pid.trim().to_owned()).filter(|pid| !pid.is_empty());
-                return Err(LockError::Taken { folder: state_dir.to_owned(), pid });
+                return Err(LockError::Taken {
+                    folder: state_dir.to_owned(),
+                    pid,
+                });
             }
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }

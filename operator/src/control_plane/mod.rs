@@ -91,9 +91,13 @@ pub type PublisherHandle = Publisher;
 impl ControlPlane {
     /// Starts everything. When it returns, proxies can connect. Must be called within a tokio runtime.
     pub async fn start(options: ControlPlaneOptions) -> Result<Self, StartError> {
+        source::check_folder(&options.folder)?;
         let lock = lock::StateLock::take(&options.state_dir)?;
         // The port is taken before anything else is done that somebody could see.
-        let listen = |source| StartError::Listen { address: options.listen, source };
+        let listen = |source| StartError::Listen {
+            address: options.listen,
+            source,
+        };
         let listener = tokio::net::TcpListener::bind(options.listen).await.map_err(listen)?;
         let ca = Arc::new(CertificateAuthority::open(&options.state_dir, SystemTime::now())?);
         let join_key = Arc::new(JoinKey::open(&options.state_dir)?);
@@ -108,16 +112,34 @@ impl ControlPlane {
             access_log_path: options.access_log_path.map(Into::into),
             ..Settings::default()
         };
-        let identity = server::Identity { ca, join_key, leaf: leaf_policy(&source) };
+        let identity = server::Identity {
+            ca,
+            join_key,
+            leaf: leaf_policy(&source),
+        };
         let directory = EngineDirectory::default();
-        let (server, proxies, certificates) = server::prepare(listener, identity, directory.clone(), publisher.clone())?;
-        let inputs = EngineInputs { source: source.subscribe(), proxies, publisher: publisher.clone(), settings };
+        let (server, proxies, certificates) =
+            server::prepare(listener, identity, directory.clone(), publisher.clone())?;
+        let inputs = EngineInputs {
+            source: source.subscribe(),
+            proxies,
+            publisher: publisher.clone(),
+            settings,
+        };
         let engine = engine::start(inputs)?;
         directory.connect(engine.subscribe());
         let status = status::start(engine.subscribe(), certificates);
         let admin = admin::start(&options.state_dir, &engine, &status, &publisher, server.figures())?;
         let server = server.serve();
-        Ok(Self { server, admin, status, engine, source, publisher, _lock: lock })
+        Ok(Self {
+            server,
+            admin,
+            status,
+            engine,
+            source,
+            publisher,
+            _lock: lock,
+        })
     }
 
     /// Where proxies connect.
@@ -173,8 +195,16 @@ impl ControlPlane {
 /// The lifetime of certificates as the Mesh says at the start.
 fn leaf_policy(source: &SourceHandle) -> LeafPolicy {
     let view = source.view();
-    let mesh = view.objects.meshes.iter().find(|mesh| mesh.metadata.name.as_deref() == Some("default"));
-    let text = mesh.and_then(|mesh| mesh.spec.identity.as_ref()).and_then(|identity| identity.leaf_lifetime.as_deref());
-    let lifetime = text.and_then(crds::duration::parse).filter(|lifetime| !lifetime.is_zero());
+    let mesh = view
+        .objects
+        .meshes
+        .iter()
+        .find(|mesh| mesh.metadata.name.as_deref() == Some("default"));
+    let text = mesh
+        .and_then(|mesh| mesh.spec.identity.as_ref())
+        .and_then(|identity| identity.leaf_lifetime.as_deref());
+    let lifetime = text
+        .and_then(crds::duration::parse)
+        .filter(|lifetime| !lifetime.is_zero());
     lifetime.map_or_else(LeafPolicy::default, |lifetime| LeafPolicy { lifetime })
 }

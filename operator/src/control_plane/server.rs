@@ -49,16 +49,41 @@ pub(super) fn prepare(
     identity: Identity,
     directory: EngineDirectory,
     publisher: Publisher,
-) -> Result<(Prepared, ProxyEvents, impl Fn() -> BTreeMap<Key, SystemTime> + Send + Sync + 'static), StartError> {
+) -> Result<
+    (
+        Prepared,
+        ProxyEvents,
+        impl Fn() -> BTreeMap<Key, SystemTime> + Send + Sync + 'static,
+    ),
+    StartError,
+> {
     let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-    let address = listener.local_addr().map_err(|source| StartError::Listen { address: unknown, source })?;
+    let address = listener.local_addr().map_err(|source| StartError::Listen {
+        address: unknown,
+        source,
+    })?;
     let tls = server_config(Arc::clone(&identity.ca), SERVER_CERTIFICATE)?;
     let (secrets, certificates) = CertificateBook::over(IdentitySecrets::new(identity.ca, identity.leaf));
     let authenticator = TokenAuthenticator::new(identity.join_key, directory);
-    let session = xds::SessionConfig { stub: config::stub, ..xds::SessionConfig::default() };
-    let limits = xds::ServerConfig { session, ..xds::ServerConfig::default() };
+    let session = xds::SessionConfig {
+        stub: config::stub,
+        ..xds::SessionConfig::default()
+    };
+    let limits = xds::ServerConfig {
+        session,
+        ..xds::ServerConfig::default()
+    };
     let (server, events) = xds::Server::new(authenticator, secrets, publisher, limits);
-    Ok((Prepared { address, listener, tls, server }, events, certificates))
+    Ok((
+        Prepared {
+            address,
+            listener,
+            tls,
+            server,
+        },
+        events,
+        certificates,
+    ))
 }
 
 impl Prepared {
@@ -95,7 +120,12 @@ impl Prepared {
                 tracing::error!(%error, "the xDS port ended; proxies go on with what they have; restart tulle");
             }
         });
-        XdsServer { address: self.address, server: self.server, stop: Some(stop), task }
+        XdsServer {
+            address: self.address,
+            server: self.server,
+            stop: Some(stop),
+            task,
+        }
     }
 }
 

@@ -32,15 +32,13 @@ pub struct DemoOptions {
 }
 
 /// The shop: what runs before any policy.
-const SHOP: [(&str, &str); 2] =
-    [("services.yaml", include_str!("shop/services.yaml")), ("workloads.yaml", include_str!("shop/workloads.yaml"))];
+const SHOP: [(&str, &str); 2] = [
+    ("services.yaml", include_str!("shop/services.yaml")),
+    ("workloads.yaml", include_str!("shop/workloads.yaml")),
+];
 
 /// Runs the demo. Returns whether everything was as shown.
-pub async fn run(
-    options: DemoOptions,
-    screen: &Screen,
-    shutdown: impl Future<Output = ()>,
-) -> anyhow::Result<bool> {
+pub async fn run(options: DemoOptions, screen: &Screen, shutdown: impl Future<Output = ()>) -> anyhow::Result<bool> {
     tokio::pin!(shutdown);
     let temporary = tempfile_folder()?;
     let folder = options.folder.clone().unwrap_or_else(|| temporary.join("shop"));
@@ -75,7 +73,13 @@ pub async fn run(
 
 async fn tell(run: &mut Run, screen: &Screen, started: Instant) -> anyhow::Result<bool> {
     run.look(&|line| screen.progress(line)).await?;
-    screen.done(&format!("the shop is open: {} workloads, each with its own Envoy", run.members().len()), started.elapsed());
+    screen.done(
+        &format!(
+            "the shop is open: {} workloads, each with its own Envoy",
+            run.members().len()
+        ),
+        started.elapsed(),
+    );
     let mut story = Story::new(run, screen);
     story.settle().await?;
     story.table().await?;

@@ -45,7 +45,16 @@ pub(super) struct Probe {
 /// Sends the requests from a network namespace.
 pub(super) async fn send(program: &Path, namespace: &str, call: &[&str]) -> anyhow::Result<Vec<Outcome>> {
     let output = tokio::process::Command::new("ip")
-        .args(["netns", "exec", namespace, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"])
+        .args([
+            "netns",
+            "exec",
+            namespace,
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "--",
+        ])
         .arg(program)
         .arg("shop-call")
         .args(call)
@@ -55,7 +64,10 @@ pub(super) async fn send(program: &Path, namespace: &str, call: &[&str]) -> anyh
         .await
         .context("cannot run `ip netns exec`")?;
     if !output.status.success() {
-        anyhow::bail!("the calls could not be made: {}", String::from_utf8_lossy(&output.stderr));
+        anyhow::bail!(
+            "the calls could not be made: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     String::from_utf8_lossy(&output.stdout)
         .lines()
@@ -77,7 +89,9 @@ impl Expect {
                 let (passed, refused): (Vec<_>, Vec<_>) = outcomes.iter().partition(|o| o.status == Some(200));
                 passed.len() >= pass
                     && !refused.is_empty()
-                    && refused.iter().all(|o| o.status == Some(429) && o.headers.contains_key("retry-after"))
+                    && refused
+                        .iter()
+                        .all(|o| o.status == Some(429) && o.headers.contains_key("retry-after"))
             }
             Self::SlowerThan(ms) => all(&|outcome| outcome.status == Some(200) && outcome.ms >= ms),
             Self::FasterThan(ms) => all(&|outcome| outcome.status == Some(200) && outcome.ms < ms),
@@ -88,7 +102,10 @@ impl Expect {
 #[expect(clippy::cast_precision_loss, reason = "counts of a few hundred")]
 fn share_holds(outcomes: &[Outcome], share: f64) -> bool {
     let total = outcomes.len() as f64;
-    let v2 = outcomes.iter().filter(|outcome| outcome.version.as_deref() == Some("v2")).count() as f64;
+    let v2 = outcomes
+        .iter()
+        .filter(|outcome| outcome.version.as_deref() == Some("v2"))
+        .count() as f64;
     (v2 - total * share).abs() <= 5.0 * (total * share * (1.0 - share)).sqrt()
 }
 
@@ -108,7 +125,13 @@ pub(super) fn describe(outcomes: &[Outcome], cause: Option<&str>) -> String {
     }
     let mut words: Vec<String> = counts
         .into_iter()
-        .map(|(word, count)| if outcomes.len() == 1 { word } else { format!("{count} × {word}") })
+        .map(|(word, count)| {
+            if outcomes.len() == 1 {
+                word
+            } else {
+                format!("{count} × {word}")
+            }
+        })
         .collect();
     let slowest = outcomes.iter().map(|outcome| outcome.ms).fold(0.0, f64::max);
     if slowest >= 100.0 {

@@ -15,7 +15,9 @@ pub struct Screen {
 
 impl Default for Screen {
     fn default() -> Self {
-        Self { colour: std::io::stdout().is_terminal() }
+        Self {
+            colour: std::io::stdout().is_terminal(),
+        }
     }
 }
 
@@ -68,7 +70,10 @@ impl Screen {
     /// How long it took until all had it.
     pub fn acked(&self, proxies: &str, took: Duration) {
         let millis = took.as_secs_f64() * 1000.0;
-        self.line(GOOD, &format!("   Enforced: {proxies} proxies acknowledged {millis:.0} ms after the file was saved"));
+        self.line(
+            GOOD,
+            &format!("   Enforced: {proxies} proxies acknowledged {millis:.0} ms after the file was saved"),
+        );
     }
 
     /// One request or set of requests.
@@ -98,12 +103,24 @@ impl Screen {
     pub fn farewell(&self, folder: &Path, state: &Path, members: &BTreeMap<String, String>) {
         let state = state.display();
         self.say("");
-        self.line(BOLD, "The mesh keeps running; Ctrl-C ends it and removes everything. In another terminal:");
-        self.line(CODE, &format!("   $EDITOR {}/permission.yaml       # edit, save, and watch", folder.display()));
+        self.line(
+            BOLD,
+            "The mesh keeps running; Ctrl-C ends it and removes everything. In another terminal:",
+        );
+        self.line(
+            CODE,
+            &format!(
+                "   $EDITOR {}/permission.yaml       # edit, save, and watch",
+                folder.display()
+            ),
+        );
         self.line(CODE, &format!("   tulle get meshstatus -A -w --state {state}"));
         self.line(CODE, &format!("   tulle get tp,tr,rl,fi -A --state {state}"));
         if let Some((_, namespace)) = members.iter().find(|(name, _)| name.starts_with("shop/orders")) {
-            self.line(CODE, &format!("   ip netns exec {namespace} curl -i -X POST http://payments/charges"));
+            self.line(
+                CODE,
+                &format!("   ip netns exec {namespace} curl -i -X POST http://payments/charges"),
+            );
         }
     }
 }

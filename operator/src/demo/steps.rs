@@ -35,17 +35,29 @@ pub(super) fn all() -> Vec<Step> {
 }
 
 fn probe(from: &'static str, label: &'static str, call: &'static [&'static str], expect: Expect) -> Probe {
-    Probe { from, label, call, expect }
+    Probe {
+        from,
+        label,
+        call,
+        expect,
+    }
 }
 
 fn no_policy() -> Step {
     Step {
         title: "No policy: every identity of the mesh may call, over mTLS",
-        says: &["Mallory is in the mesh, too, with her own Envoy and her own identity. She wants to be taken for orders."],
+        says: &[
+            "Mallory is in the mesh, too, with her own Envoy and her own identity. She wants to be taken for orders.",
+        ],
         before: Vec::new(),
         file: None,
         after: vec![
-            probe("orders-1", "orders:  POST payments/charges", CHARGE, Expect::Status(200)),
+            probe(
+                "orders-1",
+                "orders:  POST payments/charges",
+                CHARGE,
+                Expect::Status(200),
+            ),
             probe("mallory", "mallory: POST payments/charges", CHARGE, Expect::Status(200)),
         ],
         impostor: false,
@@ -71,12 +83,30 @@ fn permission() -> Step {
         file: Some(Saved {
             name: "permission.yaml",
             content: include_str!("shop/permission.yaml"),
-            objects: &[("trafficpermissions", "payments-callers"), ("trafficpermissions", "payments-guard")],
+            objects: &[
+                ("trafficpermissions", "payments-callers"),
+                ("trafficpermissions", "payments-guard"),
+            ],
         }),
         after: vec![
-            probe("orders-1", "orders:  POST payments/charges", CHARGE, Expect::Status(200)),
-            probe("mallory", "mallory: the same, on what connections she had open", TWICE, Expect::Cut),
-            probe("mallory", "mallory: POST payments/charges", CHARGE, Expect::Refused(403, "default/Deny/http")),
+            probe(
+                "orders-1",
+                "orders:  POST payments/charges",
+                CHARGE,
+                Expect::Status(200),
+            ),
+            probe(
+                "mallory",
+                "mallory: the same, on what connections she had open",
+                TWICE,
+                Expect::Cut,
+            ),
+            probe(
+                "mallory",
+                "mallory: POST payments/charges",
+                CHARGE,
+                Expect::Refused(403, "default/Deny/http"),
+            ),
             probe(
                 "mallory",
                 "mallory: the same, with headers that name orders",
@@ -112,7 +142,11 @@ fn canary() -> Step {
             &["-n", "200", "-X", "POST", "http://payments/charges"],
             Expect::ShareOfV2(0.5),
         )],
-        file: Some(Saved { name: "canary.yaml", content: include_str!("shop/canary.yaml"), objects: &[("trafficroutes", "payments")] }),
+        file: Some(Saved {
+            name: "canary.yaml",
+            content: include_str!("shop/canary.yaml"),
+            objects: &[("trafficroutes", "payments")],
+        }),
         after: vec![
             probe(
                 "orders-1",
@@ -123,7 +157,15 @@ fn canary() -> Step {
             probe(
                 "orders-1",
                 "orders:  20 × the same with x-canary: yes",
-                &["-n", "20", "-X", "POST", "-H", "x-canary: yes", "http://payments/charges"],
+                &[
+                    "-n",
+                    "20",
+                    "-X",
+                    "POST",
+                    "-H",
+                    "x-canary: yes",
+                    "http://payments/charges",
+                ],
                 Expect::Version("v2"),
             ),
         ],
@@ -135,11 +177,30 @@ fn limit() -> Step {
     Step {
         title: "RateLimit: ten requests a second for each caller",
         says: &["Each of the two replicas of ratings counts for itself (scope Proxy)."],
-        before: vec![probe("orders-1", "orders:  30 × GET ratings/ at once", THIRTY, Expect::Status(200))],
-        file: Some(Saved { name: "limit.yaml", content: include_str!("shop/limit.yaml"), objects: &[("ratelimits", "ratings")] }),
+        before: vec![probe(
+            "orders-1",
+            "orders:  30 × GET ratings/ at once",
+            THIRTY,
+            Expect::Status(200),
+        )],
+        file: Some(Saved {
+            name: "limit.yaml",
+            content: include_str!("shop/limit.yaml"),
+            objects: &[("ratelimits", "ratings")],
+        }),
         after: vec![
-            probe("orders-1", "orders:  30 × GET ratings/ at once", THIRTY, Expect::Limited(10)),
-            probe("frontend-1", "frontend: 5 × GET ratings/, its own bucket", &["-n", "5", "http://ratings/"], Expect::Status(200)),
+            probe(
+                "orders-1",
+                "orders:  30 × GET ratings/ at once",
+                THIRTY,
+                Expect::Limited(10),
+            ),
+            probe(
+                "frontend-1",
+                "frontend: 5 × GET ratings/, its own bucket",
+                &["-n", "5", "http://ratings/"],
+                Expect::Status(200),
+            ),
         ],
         impostor: false,
     }
@@ -149,10 +210,24 @@ fn fault() -> Step {
     Step {
         title: "FaultInjection: ratings is slow, for the frontend only",
         says: &[],
-        before: vec![probe("frontend-2", "frontend: GET ratings/", RATINGS, Expect::FasterThan(300.0))],
-        file: Some(Saved { name: "fault.yaml", content: include_str!("shop/fault.yaml"), objects: &[("faultinjections", "slow-ratings")] }),
+        before: vec![probe(
+            "frontend-2",
+            "frontend: GET ratings/",
+            RATINGS,
+            Expect::FasterThan(300.0),
+        )],
+        file: Some(Saved {
+            name: "fault.yaml",
+            content: include_str!("shop/fault.yaml"),
+            objects: &[("faultinjections", "slow-ratings")],
+        }),
         after: vec![
-            probe("frontend-2", "frontend: GET ratings/", RATINGS, Expect::SlowerThan(300.0)),
+            probe(
+                "frontend-2",
+                "frontend: GET ratings/",
+                RATINGS,
+                Expect::SlowerThan(300.0),
+            ),
             probe("orders-2", "orders:  GET ratings/", RATINGS, Expect::FasterThan(300.0)),
         ],
         impostor: false,

@@ -26,7 +26,12 @@ pub(super) struct Story<'a> {
 
 impl<'a> Story<'a> {
     pub(super) fn new(run: &'a Run, screen: &'a Screen) -> Self {
-        Self { run, screen, number: 0, failed: 0 }
+        Self {
+            run,
+            screen,
+            number: 0,
+            failed: 0,
+        }
     }
 
     /// How many requests did not come out as shown.
@@ -53,7 +58,10 @@ impl<'a> Story<'a> {
     async fn answers(&self) -> bool {
         for service in ["orders", "payments", "ratings"] {
             let url = format!("http://{service}/");
-            let outcomes = self.call("frontend-1", &["-n", "10", url.as_str()]).await.unwrap_or_default();
+            let outcomes = self
+                .call("frontend-1", &["-n", "10", url.as_str()])
+                .await
+                .unwrap_or_default();
             if !outcomes.iter().all(|outcome| outcome.status == Some(200)) || outcomes.is_empty() {
                 return false;
             }
@@ -65,7 +73,8 @@ impl<'a> Story<'a> {
     pub(super) async fn table(&self) -> anyhow::Result<()> {
         let rows = self.run.plane().json("meshstatuses").await?;
         let table = crate::cli::get::table_of("meshstatuses", &rows);
-        self.screen.table(&table.lines().map(ToOwned::to_owned).collect::<Vec<_>>());
+        self.screen
+            .table(&table.lines().map(ToOwned::to_owned).collect::<Vec<_>>());
         Ok(())
     }
 
@@ -85,11 +94,14 @@ impl<'a> Story<'a> {
             self.screen.acked(&proxies, saved.elapsed());
         }
         for probe in &step.after {
-            self.probe(probe, if step.before.is_empty() { "" } else { "after: " }).await?;
+            self.probe(probe, if step.before.is_empty() { "" } else { "after: " })
+                .await?;
         }
         if step.impostor {
-            self.impostor("her token, orders' name", "shop/orders-1", "shop/mallory").await?;
-            self.impostor("orders' token, from her address", "shop/orders-1", "shop/orders-1").await?;
+            self.impostor("her token, orders' name", "shop/orders-1", "shop/mallory")
+                .await?;
+            self.impostor("orders' token, from her address", "shop/orders-1", "shop/orders-1")
+                .await?;
         }
         Ok(())
     }
@@ -115,19 +127,27 @@ impl<'a> Story<'a> {
     /// `acked/matched` of an enforced object; absent while it is not.
     async fn acked(&self, kind: &str, name: &str) -> anyhow::Result<Option<String>> {
         let objects = self.run.plane().json(kind).await?;
-        let object = objects.iter().find(|object| object.pointer("/metadata/name").and_then(Value::as_str) == Some(name));
-        let conditions = object.and_then(|object| object.pointer("/status/conditions")).and_then(Value::as_array);
+        let object = objects
+            .iter()
+            .find(|object| object.pointer("/metadata/name").and_then(Value::as_str) == Some(name));
+        let conditions = object
+            .and_then(|object| object.pointer("/status/conditions"))
+            .and_then(Value::as_array);
         let ready = conditions.into_iter().flatten().any(|condition| {
             condition.get("type").and_then(Value::as_str) == Some("Ready")
                 && condition.get("status").and_then(Value::as_str) == Some("True")
         });
-        let acked = object.and_then(|object| object.pointer("/status/acked")).and_then(Value::as_str);
+        let acked = object
+            .and_then(|object| object.pointer("/status/acked"))
+            .and_then(Value::as_str);
         Ok(acked.filter(|_| ready).map(ToOwned::to_owned))
     }
 
     async fn call(&self, from: &str, call: &[&str]) -> anyhow::Result<Vec<crate::shop::Outcome>> {
         let members = self.run.members();
-        let namespace = members.get(&format!("{SHOP}/{from}")).with_context(|| format!("{from} does not run"))?;
+        let namespace = members
+            .get(&format!("{SHOP}/{from}"))
+            .with_context(|| format!("{from} does not run"))?;
         probe::send(&self.run.program(), namespace, call).await
     }
 
@@ -147,7 +167,8 @@ impl<'a> Story<'a> {
         let ok = probe.expect.holds(&outcomes, cause.as_deref());
         self.failed += usize::from(!ok);
         let label = format!("{prefix}{}", probe.label);
-        self.screen.probe(ok, &label, &probe::describe(&outcomes, cause.as_deref()));
+        self.screen
+            .probe(ok, &label, &probe::describe(&outcomes, cause.as_deref()));
         Ok(())
     }
 
@@ -166,8 +187,11 @@ impl<'a> Story<'a> {
     }
 
     async fn impostor(&mut self, how: &str, node: &str, token_of: &str) -> anyhow::Result<()> {
-        let pretence =
-            Pretence { at: format!("{SHOP}/mallory"), node: node.to_owned(), token_of: token_of.to_owned() };
+        let pretence = Pretence {
+            at: format!("{SHOP}/mallory"),
+            node: node.to_owned(),
+            token_of: token_of.to_owned(),
+        };
         let impostor = self.run.impostor(&pretence)?;
         let got = impostor.turned_away(Duration::from_secs(20)).await;
         impostor.stop().await;
@@ -185,7 +209,9 @@ impl<'a> Story<'a> {
 
 /// Something that no other request carries.
 fn mark() -> u128 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos())
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_nanos())
 }
 
 /// Saves as editors do: the whole file at once.

@@ -10,7 +10,9 @@ pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
 
 fn text(panic: &(dyn Any + Send)) -> String {
     let words = panic.downcast_ref::<&str>().copied().map(str::to_owned);
-    words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "unknown panic".to_owned())
+    words
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "unknown panic".to_owned())
 }
 
 #[cfg(test)]
@@ -18,6 +20,9 @@ mod tests {
     #[test]
     fn a_panic_becomes_its_message() {
         assert_eq!(super::guarded(|| 1), Ok(1));
-        assert_eq!(super::guarded(|| -> () { panic!("no such {}", "port") }), Err("no such port".to_owned()));
+        assert_eq!(
+            super::guarded(|| -> () { panic!("no such {}", "port") }),
+            Err("no such port".to_owned())
+        );
     }
 }

@@ -69,10 +69,12 @@ impl Ledger {
         view.sent = Some(snapshot.revision);
         view.failed = None;
         view.rejections.retain(|rejection| {
-            snapshot.get(rejection.kind, &rejection.name).is_some_and(|resource| match &rejection.version {
-                Some(version) => resource.version == *version,
-                None => false,
-            })
+            snapshot
+                .get(rejection.kind, &rejection.name)
+                .is_some_and(|resource| match &rejection.version {
+                    Some(version) => resource.version == *version,
+                    None => false,
+                })
         });
     }
 
@@ -92,22 +94,32 @@ impl Ledger {
 
     /// A proxy acknowledged everything up to a revision, except what it still refuses.
     pub(super) fn synced(&mut self, key: &Key, stream: u64, revision: u64, refused: &[Reference]) {
-        let Some(page) = self.pages.get_mut(key).filter(|page| page.streams.contains(&stream)) else { return };
+        let Some(page) = self.pages.get_mut(key).filter(|page| page.streams.contains(&stream)) else {
+            return;
+        };
         let view = Arc::make_mut(&mut page.view);
         view.acked = view.acked.max(Some(revision));
-        let still = |rejection: &Rejection| refused.iter().any(|r| (r.kind, &r.name) == (rejection.kind, &rejection.name));
+        let still = |rejection: &Rejection| {
+            refused
+                .iter()
+                .any(|r| (r.kind, &r.name) == (rejection.kind, &rejection.name))
+        };
         view.rejections.retain(still);
     }
 
     /// A proxy refused resources.
     pub(super) fn nacked(&mut self, key: &Key, stream: u64, rejections: impl IntoIterator<Item = Rejection>) {
-        let Some(page) = self.pages.get_mut(key).filter(|page| page.streams.contains(&stream)) else { return };
+        let Some(page) = self.pages.get_mut(key).filter(|page| page.streams.contains(&stream)) else {
+            return;
+        };
         let view = Arc::make_mut(&mut page.view);
         for rejection in rejections {
-            view.rejections.retain(|old| (old.kind, &old.name) != (rejection.kind, &rejection.name));
+            view.rejections
+                .retain(|old| (old.kind, &old.name) != (rejection.kind, &rejection.name));
             view.rejections.push(rejection);
         }
-        view.rejections.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+        view.rejections
+            .sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
     }
 
     /// Forgets proxies whose workload is gone and names those that still have a stream.
@@ -135,7 +147,10 @@ impl Ledger {
 
     /// All views.
     pub(super) fn views(&self) -> BTreeMap<Key, Arc<ProxyView>> {
-        self.pages.iter().map(|(key, page)| (key.clone(), Arc::clone(&page.view))).collect()
+        self.pages
+            .iter()
+            .map(|(key, page)| (key.clone(), Arc::clone(&page.view)))
+            .collect()
     }
 }
 

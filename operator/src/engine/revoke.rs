@@ -22,12 +22,17 @@ impl Revocations {
     pub(super) fn update(&mut self, before: &Model, after: &Model, now: SystemTime) {
         let end = now + after.mesh.revocation_time;
         for (key, workload) in &after.workloads {
-            let Some(old) = before.workloads.get(key).filter(|old| !Arc::ptr_eq(old, workload)) else { continue };
+            let Some(old) = before.workloads.get(key).filter(|old| !Arc::ptr_eq(old, workload)) else {
+                continue;
+            };
             for (port, was, is) in changed_ports(old, workload) {
                 // Both by the old identities: who has left the mesh may still hold a connection.
                 let allowed = |port: &InboundPort| allowed_identities(before, &port.permission, port.mtls);
                 for identity in allowed(was).difference(&allowed(is)) {
-                    self.until.entry(key.clone()).or_default().insert((port, identity.clone()), end);
+                    self.until
+                        .entry(key.clone())
+                        .or_default()
+                        .insert((port, identity.clone()), end);
                 }
             }
         }
@@ -74,7 +79,13 @@ fn changed_ports<'a>(
     before: &'a Workload,
     after: &'a Workload,
 ) -> impl Iterator<Item = (u16, &'a InboundPort, &'a InboundPort)> {
-    let ports: BTreeSet<u16> = before.ports.keys().chain(after.ports.keys()).copied().chain([0]).collect();
+    let ports: BTreeSet<u16> = before
+        .ports
+        .keys()
+        .chain(after.ports.keys())
+        .copied()
+        .chain([0])
+        .collect();
     ports.into_iter().filter_map(|port| {
         let (was, is) = (port_of(before, port), port_of(after, port));
         (was.permission != is.permission).then_some((port, was, is))

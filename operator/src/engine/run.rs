@@ -76,15 +76,35 @@ impl Drop for EngineHandle {
 
 /// Compiles once and starts the loop. Must be called within a tokio runtime.
 pub fn start<E: StreamEvents>(inputs: EngineInputs<E>) -> Result<EngineHandle, EngineError> {
-    let EngineInputs { mut source, proxies, publisher, settings } = inputs;
+    let EngineInputs {
+        mut source,
+        proxies,
+        publisher,
+        settings,
+    } = inputs;
     let first = Arc::clone(&source.borrow_and_update());
     let state = State::new(settings, publisher, first, SystemTime::now()).map_err(EngineError::Defect)?;
     let (sender, views) = watch::channel(Arc::new(state.view()));
     let (stop, stopped) = oneshot::channel();
-    let engine = Engine { state, source, proxies, stopped, views: sender, rest_until: None, source_pending: false, source_open: true };
+    let engine = Engine {
+        state,
+        source,
+        proxies,
+        stopped,
+        views: sender,
+        rest_until: None,
+        source_pending: false,
+        source_open: true,
+    };
     let runtime = Handle::current();
-    let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || runtime.block_on(engine.run()))?;
-    Ok(EngineHandle { views, stop: Some(stop), thread: Some(thread) })
+    let thread = std::thread::Builder::new()
+        .name("engine".to_owned())
+        .spawn(move || runtime.block_on(engine.run()))?;
+    Ok(EngineHandle {
+        views,
+        stop: Some(stop),
+        thread: Some(thread),
+    })
 }
 
 struct Engine<E> {

@@ -8,11 +8,11 @@ use config::model::Key;
 use config::{Compiler, Model, ObjectRef, Settings};
 use xds::{ProxyEvent, ProxyId, Publisher};
 
+use super::changes;
 use super::guard::guarded;
 use super::ledger::{self, Ledger};
 use super::revoke::Revocations;
 use super::view::{Counters, EngineView};
-use super::changes;
 use crate::source::SourceView;
 
 /// The engine's state.
@@ -52,7 +52,10 @@ impl State {
             ledger: Ledger::default(),
             revocations: Revocations::default(),
             changed_at: Arc::new(changed_at),
-            counters: Counters { builds: 1, ..Counters::default() },
+            counters: Counters {
+                builds: 1,
+                ..Counters::default()
+            },
         })
     }
 
@@ -72,7 +75,12 @@ impl State {
         };
         self.revision += 1;
         let before = (&*self.model, &*self.source);
-        self.changed_at = Arc::new(changes::update(&self.changed_at, before, (&model, &source), self.revision));
+        self.changed_at = Arc::new(changes::update(
+            &self.changed_at,
+            before,
+            (&model, &source),
+            self.revision,
+        ));
         self.revocations.update(&self.model, &model, now);
         (self.model, self.source) = (model, source);
         for stranger in self.ledger.forget_strangers(&self.model) {
@@ -100,8 +108,15 @@ impl State {
     }
 
     fn faults_until(&self) -> impl Iterator<Item = SystemTime> {
-        let ports = self.model.workloads.values().flat_map(|workload| workload.ports.values());
-        ports.flat_map(|port| port.faults.slots.values()).filter_map(|fault| fault.until).filter(|until| *until > self.built_at)
+        let ports = self
+            .model
+            .workloads
+            .values()
+            .flat_map(|workload| workload.ports.values());
+        ports
+            .flat_map(|port| port.faults.slots.values())
+            .filter_map(|fault| fault.until)
+            .filter(|until| *until > self.built_at)
     }
 
     /// Something happened on a stream.
@@ -112,11 +127,23 @@ impl State {
                 self.ledger.connected(&key, &proxy, stream, now);
                 self.publish(&key);
             }
-            ProxyEvent::Synced { proxy, stream, revision, refused } => {
+            ProxyEvent::Synced {
+                proxy,
+                stream,
+                revision,
+                refused,
+            } => {
                 let Some(key) = key_of(&proxy) else { return };
                 self.ledger.synced(&key, stream, revision, &refused);
             }
-            ProxyEvent::Nacked { proxy, stream, kind, names, versions, message } => {
+            ProxyEvent::Nacked {
+                proxy,
+                stream,
+                kind,
+                names,
+                versions,
+                message,
+            } => {
                 let Some(key) = key_of(&proxy) else { return };
                 tracing::warn!(%proxy, ?kind, ?names, %message, "a proxy refused configuration and keeps what it had");
                 self.counters.nacks += 1;
@@ -160,9 +187,16 @@ impl State {
 
     /// A panic of the compiler: say so, count it, and begin with empty memos, which may be half-written.
     pub(super) fn defect(&mut self, what: &str, panic: &str) {
-        self.counters = Counters { failures: self.counters.failures + 1, ..self.counters() };
+        self.counters = Counters {
+            failures: self.counters.failures + 1,
+            ..self.counters()
+        };
         self.compiler = Compiler::new();
-        tracing::error!(what, panic, "the compiler failed; everything published stays as it is; please report this");
+        tracing::error!(
+            what,
+            panic,
+            "the compiler failed; everything published stays as it is; please report this"
+        );
     }
 }
 

@@ -84,8 +84,20 @@ impl World {
         let (events, proxies) = mpsc::unbounded_channel();
         let publisher = Publisher::default();
         let settings = Settings::default();
-        let inputs = EngineInputs { source: source.subscribe(), proxies, publisher: publisher.clone(), settings };
-        Self { _dir: dir, objects, source, engine: start(inputs).unwrap(), events, publisher }
+        let inputs = EngineInputs {
+            source: source.subscribe(),
+            proxies,
+            publisher: publisher.clone(),
+            settings,
+        };
+        Self {
+            _dir: dir,
+            objects,
+            source,
+            engine: start(inputs).unwrap(),
+            events,
+            publisher,
+        }
     }
 
     async fn write(&self, file: &str, content: &str) -> Arc<EngineView> {
@@ -98,9 +110,14 @@ impl World {
     }
 
     async fn connect(&self, name: &str, stream: u64) -> Arc<Snapshot> {
-        self.send(ProxyEvent::Connected { proxy: proxy(name), stream });
+        self.send(ProxyEvent::Connected {
+            proxy: proxy(name),
+            stream,
+        });
         let key = key(name);
-        self.engine.wait_for(|view| view.proxies.get(&key).is_some_and(|proxy| proxy.connected)).await;
+        self.engine
+            .wait_for(|view| view.proxies.get(&key).is_some_and(|proxy| proxy.connected))
+            .await;
         self.snapshot(name)
     }
 
@@ -110,9 +127,16 @@ impl World {
 
     async fn ack(&self, name: &str, stream: u64) -> Arc<EngineView> {
         let revision = self.snapshot(name).revision;
-        self.send(ProxyEvent::Synced { proxy: proxy(name), stream, revision, refused: Vec::new() });
+        self.send(ProxyEvent::Synced {
+            proxy: proxy(name),
+            stream,
+            revision,
+            refused: Vec::new(),
+        });
         let key = key(name);
-        self.engine.wait_for(|view| view.proxies[&key].acked == Some(revision)).await
+        self.engine
+            .wait_for(|view| view.proxies[&key].acked == Some(revision))
+            .await
     }
 }
 
@@ -126,7 +150,10 @@ fn proxy(name: &str) -> ProxyId {
 
 /// The versions of all runtime resources: revocations show there.
 fn runtime(snapshot: &Snapshot) -> Vec<String> {
-    snapshot.iter(Kind::Runtime).map(|resource| resource.version.to_string()).collect()
+    snapshot
+        .iter(Kind::Runtime)
+        .map(|resource| resource.version.to_string())
+        .collect()
 }
 
 #[tokio::test]
@@ -138,7 +165,9 @@ async fn only_proxies_whose_snapshot_differs_are_published_to() {
     let acked = world.ack("payments-1", 1).await;
     assert!(acked.proxies[&key("payments-1")].synced());
 
-    let view = world.write("permission.yaml", &permission(&["orders", "frontend"])).await;
+    let view = world
+        .write("permission.yaml", &permission(&["orders", "frontend"]))
+        .await;
     assert!(Arc::ptr_eq(&orders, &world.snapshot("orders-1")));
     assert!(!Arc::ptr_eq(&payments, &world.snapshot("payments-1")));
     let policy = ObjectRef::new("TrafficPermission", "shop", "payments");
@@ -148,7 +177,12 @@ async fn only_proxies_whose_snapshot_differs_are_published_to() {
     assert!(world.ack("payments-1", 1).await.proxies[&key("payments-1")].has(changed));
 
     // A comment changes nothing for anybody, and the policy is as old as it was.
-    let view = world.write("permission.yaml", &format!("# mine\n{}", permission(&["orders", "frontend"]))).await;
+    let view = world
+        .write(
+            "permission.yaml",
+            &format!("# mine\n{}", permission(&["orders", "frontend"])),
+        )
+        .await;
     assert_eq!(view.changed_at[&policy], changed);
     assert!(view.proxies.values().all(|proxy| proxy.sent <= Some(changed)));
 }
@@ -162,7 +196,10 @@ async fn a_withdrawn_grant_is_cut_for_the_revocation_time() {
     assert_ne!(runtime(&before), runtime(&cutting));
 
     let revision = cutting.revision;
-    world.engine.wait_for(|view| view.proxies[&key("payments-1")].sent > Some(revision)).await;
+    world
+        .engine
+        .wait_for(|view| view.proxies[&key("payments-1")].sent > Some(revision))
+        .await;
     assert_eq!(runtime(&before), runtime(&world.snapshot("payments-1")));
 }
 
@@ -180,7 +217,10 @@ async fn a_new_grant_ends_a_revocation_at_once() {
 async fn a_refusal_names_the_object_until_something_else_is_published() {
     let world = World::start(&permission(&["orders"]));
     let snapshot = world.connect("payments-1", 1).await;
-    let route = snapshot.iter(Kind::Route).find(|route| route.name.starts_with("in/")).unwrap();
+    let route = snapshot
+        .iter(Kind::Route)
+        .find(|route| route.name.starts_with("in/"))
+        .unwrap();
     world.send(ProxyEvent::Nacked {
         proxy: proxy("payments-1"),
         stream: 1,
@@ -189,13 +229,18 @@ async fn a_refusal_names_the_object_until_something_else_is_published() {
         versions: vec![Arc::clone(&route.version)],
         message: "no such header".into(),
     });
-    let view = world.engine.wait_for(|view| !view.proxies[&key("payments-1")].rejections.is_empty()).await;
+    let view = world
+        .engine
+        .wait_for(|view| !view.proxies[&key("payments-1")].rejections.is_empty())
+        .await;
     let rejection = &view.proxies[&key("payments-1")].rejections[0];
     assert_eq!(&*rejection.message, "no such header");
     let objects: Vec<String> = rejection.objects.iter().map(ToString::to_string).collect();
     assert_eq!(objects, ["TrafficPermission/shop/payments"]);
 
-    let view = world.write("permission.yaml", &permission(&["orders", "frontend"])).await;
+    let view = world
+        .write("permission.yaml", &permission(&["orders", "frontend"]))
+        .await;
     assert!(view.proxies[&key("payments-1")].rejections.is_empty());
 }
 
@@ -213,16 +258,30 @@ async fn a_fault_ends_by_itself() {
     assert_eq!(view.model.diagnostics, []);
     let with = world.snapshot("payments-1");
     assert!(!without.same_content(&with));
-    world.engine.wait_for(|view| view.proxies[&key("payments-1")].sent > Some(with.revision)).await;
-    assert!(world.engine.view().model.workloads[&key("payments-1")].ports[&8080].faults.slots.is_empty());
+    world
+        .engine
+        .wait_for(|view| view.proxies[&key("payments-1")].sent > Some(with.revision))
+        .await;
+    assert!(
+        world.engine.view().model.workloads[&key("payments-1")].ports[&8080]
+            .faults
+            .slots
+            .is_empty()
+    );
 }
 
 #[tokio::test]
 async fn a_proxy_that_left_gets_a_fresh_snapshot() {
     let world = World::start(&permission(&["orders"]));
     world.connect("payments-1", 1).await;
-    world.send(ProxyEvent::Gone { proxy: proxy("payments-1"), stream: 1 });
-    let view = world.engine.wait_for(|view| !view.proxies[&key("payments-1")].connected).await;
+    world.send(ProxyEvent::Gone {
+        proxy: proxy("payments-1"),
+        stream: 1,
+    });
+    let view = world
+        .engine
+        .wait_for(|view| !view.proxies[&key("payments-1")].connected)
+        .await;
     assert!(!view.proxies[&key("payments-1")].synced());
     let view = world.write("permission.yaml", &permission(&["frontend"])).await;
     // It is there before the proxy is.
@@ -234,12 +293,29 @@ async fn a_proxy_that_left_gets_a_fresh_snapshot() {
 #[tokio::test]
 async fn unknown_workloads_and_stale_streams_change_nothing() {
     let world = World::start(&permission(&["orders"]));
-    world.send(ProxyEvent::Connected { proxy: ProxyId::new("nonsense"), stream: 1 });
-    world.send(ProxyEvent::Connected { proxy: proxy("nobody"), stream: 2 });
+    world.send(ProxyEvent::Connected {
+        proxy: ProxyId::new("nonsense"),
+        stream: 1,
+    });
+    world.send(ProxyEvent::Connected {
+        proxy: proxy("nobody"),
+        stream: 2,
+    });
     world.connect("payments-1", 3).await;
-    world.send(ProxyEvent::Synced { proxy: proxy("payments-1"), stream: 9, revision: 99, refused: Vec::new() });
-    world.send(ProxyEvent::Gone { proxy: proxy("payments-1"), stream: 9 });
+    world.send(ProxyEvent::Synced {
+        proxy: proxy("payments-1"),
+        stream: 9,
+        revision: 99,
+        refused: Vec::new(),
+    });
+    world.send(ProxyEvent::Gone {
+        proxy: proxy("payments-1"),
+        stream: 9,
+    });
     let view = world.ack("payments-1", 3).await;
-    assert_eq!(view.proxies[&key("payments-1")].acked, view.proxies[&key("payments-1")].sent);
+    assert_eq!(
+        view.proxies[&key("payments-1")].acked,
+        view.proxies[&key("payments-1")].sent
+    );
     assert!(view.proxies[&key("payments-1")].connected);
 }

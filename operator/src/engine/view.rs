@@ -70,7 +70,11 @@ pub struct ProxyView {
 impl ProxyView {
     /// Whether everything up to this revision has reached it: it acknowledged that revision, or all that it was sent.
     pub fn has(&self, revision: u64) -> bool {
-        self.connected && self.failed.is_none() && self.acked.is_some_and(|acked| acked >= revision || self.sent == Some(acked))
+        self.connected
+            && self.failed.is_none()
+            && self
+                .acked
+                .is_some_and(|acked| acked >= revision || self.sent == Some(acked))
     }
 
     /// Whether it acknowledged the last thing that it was sent.

@@ -42,14 +42,30 @@ pub fn desired(workloads: &[crds::Workload]) -> Vec<DesiredMember> {
 }
 
 fn member(workload: &crds::Workload) -> Option<DesiredMember> {
-    let process = workload.spec.process.clone().filter(|process| !process.command.is_empty())?;
+    let process = workload
+        .spec
+        .process
+        .clone()
+        .filter(|process| !process.command.is_empty())?;
     let address = workload.spec.address.as_deref()?.parse().ok()?;
     let name = workload.metadata.name.clone()?;
     let labels = workload.metadata.labels.as_ref();
     let label = |key: &str| labels.and_then(|labels| labels.get(key)).cloned();
-    let group = label("app.kubernetes.io/name").or_else(|| label("app")).unwrap_or_else(|| name.clone());
-    let namespace = workload.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
-    Some(DesiredMember { namespace, name, address, group, process })
+    let group = label("app.kubernetes.io/name")
+        .or_else(|| label("app"))
+        .unwrap_or_else(|| name.clone());
+    let namespace = workload
+        .metadata
+        .namespace
+        .clone()
+        .unwrap_or_else(|| "default".to_owned());
+    Some(DesiredMember {
+        namespace,
+        name,
+        address,
+        group,
+        process,
+    })
 }
 
 /// The names that a workload of `namespace` can resolve, as it could on Kubernetes.
@@ -61,8 +77,11 @@ fn host(service: &Service, namespace: &str) -> Option<HostEntry> {
     let name = service.metadata.name.as_deref()?;
     let own = service.metadata.namespace.as_deref().unwrap_or("default");
     let address: IpAddr = service.spec.as_ref()?.cluster_ip.as_deref()?.parse().ok()?;
-    let mut names =
-        vec![format!("{name}.{own}"), format!("{name}.{own}.svc"), format!("{name}.{own}.svc.cluster.local")];
+    let mut names = vec![
+        format!("{name}.{own}"),
+        format!("{name}.{own}.svc"),
+        format!("{name}.{own}.svc.cluster.local"),
+    ];
     if own == namespace {
         names.insert(0, name.to_owned());
     }

@@ -14,8 +14,11 @@ use crate::bootstrap;
 use crate::process::{AdminClient, ENVOY_UID, ProcessHandle, ProcessSpec, Restart, User};
 
 /// What counts as something that the control plane gave: clusters, listeners, the certificate.
-const GIVEN: [&str; 3] =
-    ["cluster_manager.cds.update_success", "listener_manager.lds.update_success", "sds.identity.update_success"];
+const GIVEN: [&str; 3] = [
+    "cluster_manager.cds.update_success",
+    "listener_manager.lds.update_success",
+    "sds.identity.update_success",
+];
 
 /// A proxy under a false name.
 #[derive(Debug)]
@@ -39,12 +42,24 @@ pub struct Pretence {
 impl Run {
     /// Starts an impostor.
     pub fn impostor(&self, pretence: &Pretence) -> anyhow::Result<Impostor> {
-        let namespace = self.members.get(&pretence.at).context("no such workload")?.namespace().to_owned();
+        let namespace = self
+            .members
+            .get(&pretence.at)
+            .context("no such workload")?
+            .namespace()
+            .to_owned();
         let (token_namespace, token_name) = pretence.token_of.split_once('/').context("no such workload")?;
         let key = &self.surroundings.join_key;
         let token = key.issue(token_namespace, token_name, TOKEN_LIFETIME, SystemTime::now())?;
-        let folder = self.surroundings.runtime.join(format!("impostor.{}", pretence.at.replace('/', ".")));
-        let files = ProxyFiles { folder: folder.clone(), node: &pretence.node, group: "impostor" };
+        let folder = self
+            .surroundings
+            .runtime
+            .join(format!("impostor.{}", pretence.at.replace('/', ".")));
+        let files = ProxyFiles {
+            folder: folder.clone(),
+            node: &pretence.node,
+            group: "impostor",
+        };
         let bootstrap_file = member::write_files(&files, &token, &self.surroundings)?;
         let handle = self.supervisor.start(ProcessSpec {
             name: format!("impostor at {}", pretence.at),
@@ -54,12 +69,19 @@ impl Run {
             inherit_environment: false,
             folder: Some(folder.clone()),
             namespace: Some(namespace),
-            user: Some(User { uid: ENVOY_UID, gid: ENVOY_UID }),
+            user: Some(User {
+                uid: ENVOY_UID,
+                gid: ENVOY_UID,
+            }),
             log: self.surroundings.logs.join("impostor.envoy.log"),
             die_with_parent: true,
             restart: Restart::Never,
         });
-        Ok(Impostor { handle, admin: AdminClient::new(folder.join("admin.sock")), folder })
+        Ok(Impostor {
+            handle,
+            admin: AdminClient::new(folder.join("admin.sock")),
+            folder,
+        })
     }
 }
 
@@ -68,7 +90,11 @@ impl Impostor {
     pub async fn turned_away(&self, within: Duration) -> anyhow::Result<u64> {
         let refused = async {
             loop {
-                let stats = self.admin.stats(Some("control_plane|update_success|cluster.xds")).await.unwrap_or_default();
+                let stats = self
+                    .admin
+                    .stats(Some("control_plane|update_success|cluster.xds"))
+                    .await
+                    .unwrap_or_default();
                 let connected = stats.get("control_plane.connected_state").copied().unwrap_or(0);
                 let tried = stats.get("cluster.xds.upstream_rq_completed").copied().unwrap_or(0)
                     + stats.get("cluster.xds.upstream_rq_total").copied().unwrap_or(0);
@@ -78,7 +104,9 @@ impl Impostor {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        tokio::time::timeout(within, refused).await.context("the impostor was not turned away in time")
+        tokio::time::timeout(within, refused)
+            .await
+            .context("the impostor was not turned away in time")
     }
 
     /// Ends it.

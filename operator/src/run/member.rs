@@ -18,9 +18,7 @@ use crate::bootstrap::{self, BootstrapInput, OverloadSettings, StatsDetail, XdsH
 use crate::identity::{JoinKey, XDS_SERVER_NAME, files};
 use crate::intercept::{self, Interception, Place};
 use crate::netns::{HostEntry, MemberSpec, Network};
-use crate::process::{
-    APPLICATION_UID, AdminClient, ENVOY_UID, ProcessHandle, ProcessSpec, Restart, Supervisor, User,
-};
+use crate::process::{APPLICATION_UID, AdminClient, ENVOY_UID, ProcessHandle, ProcessSpec, Restart, Supervisor, User};
 
 /// How long a join token is valid; renewed at a third of it.
 pub(super) const TOKEN_LIFETIME: Duration = Duration::from_hours(1);
@@ -63,7 +61,10 @@ pub(super) struct Member {
 pub(super) fn make_namespaces(new: &[DesiredMember], network: &mut Network) -> anyhow::Result<Vec<String>> {
     let specs: Vec<MemberSpec> = new
         .iter()
-        .map(|member| MemberSpec { name: member.member_name(), address: Some(member.address) })
+        .map(|member| MemberSpec {
+            name: member.member_name(),
+            address: Some(member.address),
+        })
         .collect();
     let made = network.add(&specs)?;
     for member in &made {
@@ -82,7 +83,11 @@ impl Member {
         supervisor: &Supervisor,
     ) -> anyhow::Result<Self> {
         let folder = surroundings.runtime.join(desired.member_name());
-        let files = ProxyFiles { folder: folder.clone(), node: &desired.id(), group: &desired.group };
+        let files = ProxyFiles {
+            folder: folder.clone(),
+            node: &desired.id(),
+            group: &desired.group,
+        };
         let bootstrap_file = write_files(&files, &token_of(&desired, surroundings)?, surroundings)?;
         let envoy = supervisor.start(ProcessSpec {
             name: format!("{} (envoy)", desired.id()),
@@ -92,12 +97,22 @@ impl Member {
             inherit_environment: false,
             folder: Some(folder.clone()),
             namespace: Some(namespace.clone()),
-            user: Some(User { uid: ENVOY_UID, gid: ENVOY_UID }),
+            user: Some(User {
+                uid: ENVOY_UID,
+                gid: ENVOY_UID,
+            }),
             log: surroundings.logs.join(format!("{}.envoy.log", desired.member_name())),
             die_with_parent: true,
             restart: Restart::Always,
         });
-        Ok(Self { desired, namespace, folder, envoy, application: None, hosts: Vec::new() })
+        Ok(Self {
+            desired,
+            namespace,
+            folder,
+            envoy,
+            application: None,
+            hosts: Vec::new(),
+        })
     }
 
     /// What it was made from.
@@ -116,7 +131,10 @@ impl Member {
         let started = Instant::now();
         while !admin.ready().await.unwrap_or(false) {
             if started.elapsed() > READY {
-                bail!("its state is {:?}; see its log and that of the control plane", self.envoy.state());
+                bail!(
+                    "its state is {:?}; see its log and that of the control plane",
+                    self.envoy.state()
+                );
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -126,24 +144,44 @@ impl Member {
     /// Starts the application.
     pub(super) fn start_application(&mut self, surroundings: &Surroundings, supervisor: &Supervisor) {
         let process = &self.desired.process;
-        let Some((program, arguments)) = process.command.split_first() else { return };
-        let program = if program == "tulle" { surroundings.programs.join("tulle") } else { program.into() };
-        let mut environment: BTreeMap<OsString, OsString> =
-            process.env.iter().map(|(name, value)| (name.into(), value.into())).collect();
-        environment.entry("PATH".into()).or_insert_with(|| path_with(&surroundings.programs));
-        self.application = Some(supervisor.start(ProcessSpec {
-            name: self.desired.id(),
-            program,
-            arguments: arguments.iter().map(Into::into).collect(),
-            environment,
-            inherit_environment: false,
-            folder: process.working_dir.as_ref().map(PathBuf::from).or_else(|| Some(PathBuf::from("/"))),
-            namespace: Some(self.namespace.clone()),
-            user: Some(User { uid: APPLICATION_UID, gid: APPLICATION_UID }),
-            log: surroundings.logs.join(format!("{}.log", self.desired.member_name())),
-            die_with_parent: true,
-            restart: Restart::Always,
-        }));
+        let Some((program, arguments)) = process.command.split_first() else {
+            return;
+        };
+        let program = if program == "tulle" {
+            surroundings.programs.join("tulle")
+        } else {
+            program.into()
+        };
+        let mut environment: BTreeMap<OsString, OsString> = process
+            .env
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        environment
+            .entry("PATH".into())
+            .or_insert_with(|| path_with(&surroundings.programs));
+        self.application = Some(
+            supervisor.start(ProcessSpec {
+                name: self.desired.id(),
+                program,
+                arguments: arguments.iter().map(Into::into).collect(),
+                environment,
+                inherit_environment: false,
+                folder: process
+                    .working_dir
+                    .as_ref()
+                    .map(PathBuf::from)
+                    .or_else(|| Some(PathBuf::from("/"))),
+                namespace: Some(self.namespace.clone()),
+                user: Some(User {
+                    uid: APPLICATION_UID,
+                    gid: APPLICATION_UID,
+                }),
+                log: surroundings.logs.join(format!("{}.log", self.desired.member_name())),
+                die_with_parent: true,
+                restart: Restart::Always,
+            }),
+        );
     }
 
     /// Lets its processes resolve the Services' names.
@@ -158,7 +196,10 @@ impl Member {
 
     /// Writes a fresh token.
     pub(super) fn write_token(&self, surroundings: &Surroundings) -> anyhow::Result<()> {
-        write_owned(&self.folder.join("token"), token_of(&self.desired, surroundings)?.as_bytes())
+        write_owned(
+            &self.folder.join("token"),
+            token_of(&self.desired, surroundings)?.as_bytes(),
+        )
     }
 
     /// Ends application and proxy.
@@ -180,7 +221,9 @@ impl Member {
 }
 
 fn token_of(desired: &DesiredMember, surroundings: &Surroundings) -> anyhow::Result<String> {
-    Ok(surroundings.join_key.issue(&desired.namespace, &desired.name, TOKEN_LIFETIME, SystemTime::now())?)
+    Ok(surroundings
+        .join_key
+        .issue(&desired.namespace, &desired.name, TOKEN_LIFETIME, SystemTime::now())?)
 }
 
 /// What a proxy's files are made from.
@@ -225,7 +268,12 @@ fn write_owned(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     // The proxy's user owns the folder: a path in it is not to be trusted, an open file is.
     let unfinished = path.with_extension("new");
     std::fs::remove_file(&unfinished).ok();
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished).with_context(failed)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&unfinished)
+        .with_context(failed)?;
     fchown(&file, Some(ENVOY_UID), Some(ENVOY_UID)).with_context(failed)?;
     file.write_all(content).with_context(failed)?;
     std::fs::rename(&unfinished, path).with_context(failed)

@@ -96,7 +96,15 @@ impl Run {
             programs,
             xds: plane.xds_address(),
         };
-        Ok(Self { options, registry, network, supervisor, plane, surroundings, members: BTreeMap::new() })
+        Ok(Self {
+            options,
+            registry,
+            network,
+            supervisor,
+            plane,
+            surroundings,
+            members: BTreeMap::new(),
+        })
     }
 
     /// The control plane.
@@ -116,7 +124,9 @@ impl Run {
 
     /// The log of a workload's proxy; its access log is in it.
     pub fn proxy_log(&self, member: &str) -> PathBuf {
-        self.surroundings.logs.join(format!("{}.envoy.log", member.replace('/', ".")))
+        self.surroundings
+            .logs
+            .join(format!("{}.envoy.log", member.replace('/', ".")))
     }
 
     /// The program that applications run as `tulle`.
@@ -126,15 +136,20 @@ impl Run {
 
     /// Names of the workloads that run, as `namespace/name`, with their network namespaces.
     pub fn members(&self) -> BTreeMap<String, String> {
-        self.members.iter().map(|(name, member)| (name.clone(), member.namespace().to_owned())).collect()
+        self.members
+            .iter()
+            .map(|(name, member)| (name.clone(), member.namespace().to_owned()))
+            .collect()
     }
 
     /// Brings what runs in line with what the control plane says should run. Returns whether anything changed.
     pub async fn look(&mut self, progress: &dyn Fn(&str)) -> anyhow::Result<bool> {
         let workloads = self.plane.workloads().await?;
         let services = self.plane.services().await?;
-        let wanted: BTreeMap<String, DesiredMember> =
-            desired(&workloads).into_iter().map(|member| (member.id(), member)).collect();
+        let wanted: BTreeMap<String, DesiredMember> = desired(&workloads)
+            .into_iter()
+            .map(|member| (member.id(), member))
+            .collect();
         let gone: Vec<String> = self
             .members
             .iter()
@@ -147,8 +162,10 @@ impl Run {
                 member.stop(&mut self.network).await?;
             }
         }
-        let new: Vec<DesiredMember> =
-            wanted.into_values().filter(|member| !self.members.contains_key(&member.id())).collect();
+        let new: Vec<DesiredMember> = wanted
+            .into_values()
+            .filter(|member| !self.members.contains_key(&member.id()))
+            .collect();
         let changed = !gone.is_empty() || !new.is_empty();
         if !new.is_empty() {
             self.add(new, &services, progress).await?;
@@ -176,7 +193,10 @@ impl Run {
         }
         for mut member in started {
             let id = member.desired().id();
-            member.proxy_ready().await.with_context(|| format!("the proxy of {id} does not become ready"))?;
+            member
+                .proxy_ready()
+                .await
+                .with_context(|| format!("the proxy of {id} does not become ready"))?;
             member.start_application(&self.surroundings, &self.supervisor);
             progress(&format!("{id} runs at {}", member.desired().address));
             self.members.insert(id, member);
@@ -208,12 +228,21 @@ impl Run {
 
     /// A proxy reads its token again when it reconnects, as it must when the old one expires.
     fn renew_tokens(&self) -> anyhow::Result<()> {
-        self.members.values().try_for_each(|member| member.write_token(&self.surroundings))
+        self.members
+            .values()
+            .try_for_each(|member| member.write_token(&self.surroundings))
     }
 
     /// Ends everything and removes all that was made.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { registry, members, plane, network, supervisor, .. } = self;
+        let Self {
+            registry,
+            members,
+            plane,
+            network,
+            supervisor,
+            ..
+        } = self;
         // Applications first, then their proxies: what they still send arrives.
         for member in members.into_values() {
             member.end_processes().await;
@@ -230,7 +259,10 @@ fn prepare_files(options: &RunOptions, registry: &Registry) -> anyhow::Result<(P
     let id = registry.id().as_str().to_owned();
     let runtime = PathBuf::from(RUNTIME).join(&id);
     let programs = PathBuf::from(EXECUTABLES).join(&id);
-    registry.record(&[Entry::Folder { path: runtime.clone() }, Entry::Folder { path: programs.clone() }])?;
+    registry.record(&[
+        Entry::Folder { path: runtime.clone() },
+        Entry::Folder { path: programs.clone() },
+    ])?;
     for folder in [&runtime, &programs] {
         files::ensure_dir(folder, 0o755).with_context(|| format!("cannot make {}", folder.display()))?;
     }

@@ -53,7 +53,12 @@ impl Plane {
         });
         let socket = crate::admin::socket_path(&options.state_dir);
         let admin = AdminClient::new(socket).with_timeout(Duration::from_secs(10));
-        Self { handle, admin, address, log }
+        Self {
+            handle,
+            admin,
+            address,
+            log,
+        }
     }
 
     /// Where proxies reach it.
@@ -76,7 +81,10 @@ impl Plane {
             if self.admin.get("/readyz").await.is_ok() {
                 return Ok(());
             }
-            let crashed = matches!(self.handle.state(), ProcessState::Waiting { .. } | ProcessState::Ended { .. });
+            let crashed = matches!(
+                self.handle.state(),
+                ProcessState::Waiting { .. } | ProcessState::Ended { .. }
+            );
             if crashed || started.elapsed() > START {
                 bail!("the control plane does not start:\n{}", self.last_words());
             }
@@ -116,7 +124,10 @@ impl Plane {
 
     async fn objects<T: DeserializeOwned>(&self, kind: &str) -> anyhow::Result<Vec<T>> {
         let items = self.json(kind).await?;
-        items.into_iter().map(|item| serde_json::from_value(item).context("an object does not parse")).collect()
+        items
+            .into_iter()
+            .map(|item| serde_json::from_value(item).context("an object does not parse"))
+            .collect()
     }
 
     /// Ends it.

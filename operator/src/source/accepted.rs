@@ -60,7 +60,10 @@ impl AcceptedCopies {
 
     /// Creates a folder; a file in its way is the copy of a file that became a folder.
     fn make_room(&self, folder: &Path) -> io::Result<()> {
-        let blocking = folder.ancestors().take_while(|at| *at != self.folder).find(|at| at.is_file());
+        let blocking = folder
+            .ancestors()
+            .take_while(|at| *at != self.folder)
+            .find(|at| at.is_file());
         if let Some(file) = blocking {
             fs::remove_file(file)?;
         }

@@ -37,7 +37,11 @@ pub(super) fn parse(text: &str, format: Format) -> Result<Vec<Placed>, Mistake> 
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let chunks = match format {
         Format::Yaml => split(text),
-        Format::Json => vec![Chunk { text, first_line: 1, format }],
+        Format::Json => vec![Chunk {
+            text,
+            first_line: 1,
+            format,
+        }],
     };
     let mut objects = Vec::new();
     for chunk in chunks.iter().filter(|chunk| !chunk.is_blank()) {
@@ -69,15 +73,24 @@ impl Chunk<'_> {
     /// Only comments, directives and markers.
     fn is_blank(&self) -> bool {
         self.text.lines().map(str::trim).all(|line| {
-            let line = line.strip_prefix("---").or_else(|| line.strip_prefix("...")).unwrap_or(line).trim_start();
+            let line = line
+                .strip_prefix("---")
+                .or_else(|| line.strip_prefix("..."))
+                .unwrap_or(line)
+                .trim_start();
             line.is_empty() || line.starts_with('#') || line.starts_with('%')
         })
     }
 
     fn object(&self) -> Result<Option<Placed>, Mistake> {
-        let Some(header) = self.deserialize::<Option<Header>>(&mut Vec::new())? else { return Ok(None) };
+        let Some(header) = self.deserialize::<Option<Header>>(&mut Vec::new())? else {
+            return Ok(None);
+        };
         // Comments and the marker may stand in front; the object begins after them.
-        let skipped = self.text.lines().take_while(|line| line.trim().is_empty() || line.starts_with(['#', '-', '%']));
+        let skipped = self
+            .text
+            .lines()
+            .take_while(|line| line.trim().is_empty() || line.starts_with(['#', '-', '%']));
         let line = self.first_line + u64::try_from(skipped.count()).unwrap_or(0);
         let (Some(api_version), Some(kind)) = (header.api_version, header.kind) else {
             return Err(Mistake::at(line, "the object has no apiVersion or no kind; add both"));
@@ -86,7 +99,9 @@ impl Chunk<'_> {
             return Err(Mistake::at(line, unknown_kind(&api_version, &kind)));
         };
         self.refuse_null(&api_version, line)?;
-        let Some(mut object) = Object::read(&api_version, &kind, self)? else { return Ok(None) };
+        let Some(mut object) = Object::read(&api_version, &kind, self)? else {
+            return Ok(None);
+        };
         let metadata = object.metadata_mut();
         names::complete(metadata, namespaced, &kind).map_err(|message| Mistake::at(line, message))?;
         Ok(Some(Placed { object, line }))
@@ -98,7 +113,9 @@ impl Chunk<'_> {
             return Ok(());
         }
         let value = self.deserialize::<serde_json::Value>(&mut Vec::new())?;
-        let Some(path) = locate::first_null(&value) else { return Ok(()) };
+        let Some(path) = locate::first_null(&value) else {
+            return Ok(());
+        };
         let place = match self.format {
             Format::Yaml => locate::find(self.text, &path),
             Format::Json => None,
@@ -131,7 +148,10 @@ impl Chunk<'_> {
         Mistake {
             line: place.map(|place| place.line() + self.first_line - 1),
             column: place.map(|place| place.column()),
-            message: format!("{}; correct the file and save it again", plain(&error.without_snippet().to_string())),
+            message: format!(
+                "{}; correct the file and save it again",
+                plain(&error.without_snippet().to_string())
+            ),
         }
     }
 }
@@ -139,7 +159,10 @@ impl Chunk<'_> {
 /// The library's words for people who write YAML, not Rust.
 fn plain(text: &str) -> String {
     let text = without_place(text);
-    if let Some(key) = text.strip_prefix("duplicate mapping key: ").and_then(|rest| rest.split(',').next()) {
+    if let Some(key) = text
+        .strip_prefix("duplicate mapping key: ")
+        .and_then(|rest| rest.split(',').next())
+    {
         return format!("the field {key} stands twice");
     }
     text.replace("expected mapping start", "expected fields (`name: value`) here")
@@ -178,7 +201,10 @@ fn json_mistake(error: &serde_json::Error) -> Mistake {
     Mistake {
         line: u64::try_from(error.line()).ok().filter(|line| *line > 0),
         column: u64::try_from(error.column()).ok().filter(|column| *column > 0),
-        message: format!("{}; correct the file and save it again", without_place(&error.to_string())),
+        message: format!(
+            "{}; correct the file and save it again",
+            without_place(&error.to_string())
+        ),
     }
 }
 
@@ -207,13 +233,23 @@ fn split(text: &str) -> Vec<Chunk<'_>> {
     let mut chunks = Vec::new();
     let (mut start, mut first_line, mut offset) = (0, 1, 0);
     for (number, line) in (1..).zip(text.split_inclusive('\n')) {
-        let marker = line.strip_prefix("---").is_some_and(|rest| rest.trim_end().is_empty() || rest.starts_with([' ', '\t']));
+        let marker = line
+            .strip_prefix("---")
+            .is_some_and(|rest| rest.trim_end().is_empty() || rest.starts_with([' ', '\t']));
         if marker && offset > start {
-            chunks.push(Chunk { text: text.get(start..offset).unwrap_or_default(), first_line, format: Format::Yaml });
+            chunks.push(Chunk {
+                text: text.get(start..offset).unwrap_or_default(),
+                first_line,
+                format: Format::Yaml,
+            });
             (start, first_line) = (offset, number);
         }
         offset += line.len();
     }
-    chunks.push(Chunk { text: text.get(start..).unwrap_or_default(), first_line, format: Format::Yaml });
+    chunks.push(Chunk {
+        text: text.get(start..).unwrap_or_default(),
+        first_line,
+        format: Format::Yaml,
+    });
     chunks
 }

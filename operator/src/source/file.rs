@@ -57,15 +57,24 @@ pub(super) fn stamp(path: &Path) -> io::Result<Stamp> {
 
 /// Reads and parses.
 pub(super) fn look(path: &Path) -> Look {
-    let Ok(before) = fs::metadata(path) else { return Look::Moving };
+    let Ok(before) = fs::metadata(path) else {
+        return Look::Moving;
+    };
     let stamp_before = stamp_of(&before);
     if !before.is_file() {
-        let what = if before.is_dir() { "a link to a folder" } else { "no regular file" };
+        let what = if before.is_dir() {
+            "a link to a folder"
+        } else {
+            "no regular file"
+        };
         let message = format!("it is {what}, which is not read; put a file in its place or remove it");
         return Look::Still(stamp_before, Err(Mistake::whole(message)));
     }
     if before.len() > MAX_SIZE {
-        let message = format!("the file has {} bytes, more than 1 MiB; split it into several files", before.len());
+        let message = format!(
+            "the file has {} bytes, more than 1 MiB; split it into several files",
+            before.len()
+        );
         return Look::Still(stamp_before, Err(Mistake::whole(message)));
     }
     let mut content = Vec::new();
@@ -75,7 +84,9 @@ pub(super) fn look(path: &Path) -> Look {
     }
     let parsed = match read {
         Ok(_) => parse(content, format_of(path).unwrap_or(Format::Yaml)),
-        Err(error) => Err(Mistake::whole(format!("cannot read the file ({error}); check its permissions"))),
+        Err(error) => Err(Mistake::whole(format!(
+            "cannot read the file ({error}); check its permissions"
+        ))),
     };
     Look::Still(stamp_before, parsed)
 }
@@ -85,7 +96,9 @@ pub(super) fn parse(content: Vec<u8>, format: Format) -> Result<ParsedFile, Mist
     let text = std::str::from_utf8(&content).map_err(|error| not_utf8(&content, error.valid_up_to()))?;
     // The parsers are not ours; a file must not take the control plane down, whatever is in it.
     let objects = catch_unwind(AssertUnwindSafe(|| document::parse(text, format))).unwrap_or_else(|_| {
-        Err(Mistake::whole("the parser failed on this file; please report it with the file, and write it differently"))
+        Err(Mistake::whole(
+            "the parser failed on this file; please report it with the file, and write it differently",
+        ))
     })?;
     refuse_repetition(&objects)?;
     Ok(ParsedFile { content, objects })
@@ -104,7 +117,10 @@ fn not_utf8(content: &[u8], valid: usize) -> Mistake {
     let good = content.get(..valid).unwrap_or_default();
     let line_start = good.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let count = |number: usize| u64::try_from(number).ok();
-    let column = String::from_utf8_lossy(good.get(line_start..).unwrap_or_default()).chars().count() + 1;
+    let column = String::from_utf8_lossy(good.get(line_start..).unwrap_or_default())
+        .chars()
+        .count()
+        + 1;
     Mistake {
         line: count(good.split(|byte| *byte == b'\n').count()),
         column: count(column),

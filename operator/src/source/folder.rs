@@ -85,14 +85,21 @@ impl Folder {
         let accepted = AcceptedCopies::open(state_dir)?;
         // Links must not make the state folder look like objects.
         let state_dir = std::fs::canonicalize(state_dir)?;
-        Ok(Self { state_dir: Some(state_dir), accepted: Some(accepted), ..Self::without_copies(root) })
+        Ok(Self {
+            state_dir: Some(state_dir),
+            accepted: Some(accepted),
+            ..Self::without_copies(root)
+        })
     }
 
     /// Looks at every file whose stamp changed.
     pub(super) fn look(&mut self, hints: &Hints, now: Instant) -> Seen {
         let listing = walk::walk(&self.root, self.state_dir.as_deref());
         // What could not be made durable is tried again at every look.
-        let mut seen = Seen { changed: !self.unsaved.is_empty(), again_at: None };
+        let mut seen = Seen {
+            changed: !self.unsaved.is_empty(),
+            again_at: None,
+        };
         self.note_unreadable(&listing, &mut seen);
         for (path, stamp) in &listing.files {
             if !hints.writing.contains(path) {
@@ -108,7 +115,11 @@ impl Folder {
         self.unsaved.clear();
         loop {
             let resolved = resolve::resolve(&self.candidates());
-            let failed: Vec<_> = resolved.to_accept.iter().filter_map(|path| self.accept(path).err().map(|e| (path, e))).collect();
+            let failed: Vec<_> = resolved
+                .to_accept
+                .iter()
+                .filter_map(|path| self.accept(path).err().map(|e| (path, e)))
+                .collect();
             if failed.is_empty() {
                 return resolved;
             }
@@ -121,9 +132,15 @@ impl Folder {
 
     /// The problems of a decision, for people.
     pub(super) fn problems(&self, resolved: &Resolved) -> Vec<FileProblem> {
-        let of_files = resolved.problems.iter().map(|(path, mistake, served)| mistake.of(self.shown(path), *served));
+        let of_files = resolved
+            .problems
+            .iter()
+            .map(|(path, mistake, served)| mistake.of(self.shown(path), *served));
         let of_folders = self.unreadable.iter().map(|(path, message)| {
-            let known = self.entries.iter().any(|(file, entry)| file.starts_with(path) && entry.candidate.accepted.is_some());
+            let known = self
+                .entries
+                .iter()
+                .any(|(file, entry)| file.starts_with(path) && entry.candidate.accepted.is_some());
             let served = if known { Served::AcceptedCopy } else { Served::Nothing };
             Mistake::whole(message).of(self.shown(path), served)
         });
@@ -132,19 +149,31 @@ impl Folder {
 
     /// A file as it is called in messages.
     pub(super) fn shown(&self, path: &Path) -> PathBuf {
-        if path.as_os_str().is_empty() { self.root.clone() } else { self.root.join(path) }
+        if path.as_os_str().is_empty() {
+            self.root.clone()
+        } else {
+            self.root.join(path)
+        }
     }
 
     fn candidates(&self) -> BTreeMap<PathBuf, Candidate> {
         let with = |path: &PathBuf, entry: &Entry| match self.unsaved.get(path) {
-            Some(mistake) => Candidate { current: Err(mistake.clone()), accepted: entry.candidate.accepted.clone() },
+            Some(mistake) => Candidate {
+                current: Err(mistake.clone()),
+                accepted: entry.candidate.accepted.clone(),
+            },
             None => entry.candidate.clone(),
         };
-        self.entries.iter().map(|(path, entry)| (path.clone(), with(path, entry))).collect()
+        self.entries
+            .iter()
+            .map(|(path, entry)| (path.clone(), with(path, entry)))
+            .collect()
     }
 
     fn accept(&mut self, path: &Path) -> io::Result<()> {
-        let Some(entry) = self.entries.get_mut(path) else { return Ok(()) };
+        let Some(entry) = self.entries.get_mut(path) else {
+            return Ok(());
+        };
         if let Ok(current) = &entry.candidate.current {
             if let Some(copies) = &self.accepted {
                 copies.store(path, &current.content)?;
@@ -158,7 +187,8 @@ impl Folder {
         let stamp = match stamp {
             Ok(stamp) => *stamp,
             Err(error) => {
-                let message = format!("cannot read the file ({error}); correct the link or its permissions, or remove it");
+                let message =
+                    format!("cannot read the file ({error}); correct the link or its permissions, or remove it");
                 self.enter(path, None, Err(Mistake::whole(message)), seen);
                 return;
             }
@@ -171,7 +201,11 @@ impl Folder {
             }
         }
         if !hints.everything && !hints.finished.contains(path) {
-            let since = self.moving.get(path).filter(|(last, _)| *last == stamp).map_or(now, |(_, since)| *since);
+            let since = self
+                .moving
+                .get(path)
+                .filter(|(last, _)| *last == stamp)
+                .map_or(now, |(_, since)| *since);
             self.moving.insert(path.to_owned(), (stamp, since));
             if now.duration_since(since) < SETTLE {
                 seen.again(since + SETTLE);
@@ -188,13 +222,28 @@ impl Folder {
         self.moving.remove(path);
         let Some(entry) = self.entries.get_mut(path) else {
             let accepted = self.copy_of(path);
-            let candidate = Candidate { current: same_as(current, accepted.as_ref()), accepted };
-            self.entries.insert(path.to_owned(), Entry { stamp, candidate, missing_since: None });
+            let candidate = Candidate {
+                current: same_as(current, accepted.as_ref()),
+                accepted,
+            };
+            self.entries.insert(
+                path.to_owned(),
+                Entry {
+                    stamp,
+                    candidate,
+                    missing_since: None,
+                },
+            );
             seen.changed = true;
             return;
         };
         entry.stamp = stamp;
-        let before = entry.candidate.current.as_ref().ok().or(entry.candidate.accepted.as_ref());
+        let before = entry
+            .candidate
+            .current
+            .as_ref()
+            .ok()
+            .or(entry.candidate.accepted.as_ref());
         let current = same_as(current, before);
         if entry.candidate.current != current {
             entry.candidate.current = current;
@@ -209,8 +258,13 @@ impl Folder {
 
     /// Files in folders that cannot be read are broken, not gone.
     fn note_unreadable(&mut self, listing: &Listing, seen: &mut Seen) {
-        let text = |error: &io::Error| format!("cannot read the folder ({error}); correct its permissions or mount it again");
-        let unreadable: BTreeMap<_, _> = listing.unreadable.iter().map(|(path, error)| (path.clone(), text(error))).collect();
+        let text =
+            |error: &io::Error| format!("cannot read the folder ({error}); correct its permissions or mount it again");
+        let unreadable: BTreeMap<_, _> = listing
+            .unreadable
+            .iter()
+            .map(|(path, error)| (path.clone(), text(error)))
+            .collect();
         seen.changed |= unreadable != self.unreadable;
         self.unreadable = unreadable;
         if listing.unreadable.is_empty() {
@@ -220,7 +274,10 @@ impl Folder {
         let hidden: BTreeSet<PathBuf> = self.entries.keys().cloned().chain(copies).collect();
         for path in hidden {
             if let Some((folder, error)) = listing.hidden(&path) {
-                let message = format!("its folder {} cannot be read ({error}); correct it", self.shown(folder).display());
+                let message = format!(
+                    "its folder {} cannot be read ({error}); correct it",
+                    self.shown(folder).display()
+                );
                 self.enter(&path, None, Err(Mistake::whole(message)), seen);
             }
         }
@@ -249,7 +306,10 @@ impl Folder {
     /// Removes copies of files that were removed while nobody watched.
     pub(super) fn forget_strangers(&self) {
         let copies = self.accepted.as_ref().map(AcceptedCopies::list).unwrap_or_default();
-        copies.iter().filter(|path| !self.entries.contains_key(*path)).for_each(|path| self.forget_copy(path));
+        copies
+            .iter()
+            .filter(|path| !self.entries.contains_key(*path))
+            .for_each(|path| self.forget_copy(path));
     }
 
     fn forget_copy(&self, path: &Path) {
@@ -260,7 +320,10 @@ impl Folder {
 }
 
 /// Keeps the allocation of content that did not change.
-fn same_as(current: Result<Arc<ParsedFile>, Mistake>, before: Option<&Arc<ParsedFile>>) -> Result<Arc<ParsedFile>, Mistake> {
+fn same_as(
+    current: Result<Arc<ParsedFile>, Mistake>,
+    before: Option<&Arc<ParsedFile>>,
+) -> Result<Arc<ParsedFile>, Mistake> {
     match (current, before) {
         (Ok(new), Some(old)) if new.content == old.content => Ok(Arc::clone(old)),
         (current, _) => current,

@@ -46,7 +46,10 @@ fn descend(value: &serde_json::Value, steps: &mut Vec<Step>) -> bool {
     };
     match value {
         Value::Null => true,
-        Value::Array(items) => items.iter().enumerate().any(|(index, item)| below(Step::Index(index), item)),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .any(|(index, item)| below(Step::Index(index), item)),
         Value::Object(fields) => fields.iter().any(|(key, field)| below(Step::Key(key.clone()), field)),
         Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 
 pub use object::{Object, Place};
 pub use problem::{FileProblem, Served};
-pub use view::{SourceView, read_once};
+pub use view::{SourceView, check_folder, read_once};
 pub use watch::{SourceHandle, start};
 
 use crate::allocate::{AllocateError, WorkloadAddresses};
@@ -68,9 +68,10 @@ pub enum SourceError {
 }
 
 fn refusal(problems: &[FileProblem]) -> String {
-    let mut text = "refusing to start: these files cannot be read and were never accepted before, so that leaving them out \
+    let mut text =
+        "refusing to start: these files cannot be read and were never accepted before, so that leaving them out \
                     could allow what they deny:"
-        .to_owned();
+            .to_owned();
     for problem in problems {
         text.push_str("\n  ");
         text.push_str(&problem.to_string());

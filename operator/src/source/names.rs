@@ -26,7 +26,9 @@ pub(super) fn complete(metadata: &mut ObjectMeta, namespaced: bool, kind: &str) 
     }
     if !namespaced {
         return match metadata.namespace.take() {
-            Some(namespace) => Err(format!("a {kind} has no namespace; remove metadata.namespace {namespace}")),
+            Some(namespace) => Err(format!(
+                "a {kind} has no namespace; remove metadata.namespace {namespace}"
+            )),
             None => Ok(()),
         };
     }

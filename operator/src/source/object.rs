@@ -130,7 +130,9 @@ impl Object {
 
 /// Adds `apiVersion` and `kind` in front.
 fn with_type(value: serde_json::Value, api_version: &str, kind: &str) -> serde_json::Value {
-    let serde_json::Value::Object(mut fields) = value else { return value };
+    let serde_json::Value::Object(mut fields) = value else {
+        return value;
+    };
     fields.insert("apiVersion".to_owned(), api_version.into());
     fields.insert("kind".to_owned(), kind.into());
     serde_json::Value::Object(fields)

@@ -57,16 +57,30 @@ pub(super) struct Mistake {
 impl Mistake {
     /// A mistake of the file as a whole.
     pub(super) fn whole(message: impl Into<String>) -> Self {
-        Self { line: None, column: None, message: message.into() }
+        Self {
+            line: None,
+            column: None,
+            message: message.into(),
+        }
     }
 
     /// A mistake at a line.
     pub(super) fn at(line: u64, message: impl Into<String>) -> Self {
-        Self { line: Some(line), column: None, message: message.into() }
+        Self {
+            line: Some(line),
+            column: None,
+            message: message.into(),
+        }
     }
 
     /// The problem that it makes of a file.
     pub(super) fn of(&self, file: PathBuf, served: Served) -> FileProblem {
-        FileProblem { file, line: self.line, column: self.column, message: self.message.clone(), served }
+        FileProblem {
+            file,
+            line: self.line,
+            column: self.column,
+            message: self.message.clone(),
+            served,
+        }
     }
 }

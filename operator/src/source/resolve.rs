@@ -65,8 +65,14 @@ pub(super) fn resolve(candidates: &BTreeMap<PathBuf, Candidate>) -> Resolved {
         }
     };
     for (file, mistake) in refused {
-        let has_copy = candidates.get(file).is_some_and(|candidate| candidate.accepted.is_some());
-        let served = if has_copy { Served::AcceptedCopy } else { Served::Nothing };
+        let has_copy = candidates
+            .get(file)
+            .is_some_and(|candidate| candidate.accepted.is_some());
+        let served = if has_copy {
+            Served::AcceptedCopy
+        } else {
+            Served::Nothing
+        };
         resolved.problems.push((file.clone(), mistake, served));
     }
     resolved.problems.sort();
@@ -85,8 +91,15 @@ fn attempt<'a>(
         .map(|(file, _)| file)
         .collect();
     for (file, candidate) in candidates.iter().filter(|(file, _)| !new.contains(file)) {
-        let content = if refused.contains_key(file) { candidate.accepted.as_ref() } else { candidate.current.as_ref().ok() };
-        for clash in content.into_iter().filter_map(|content| claim(&mut resolved.objects, file, content).err()) {
+        let content = if refused.contains_key(file) {
+            candidate.accepted.as_ref()
+        } else {
+            candidate.current.as_ref().ok()
+        };
+        for clash in content
+            .into_iter()
+            .filter_map(|content| claim(&mut resolved.objects, file, content).err())
+        {
             // Only a crash between two copies can lead here: the first file keeps the object.
             resolved.problems.push((file.clone(), clash, Served::AcceptedCopy));
         }
@@ -111,7 +124,11 @@ fn claim(objects: &mut BTreeMap<ObjectRef, Found>, file: &Path, content: &Parsed
             clash = clash.and(Err(Mistake::at(placed.line, message)));
             continue;
         }
-        let found = Found { object: placed.object.clone(), file: file.to_owned(), line: placed.line };
+        let found = Found {
+            object: placed.object.clone(),
+            file: file.to_owned(),
+            line: placed.line,
+        };
         objects.insert(reference, found);
     }
     clash

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use config::{ObjectRef, Objects};
@@ -32,7 +33,11 @@ struct Held {
 
 impl Store {
     pub(super) fn new(services: ServiceAddresses, workloads: WorkloadAddresses) -> Self {
-        Self { held: BTreeMap::new(), services, workloads }
+        Self {
+            held: BTreeMap::new(),
+            services,
+            workloads,
+        }
     }
 
     /// Takes over a decision and says whether anything is served differently. The second value is an error if Services
@@ -42,7 +47,10 @@ impl Store {
         let mut before = std::mem::take(&mut self.held);
         let mut changed = before.len() != objects.len();
         for (reference, found) in objects {
-            let place = Place { file: found.file, line: found.line };
+            let place = Place {
+                file: found.file,
+                line: found.line,
+            };
             let held = match before.remove(&reference) {
                 Some(old) if old.read.same(&found.object) && old.served.has_address() => {
                     changed |= old.place != place;
@@ -52,7 +60,11 @@ impl Store {
                     let filled = self.fill(found.object.clone());
                     let kept = old.map(|old| old.served).filter(|old| *old == filled);
                     changed |= kept.is_none();
-                    Held { read: found.object, served: kept.unwrap_or(filled), place }
+                    Held {
+                        read: found.object,
+                        served: kept.unwrap_or(filled),
+                        place,
+                    }
                 }
             };
             self.held.insert(reference, held);
@@ -63,25 +75,39 @@ impl Store {
     /// The compiler's lists.
     pub(super) fn objects(&self) -> Objects {
         let mut objects = Objects::default();
-        self.held.values().for_each(|held| held.served.insert_into(&mut objects));
+        self.held
+            .values()
+            .for_each(|held| held.served.insert_into(&mut objects));
         objects
     }
 
     /// Every object as it is served.
     pub(super) fn all(&self) -> BTreeMap<ObjectRef, Object> {
-        self.held.iter().map(|(reference, held)| (reference.clone(), held.served.clone())).collect()
+        self.held
+            .iter()
+            .map(|(reference, held)| (reference.clone(), held.served.clone()))
+            .collect()
     }
 
-    /// Where each object stands.
-    pub(super) fn places(&self) -> BTreeMap<ObjectRef, Place> {
-        self.held.iter().map(|(reference, held)| (reference.clone(), held.place.clone())).collect()
+    /// Where each object stands, files as `shown` calls them.
+    pub(super) fn places(&self, shown: impl Fn(&Path) -> PathBuf) -> BTreeMap<ObjectRef, Place> {
+        let place = |held: &Held| Place {
+            file: shown(&held.place.file),
+            line: held.place.line,
+        };
+        self.held
+            .iter()
+            .map(|(reference, held)| (reference.clone(), place(held)))
+            .collect()
     }
 
     fn allocate(&mut self, objects: &BTreeMap<ObjectRef, Found>) -> Result<(), AllocateError> {
         let mut wanting = BTreeSet::new();
         let mut reserved = BTreeSet::new();
         for (reference, found) in objects {
-            let Object::Service(service) = &found.object else { continue };
+            let Object::Service(service) = &found.object else {
+                continue;
+            };
             match explicit_address(service) {
                 Some(address) => drop(address.parse::<Ipv4Addr>().map(|address| reserved.insert(address))),
                 None => drop(wanting.insert(name(reference))),

@@ -35,7 +35,11 @@ impl Place {
         let dir = tempfile::tempdir().unwrap();
         let (objects, state) = (dir.path().join("objects"), dir.path().join("state"));
         fs::create_dir(&objects).unwrap();
-        Self { _dir: dir, objects, state }
+        Self {
+            _dir: dir,
+            objects,
+            state,
+        }
     }
 
     fn write(&self, file: &str, content: impl AsRef<[u8]>) -> PathBuf {
@@ -57,7 +61,15 @@ impl Place {
 /// The rules of the one permission, as a measure of what is served.
 fn rules(view: &SourceView) -> Vec<String> {
     let permission = view.objects.permissions.first();
-    permission.map(|p| p.spec.rules.iter().map(|r| r.name.clone().unwrap_or_default()).collect()).unwrap_or_default()
+    permission
+        .map(|p| {
+            p.spec
+                .rules
+                .iter()
+                .map(|r| r.name.clone().unwrap_or_default())
+                .collect()
+        })
+        .unwrap_or_default()
 }
 
 /// Every way in which a file can be broken: content, line (0: none), and a word of the message.
@@ -105,9 +117,14 @@ async fn a_broken_file_is_served_from_its_accepted_copy_also_after_a_restart() {
         source.rescan().await;
         let view = source.view();
         assert_eq!(rules(&view), ["orders"], "{name}");
-        let [problem] = view.problems.as_slice() else { panic!("{name}: {:?}", view.problems) };
+        let [problem] = view.problems.as_slice() else {
+            panic!("{name}: {:?}", view.problems)
+        };
         assert_eq!((&problem.file, problem.served), (&file, Served::AcceptedCopy), "{name}");
-        assert!(problem.message.contains(word) && problem.message.len() > 20, "{name}: {problem}");
+        assert!(
+            problem.message.contains(word) && problem.message.len() > 20,
+            "{name}: {problem}"
+        );
         if line > 0 {
             assert_eq!(problem.line, Some(line), "{name}: {problem}");
         }
@@ -125,7 +142,11 @@ fn without_a_copy_the_start_is_refused_and_names_file_and_line() {
         let place = Place::new();
         let file = place.write("payments.yaml", &content);
         let error = place.start().unwrap_err().to_string();
-        let expected = if line > 0 { format!("{}:{line}", file.display()) } else { file.display().to_string() };
+        let expected = if line > 0 {
+            format!("{}:{line}", file.display())
+        } else {
+            file.display().to_string()
+        };
         assert!(error.contains(&expected), "{name}: {error}");
     }
 }
@@ -154,7 +175,11 @@ async fn an_unreadable_folder_keeps_what_it_held() {
     std::os::unix::fs::symlink(&aside, place.objects.join("other")).unwrap();
     source.rescan().await;
     let view = source.view();
-    assert!(view.problems.iter().any(|p| p.message.contains("link to a folder")), "{:?}", view.problems);
+    assert!(
+        view.problems.iter().any(|p| p.message.contains("link to a folder")),
+        "{:?}",
+        view.problems
+    );
 }
 
 #[tokio::test]
@@ -163,22 +188,38 @@ async fn unchanged_objects_keep_their_allocation() {
     place.write("all.yaml", format!("{SERVICE}---\n{PERMISSION}"));
     let source = place.start().unwrap();
     let before = source.view();
-    place.write("all.yaml", format!("{SERVICE}---\n{}", PERMISSION.replace("name: orders\n", "name: others\n")));
+    place.write(
+        "all.yaml",
+        format!(
+            "{SERVICE}---\n{}",
+            PERMISSION.replace("name: orders\n", "name: others\n")
+        ),
+    );
     source.rescan().await;
     let after = source.view();
     assert_eq!(rules(&after), ["others"]);
     assert!(Arc::ptr_eq(&before.objects.services[0], &after.objects.services[0]));
-    assert!(!Arc::ptr_eq(&before.objects.permissions[0], &after.objects.permissions[0]));
+    assert!(!Arc::ptr_eq(
+        &before.objects.permissions[0],
+        &after.objects.permissions[0]
+    ));
 
     // Moving an object to another file, or adding a comment, changes no object either.
     fs::remove_file(place.objects.join("all.yaml")).unwrap();
     place.write("a.yaml", format!("# the service\n{SERVICE}"));
-    place.write("b.json", serde_json::to_vec(&after.by_name[&config::ObjectRef::new("TrafficPermission", "shop", "payments")].to_json()).unwrap());
+    place.write(
+        "b.json",
+        serde_json::to_vec(&after.by_name[&config::ObjectRef::new("TrafficPermission", "shop", "payments")].to_json())
+            .unwrap(),
+    );
     source.rescan().await;
     let moved = source.view();
     assert_eq!(moved.problems, []);
     assert!(Arc::ptr_eq(&after.objects.services[0], &moved.objects.services[0]));
-    assert!(Arc::ptr_eq(&after.objects.permissions[0], &moved.objects.permissions[0]));
+    assert!(Arc::ptr_eq(
+        &after.objects.permissions[0],
+        &moved.objects.permissions[0]
+    ));
 }
 
 #[tokio::test]
@@ -211,7 +252,10 @@ async fn an_object_of_two_files_stays_with_the_first_that_had_it() {
     source.rescan().await;
     assert_eq!(rules(&source.view()), ["orders"]);
     let problem = source.view().problems[0].clone();
-    assert!(problem.file.ends_with("a.yaml") && problem.message.contains("z.yaml"), "{problem}");
+    assert!(
+        problem.file.ends_with("a.yaml") && problem.message.contains("z.yaml"),
+        "{problem}"
+    );
     assert_eq!(problem.served, Served::Nothing);
 
     // Handing the object over in either order of saving works.
@@ -284,21 +328,34 @@ async fn half_written_files_are_never_served() {
 async fn services_get_addresses_that_survive_a_restart() {
     let place = Place::new();
     place.write("service.yaml", SERVICE);
-    let address = |source: &SourceHandle| source.view().objects.services[0].spec.clone().unwrap().cluster_ip.unwrap();
+    let address = |source: &SourceHandle| {
+        source.view().objects.services[0]
+            .spec
+            .clone()
+            .unwrap()
+            .cluster_ip
+            .unwrap()
+    };
     let source = place.start().unwrap();
     let first = address(&source);
     drop(source);
     place.write("another.yaml", SERVICE.replace("name: payments,", "name: orders,"));
     let source = place.start().unwrap();
     let services = &source.view().objects.services;
-    let payments = services.iter().find(|s| s.metadata.name.as_deref() == Some("payments")).unwrap();
+    let payments = services
+        .iter()
+        .find(|s| s.metadata.name.as_deref() == Some("payments"))
+        .unwrap();
     assert_eq!(payments.spec.as_ref().unwrap().cluster_ip.as_ref(), Some(&first));
 }
 
 #[tokio::test]
 async fn process_workloads_get_the_address_of_the_run() {
     let place = Place::new();
-    place.write("w.yaml", "apiVersion: mesh.tulle.dev/v1alpha1\nkind: Workload\nmetadata: {name: a}\nspec: {process: {command: [x]}}\n");
+    place.write(
+        "w.yaml",
+        "apiVersion: mesh.tulle.dev/v1alpha1\nkind: Workload\nmetadata: {name: a}\nspec: {process: {command: [x]}}\n",
+    );
     let options = SourceOptions {
         folder: place.objects.clone(),
         state_dir: place.state.clone(),
@@ -319,8 +376,11 @@ fn the_state_folder_and_hidden_files_are_no_objects() {
     place.write("notes.txt", "kind: [");
     place.write("payments.yaml.swp", "kind: [");
     let state = place.objects.join("state");
-    let options =
-        |state_dir| SourceOptions { folder: place.objects.clone(), state_dir, workload_addresses: WorkloadAddresses::default() };
+    let options = |state_dir| SourceOptions {
+        folder: place.objects.clone(),
+        state_dir,
+        workload_addresses: WorkloadAddresses::default(),
+    };
     assert_eq!(start(&options(state.clone())).unwrap().view().problems, []);
     assert_eq!(start(&options(state)).unwrap().view().problems, []);
 }

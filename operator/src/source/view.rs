@@ -47,7 +47,10 @@ impl Reader {
     /// Reads everything for the first time; the error names the files that nothing can stand in for.
     pub(super) fn open(options: &SourceOptions) -> Result<Self, SourceError> {
         check_folder(&options.folder)?;
-        let state = |source| SourceError::State { path: options.state_dir.clone(), source };
+        let state = |source| SourceError::State {
+            path: options.state_dir.clone(),
+            source,
+        };
         let folder = Folder::open(&options.folder, &options.state_dir).map_err(state)?;
         let services = ServiceAddresses::open(&options.state_dir)?;
         let mut reader = Self {
@@ -85,12 +88,23 @@ impl Reader {
     }
 
     fn read_all(&mut self) {
-        self.folder.look(&Hints { everything: true, ..Hints::default() }, Instant::now());
+        self.folder.look(
+            &Hints {
+                everything: true,
+                ..Hints::default()
+            },
+            Instant::now(),
+        );
         self.renew();
     }
 
     fn unserved(&self) -> Vec<FileProblem> {
-        self.view.problems.iter().filter(|problem| problem.served == Served::Nothing).cloned().collect()
+        self.view
+            .problems
+            .iter()
+            .filter(|problem| problem.served == Served::Nothing)
+            .cloned()
+            .collect()
     }
 
     fn renew(&mut self) {
@@ -99,14 +113,20 @@ impl Reader {
         let (changed, allocated) = self.store.update(resolved.objects);
         if let Err(error) = allocated {
             let file = self.state_dir.clone();
-            problems.push(FileProblem { file, line: None, column: None, message: error.to_string(), served: Served::Nothing });
+            problems.push(FileProblem {
+                file,
+                line: None,
+                column: None,
+                message: error.to_string(),
+                served: Served::Nothing,
+            });
         }
         if changed || problems != self.view.problems || self.view.sequence == 0 {
             self.view = Arc::new(SourceView {
                 sequence: self.view.sequence + 1,
                 objects: Arc::new(self.store.objects()),
                 by_name: Arc::new(self.store.all()),
-                places: Arc::new(self.store.places()),
+                places: Arc::new(self.store.places(|file| self.folder.shown(file))),
                 problems,
             });
         }
@@ -127,10 +147,14 @@ pub fn read_once(folder: &Path) -> Result<Arc<SourceView>, SourceError> {
     Ok(reader.view)
 }
 
-fn check_folder(folder: &Path) -> Result<(), SourceError> {
+/// Whether there is such a folder; to be asked before a state folder is made in it.
+pub fn check_folder(folder: &Path) -> Result<(), SourceError> {
     std::fs::read_dir(folder)
         .map(drop)
-        .map_err(|source| SourceError::Folder { path: folder.to_owned(), source })
+        .map_err(|source| SourceError::Folder {
+            path: folder.to_owned(),
+            source,
+        })
 }
 
 fn stand_in(namespace: &str, name: &str) -> Option<IpAddr> {

@@ -31,9 +31,15 @@ pub(super) fn walk(root: &Path, exclude: Option<&Path>) -> Listing {
     let mut listing = Listing::default();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
-        let absolute = if folder.as_os_str().is_empty() { root.to_owned() } else { root.join(&folder) };
+        let absolute = if folder.as_os_str().is_empty() {
+            root.to_owned()
+        } else {
+            root.join(&folder)
+        };
         match fs::read_dir(&absolute).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
-            Ok(entries) => entries.iter().for_each(|entry| visit(entry, &folder, exclude, &mut listing, &mut folders)),
+            Ok(entries) => entries
+                .iter()
+                .for_each(|entry| visit(entry, &folder, exclude, &mut listing, &mut folders)),
             // A folder that vanished under the walk is gone with its files.
             Err(error) if error.kind() == io::ErrorKind::NotFound && !folder.as_os_str().is_empty() => {}
             Err(error) => drop(listing.unreadable.insert(folder, error)),

@@ -73,26 +73,43 @@ impl Drop for SourceHandle {
 
 /// Reads the folder and begins to watch it.
 pub fn start(options: &SourceOptions) -> Result<SourceHandle, SourceError> {
-    let folder = |source| SourceError::Folder { path: options.folder.clone(), source };
+    let folder = |source| SourceError::Folder {
+        path: options.folder.clone(),
+        source,
+    };
     let root = std::fs::canonicalize(&options.folder).map_err(folder)?;
     let (messages, inbox) = channel();
     // Watch first, then read: an edit in between is seen twice, not never.
     let watcher = watcher(&root, messages.clone());
     let reader = Reader::open(options)?;
     let (sender, views) = watch::channel(Arc::clone(reader.view()));
-    let work = Work { reader, root, views: sender, poll: if watcher.is_some() { POLL } else { POLL_ALONE }, pens: Pens::default() };
+    let work = Work {
+        reader,
+        root,
+        views: sender,
+        poll: if watcher.is_some() { POLL } else { POLL_ALONE },
+        pens: Pens::default(),
+    };
     let run = move || {
         let _watcher = watcher;
         work.run(&inbox);
     };
-    let thread = std::thread::Builder::new().name("file-source".to_owned()).spawn(run).map_err(folder)?;
-    Ok(SourceHandle { views, messages, thread: Some(thread) })
+    let thread = std::thread::Builder::new()
+        .name("file-source".to_owned())
+        .spawn(run)
+        .map_err(folder)?;
+    Ok(SourceHandle {
+        views,
+        messages,
+        thread: Some(thread),
+    })
 }
 
 fn watcher(root: &Path, messages: Sender<Message>) -> Option<RecommendedWatcher> {
     let made = notify::recommended_watcher(move |event| drop(messages.send(Message::Event(event))))
         .and_then(|mut watcher| watcher.watch(root, RecursiveMode::Recursive).map(|()| watcher));
-    made.inspect_err(|error| tracing::warn!(%error, "no file events here; the folder is polled every half second")).ok()
+    made.inspect_err(|error| tracing::warn!(%error, "no file events here; the folder is polled every half second"))
+        .ok()
 }
 
 struct Work {
@@ -119,7 +136,10 @@ impl Work {
                     }
                 }
                 Ok(Message::Rescan(reply)) => {
-                    self.look(&Hints { everything: true, ..Hints::default() });
+                    self.look(&Hints {
+                        everything: true,
+                        ..Hints::default()
+                    });
                     // Nobody waits any more if this fails.
                     reply.send(self.reader.view().sequence).ok();
                 }
@@ -139,7 +159,11 @@ impl Work {
         let seen = self.reader.look(hints, Instant::now());
         let view = self.reader.view();
         if self.views.borrow().sequence != view.sequence {
-            for problem in view.problems.iter().filter(|problem| !self.views.borrow().problems.contains(problem)) {
+            for problem in view
+                .problems
+                .iter()
+                .filter(|problem| !self.views.borrow().problems.contains(problem))
+            {
                 tracing::warn!(served = ?problem.served, "{problem}");
             }
             self.views.send_replace(Arc::clone(view));
@@ -158,10 +182,15 @@ struct Pens {
 impl Pens {
     /// Takes note of an event and says whether to look.
     fn note(&mut self, event: notify::Result<notify::Event>, root: &Path, now: Instant) -> bool {
-        let Ok(event) = event.inspect_err(|error| tracing::warn!(%error, "file events failed; the poll goes on")) else {
+        let Ok(event) = event.inspect_err(|error| tracing::warn!(%error, "file events failed; the poll goes on"))
+        else {
             return true;
         };
-        let paths = event.paths.iter().filter_map(|path| path.strip_prefix(root).ok()).map(Path::to_path_buf);
+        let paths = event
+            .paths
+            .iter()
+            .filter_map(|path| path.strip_prefix(root).ok())
+            .map(Path::to_path_buf);
         match event.kind {
             EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Modify(ModifyKind::Name(_)) => {
                 for path in paths {

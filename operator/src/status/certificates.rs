@@ -23,8 +23,13 @@ impl<S> CertificateBook<S> {
     /// A book over a source, and the reader of the book.
     pub fn over(source: S) -> (Self, impl Fn() -> BTreeMap<Key, SystemTime> + Send + Sync + Clone) {
         let ends = Ends::default();
-        let book = Self { source, ends: Arc::clone(&ends) };
-        (book, move || ends.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        let book = Self {
+            source,
+            ends: Arc::clone(&ends),
+        };
+        (book, move || {
+            ends.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        })
     }
 }
 
@@ -37,7 +42,10 @@ impl<S: SecretSource> SecretSource for CertificateBook<S> {
         };
         let proxy = identity.proxy.to_string();
         if let (Some(end), Some((namespace, name))) = (end, proxy.split_once('/')) {
-            self.ends.lock().unwrap_or_else(PoisonError::into_inner).insert(Key::new(namespace, name), end);
+            self.ends
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(Key::new(namespace, name), end);
         }
         Some(answer)
     }

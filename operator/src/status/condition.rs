@@ -8,7 +8,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 /// Builds a condition whose time is still open.
-pub(super) fn condition(kind: ConditionType, status: bool, reason: Reason, message: String, generation: i64) -> Condition {
+pub(super) fn condition(
+    kind: ConditionType,
+    status: bool,
+    reason: Reason,
+    message: String,
+    generation: i64,
+) -> Condition {
     Condition {
         type_: kind.to_string(),
         status: if status { "True" } else { "False" }.to_owned(),
@@ -22,7 +28,9 @@ pub(super) fn condition(kind: ConditionType, status: bool, reason: Reason, messa
 /// Fills in the times.
 pub(super) fn keep_times(before: &[Condition], conditions: &mut [Condition], now: Timestamp) {
     for condition in conditions {
-        let same = before.iter().find(|old| old.type_ == condition.type_ && old.status == condition.status);
+        let same = before
+            .iter()
+            .find(|old| old.type_ == condition.type_ && old.status == condition.status);
         condition.last_transition_time = same.map_or(Time(now), |old| old.last_transition_time.clone());
     }
 }

@@ -62,5 +62,8 @@ pub(super) fn concerned(view: &EngineView, concerned: &Concerned) -> BTreeSet<Ke
 }
 
 fn rejection_of<'a>(proxy: &'a Arc<ProxyView>, object: &Arc<ObjectRef>) -> Option<&'a Rejection> {
-    proxy.rejections.iter().find(|rejection| rejection.objects.contains(object))
+    proxy
+        .rejections
+        .iter()
+        .find(|rejection| rejection.objects.contains(object))
 }

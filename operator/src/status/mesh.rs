@@ -11,12 +11,19 @@ use crate::engine::EngineView;
 
 /// Sums up.
 pub(super) fn summary(view: &EngineView, workloads: &BTreeMap<Key, MeshStatusStatus>) -> MeshSummary {
-    let counts = workloads.values().fold(MeshStatusProxies::default(), |sum, status| MeshStatusProxies {
-        total: sum.total + status.proxies.total,
-        connected: sum.connected + status.proxies.connected,
-        synced: sum.synced + status.proxies.synced,
-    });
-    let in_force = view.model.reports.values().filter(|report| !report.rules_in_force.is_empty()).count();
+    let counts = workloads
+        .values()
+        .fold(MeshStatusProxies::default(), |sum, status| MeshStatusProxies {
+            total: sum.total + status.proxies.total,
+            connected: sum.connected + status.proxies.connected,
+            synced: sum.synced + status.proxies.synced,
+        });
+    let in_force = view
+        .model
+        .reports
+        .values()
+        .filter(|report| !report.rules_in_force.is_empty())
+        .count();
     MeshSummary {
         proxies: counts.total.to_string(),
         synced: format!("{}/{}", counts.synced, counts.connected),

@@ -55,7 +55,11 @@ pub fn desired(view: &EngineView, certificates: &BTreeMap<Key, SystemTime>, now:
         .collect();
     let workloads = workload::statuses(view, certificates, now);
     let mesh = mesh::summary(view, &workloads);
-    Statuses { policies, workloads, mesh }
+    Statuses {
+        policies,
+        workloads,
+        mesh,
+    }
 }
 
 /// Fills in the times of conditions: the old time as long as a condition's status is the same.
@@ -65,7 +69,10 @@ pub fn keep_times(before: &Statuses, statuses: &mut Statuses, now: Timestamp) {
         let old = before.policies.get(object).unwrap_or(&nothing);
         condition::keep_times(&old.conditions, &mut status.conditions, now);
         for ancestor in &mut status.ancestors {
-            let same = old.ancestors.iter().find(|old| old.path == ancestor.path && old.target == ancestor.target);
+            let same = old
+                .ancestors
+                .iter()
+                .find(|old| old.path == ancestor.path && old.target == ancestor.target);
             let conditions = same.map(|old| old.conditions.as_slice()).unwrap_or_default();
             condition::keep_times(conditions, &mut ancestor.conditions, now);
         }

@@ -25,7 +25,12 @@ pub fn objects(view: &StatusView, kind: &str) -> Vec<Value> {
         "MeshStatus" => mesh_statuses(view),
         "Mesh" => meshes(view),
         _ => {
-            let of_kind = view.engine.source.by_name.values().filter(|object| object.kind() == kind);
+            let of_kind = view
+                .engine
+                .source
+                .by_name
+                .values()
+                .filter(|object| object.kind() == kind);
             of_kind.map(|object| with_status(view, object)).collect()
         }
     }
@@ -55,7 +60,13 @@ fn mesh_statuses(view: &StatusView) -> Vec<Value> {
 
 /// Meshes; the one named `default` exists even if nobody wrote it.
 fn meshes(view: &StatusView) -> Vec<Value> {
-    let written = view.engine.source.by_name.values().filter(|object| object.kind() == "Mesh").map(Object::to_json);
+    let written = view
+        .engine
+        .source
+        .by_name
+        .values()
+        .filter(|object| object.kind() == "Mesh")
+        .map(Object::to_json);
     let mut meshes: Vec<Value> = written.collect();
     let is_default = |mesh: &Value| mesh.pointer("/metadata/name").and_then(Value::as_str) == Some("default");
     if !meshes.iter().any(is_default) {
@@ -68,7 +79,10 @@ fn meshes(view: &StatusView) -> Vec<Value> {
     }
     for mesh in meshes.iter_mut().filter(|mesh| is_default(mesh)) {
         if let Some(fields) = mesh.as_object_mut() {
-            fields.insert("status".to_owned(), serde_json::to_value(&view.statuses.mesh).unwrap_or_default());
+            fields.insert(
+                "status".to_owned(),
+                serde_json::to_value(&view.statuses.mesh).unwrap_or_default(),
+            );
         }
     }
     meshes

@@ -24,10 +24,18 @@ type Finding = (bool, Reason, String);
 
 /// The status of one object.
 pub(super) fn status(view: &EngineView, report: &PolicyReport) -> PolicyStatus {
-    let findings: Vec<&Diagnostic> =
-        view.model.diagnostics.iter().filter(|diagnostic| diagnostic.object == report.object).collect();
+    let findings: Vec<&Diagnostic> = view
+        .model
+        .diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.object == report.object)
+        .collect();
     let counted = count(view, &report.object, &concerned(view, &report.concerned));
-    let ancestors = report.targets.iter().map(|target| ancestor(view, report, target, &findings)).collect();
+    let ancestors = report
+        .targets
+        .iter()
+        .map(|target| ancestor(view, report, target, &findings))
+        .collect();
     PolicyStatus {
         observed_generation: report.generation,
         conditions: vec![ready(report, &findings, &counted)],
@@ -35,7 +43,11 @@ pub(super) fn status(view: &EngineView, report: &PolicyReport) -> PolicyStatus {
         acked: format!("{}/{}", counted.counts.acked, counted.counts.matched),
         proxies: counted.counts,
         rules_in_force: report.rules_in_force.iter().map(ToString::to_string).collect(),
-        problems: findings.iter().take(MOST_PROBLEMS).map(|diagnostic| problem(diagnostic)).collect(),
+        problems: findings
+            .iter()
+            .take(MOST_PROBLEMS)
+            .map(|diagnostic| problem(diagnostic))
+            .collect(),
         overridden: report
             .overridden
             .iter()
@@ -54,14 +66,21 @@ fn problem(diagnostic: &Diagnostic) -> Problem {
     }
 }
 
-fn ancestor(view: &EngineView, report: &PolicyReport, target: &TargetReport, findings: &[&Diagnostic]) -> AncestorStatus {
+fn ancestor(
+    view: &EngineView,
+    report: &PolicyReport,
+    target: &TargetReport,
+    findings: &[&Diagnostic],
+) -> AncestorStatus {
     let reached = match &report.concerned {
         Concerned::Workloads(_) => target.ports.iter().map(|(key, _)| key.clone()).collect(),
         everyone => concerned(view, everyone),
     };
     let counted = count(view, &report.object, &reached);
     // A mistake in another target is not this one's.
-    let mine = |path: &str| !path.starts_with("spec.targetRefs[") && !path.starts_with("spec.parentRefs[") || path.starts_with(&target.path);
+    let mine = |path: &str| {
+        !path.starts_with("spec.targetRefs[") && !path.starts_with("spec.parentRefs[") || path.starts_with(&target.path)
+    };
     let findings: Vec<&Diagnostic> = findings.iter().copied().filter(|finding| mine(&finding.path)).collect();
     let resolved = match references(&findings) {
         Some(finding) => finding,
@@ -84,8 +103,9 @@ fn ancestor(view: &EngineView, report: &PolicyReport, target: &TargetReport, fin
 }
 
 fn accepted(report: &PolicyReport, findings: &[&Diagnostic]) -> Finding {
-    let mut errors =
-        findings.iter().filter(|finding| finding.severity == Severity::Error && !is_dangling(finding.reason));
+    let mut errors = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error && !is_dangling(finding.reason));
     match errors.next() {
         None => (true, Reason::Accepted, "every rule is in force".to_owned()),
         Some(first) if report.rules_in_force.is_empty() => {
@@ -93,8 +113,16 @@ fn accepted(report: &PolicyReport, findings: &[&Diagnostic]) -> Finding {
         }
         Some(first) => {
             let others = errors.count();
-            let more = if others == 0 { String::new() } else { format!(" (and {others} more)") };
-            (true, Reason::PartiallyInvalid, format!("{}: {}{more}; the other rules are in force", first.path, first.message))
+            let more = if others == 0 {
+                String::new()
+            } else {
+                format!(" (and {others} more)")
+            };
+            (
+                true,
+                Reason::PartiallyInvalid,
+                format!("{}: {}{more}; the other rules are in force", first.path, first.message),
+            )
         }
     }
 }
@@ -107,7 +135,10 @@ fn references(findings: &[&Diagnostic]) -> Option<Finding> {
 
 /// Findings that `ResolvedRefs` speaks of, not Accepted.
 fn is_dangling(reason: Reason) -> bool {
-    matches!(reason, Reason::TargetNotFound | Reason::BackendNotFound | Reason::NotPermitted)
+    matches!(
+        reason,
+        Reason::TargetNotFound | Reason::BackendNotFound | Reason::NotPermitted
+    )
 }
 
 fn programmed(report: &PolicyReport, counted: &Counted<'_>) -> Finding {
@@ -117,7 +148,11 @@ fn programmed(report: &PolicyReport, counted: &Counted<'_>) -> Finding {
     }
     // An object that selects and grants nobody has no rule in force and is still programmed.
     if report.rules_in_force.is_empty() && !report.rules_failed.is_empty() {
-        return (false, Reason::NothingInForce, "no rule of this object is in force; see problems".to_owned());
+        return (
+            false,
+            Reason::NothingInForce,
+            "no rule of this object is in force; see problems".to_owned(),
+        );
     }
     (true, Reason::Programmed, "sent to every proxy concerned".to_owned())
 }
@@ -126,22 +161,36 @@ fn enforced(counted: &Counted<'_>) -> Finding {
     let counts = &counted.counts;
     if let Some((proxy, rejection)) = counted.rejection {
         let (words, name) = (&rejection.message, &rejection.name);
-        return (false, Reason::Rejected, format!("{proxy} refused {:?} {name}: {words}", rejection.kind));
+        return (
+            false,
+            Reason::Rejected,
+            format!("{proxy} refused {:?} {name}: {words}", rejection.kind),
+        );
     }
     if counted.workloads == 0 {
         return (false, Reason::NoMatchingProxies, "no workload is concerned".to_owned());
     }
     if counts.matched == 0 {
-        let message = format!("none of the {} workloads concerned has connected a proxy yet", counted.workloads);
+        let message = format!(
+            "none of the {} workloads concerned has connected a proxy yet",
+            counted.workloads
+        );
         return (false, Reason::Pending, message);
     }
     if counts.acked < counts.matched {
         let missing: Vec<String> = counted.pending.iter().take(5).map(ToString::to_string).collect();
         let (acked, missing) = (counts.acked, missing.join(" "));
-        let message = format!("{acked} of {} proxies have acknowledged; missing: {missing}", counts.matched);
+        let message = format!(
+            "{acked} of {} proxies have acknowledged; missing: {missing}",
+            counts.matched
+        );
         return (false, Reason::Pending, message);
     }
-    (true, Reason::AllProxiesAcked, format!("{} of {} proxies have acknowledged", counts.acked, counts.matched))
+    (
+        true,
+        Reason::AllProxiesAcked,
+        format!("{} of {} proxies have acknowledged", counts.acked, counts.matched),
+    )
 }
 
 /// The summary: the first thing that is wrong, in the order of what a person should look at first. Concerning no proxy is
@@ -156,7 +205,11 @@ fn ready(report: &PolicyReport, findings: &[&Diagnostic], counted: &Counted<'_>)
         unresolved,
         Some(programmed(report, counted)).filter(|finding| !finding.0),
     ];
-    let wrong = candidates.into_iter().flatten().next().map(|(_, reason, message)| (false, reason, message));
+    let wrong = candidates
+        .into_iter()
+        .flatten()
+        .next()
+        .map(|(_, reason, message)| (false, reason, message));
     let (status, reason, message) = wrong.unwrap_or_else(|| match enforced(counted) {
         (false, Reason::NoMatchingProxies, message) => (true, Reason::NoMatchingProxies, message),
         finding => finding,
@@ -165,5 +218,9 @@ fn ready(report: &PolicyReport, findings: &[&Diagnostic], counted: &Counted<'_>)
 }
 
 fn port_names(ports: &BTreeSet<(Key, u16)>) -> Vec<String> {
-    ports.iter().take(MOST_PROBLEMS).map(|(key, port)| format!("{key}:{port}")).collect()
+    ports
+        .iter()
+        .take(MOST_PROBLEMS)
+        .map(|(key, port)| format!("{key}:{port}"))
+        .collect()
 }

@@ -48,8 +48,15 @@ pub fn start(
     certificates: impl Fn() -> BTreeMap<Key, SystemTime> + Send + Sync + 'static,
 ) -> StatusHandle {
     let view = Arc::new(next(None, Arc::clone(&engine.borrow()), &certificates()));
-    let last = Arc::new(Mutex::new(Computed { view, at: Instant::now() }));
-    let handle = StatusHandle { engine, certificates: Arc::new(certificates), last };
+    let last = Arc::new(Mutex::new(Computed {
+        view,
+        at: Instant::now(),
+    }));
+    let handle = StatusHandle {
+        engine,
+        certificates: Arc::new(certificates),
+        last,
+    };
     let (mut changes, keeper) = (handle.engine.clone(), handle.clone());
     tokio::spawn(async move {
         // Ends with the engine.
@@ -68,7 +75,10 @@ impl StatusHandle {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&last.view.engine, &engine) || last.at.elapsed() >= STALE {
             let view = Arc::new(next(Some(&last.view), engine, &(self.certificates)()));
-            *last = Computed { view, at: Instant::now() };
+            *last = Computed {
+                view,
+                at: Instant::now(),
+            };
         }
         Arc::clone(&last.view)
     }
@@ -102,12 +112,20 @@ fn next(before: Option<&StatusView>, engine: Arc<EngineView>, certificates: &BTr
     let mut statuses = desired(&engine, certificates, now);
     let nothing = Statuses::default();
     let timestamp = jiff::Timestamp::try_from(now).unwrap_or_default();
-    keep_times(before.map_or(&nothing, |before| &before.statuses), &mut statuses, timestamp);
+    keep_times(
+        before.map_or(&nothing, |before| &before.statuses),
+        &mut statuses,
+        timestamp,
+    );
     let version = match before {
         Some(before) if before.statuses == statuses && before.engine.source.sequence == engine.source.sequence => {
             before.version
         }
         before => before.map_or(0, |before| before.version) + 1,
     };
-    StatusView { version, engine, statuses }
+    StatusView {
+        version,
+        engine,
+        statuses,
+    }
 }

@@ -9,7 +9,7 @@ use config::model::Key;
 use config::{ObjectRef, Settings};
 use jiff::Timestamp;
 
-use super::{Statuses, StatusView, desired, keep_times, objects};
+use super::{StatusView, Statuses, desired, keep_times, objects};
 use crate::engine::{Counters, EngineView, ProxyView, Rejection};
 use crate::source;
 
@@ -68,7 +68,10 @@ fn view(proxies: &[(&str, ProxyView)]) -> EngineView {
         changed_at: Arc::new(model.reports.keys().map(|object| (Arc::clone(object), 5)).collect()),
         source,
         model,
-        proxies: proxies.iter().map(|(name, proxy)| (Key::new("shop", name), Arc::new(proxy.clone()))).collect(),
+        proxies: proxies
+            .iter()
+            .map(|(name, proxy)| (Key::new("shop", name), Arc::new(proxy.clone())))
+            .collect(),
         counters: Counters::default(),
     }
 }
@@ -92,7 +95,9 @@ fn statuses(view: &EngineView) -> Statuses {
 fn words(statuses: &Statuses, name: &str) -> Vec<String> {
     let status = &statuses.policies[&ObjectRef::new("TrafficPermission", "shop", name)];
     let conditions = status.conditions.iter().chain(&status.ancestors[0].conditions);
-    conditions.map(|c| format!("{}={}/{}", c.type_, c.status, c.reason)).collect()
+    conditions
+        .map(|c| format!("{}={}/{}", c.type_, c.status, c.reason))
+        .collect()
 }
 
 #[test]
@@ -108,12 +113,21 @@ fn enforced_follows_acknowledgements() {
     ];
     assert_eq!(words(&all, "good"), expected);
 
-    let one = statuses(&view(&[("payments-1", proxy(5, Some(5))), ("payments-2", proxy(5, Some(4)))]));
+    let one = statuses(&view(&[
+        ("payments-1", proxy(5, Some(5))),
+        ("payments-2", proxy(5, Some(4))),
+    ]));
     assert_eq!(words(&one, "good")[0], "Ready=False/Pending");
-    assert_eq!(one.policies[&ObjectRef::new("TrafficPermission", "shop", "good")].acked, "1/2");
+    assert_eq!(
+        one.policies[&ObjectRef::new("TrafficPermission", "shop", "good")].acked,
+        "1/2"
+    );
 
     // What was never sent anything newer has all there is.
-    let old = statuses(&view(&[("payments-1", proxy(3, Some(3))), ("payments-2", proxy(4, Some(4)))]));
+    let old = statuses(&view(&[
+        ("payments-1", proxy(3, Some(3))),
+        ("payments-2", proxy(4, Some(4))),
+    ]));
     assert_eq!(words(&old, "good")[0], "Ready=True/AllProxiesAcked");
 
     assert_eq!(words(&statuses(&view(&[])), "good")[0], "Ready=False/Pending");
@@ -121,10 +135,16 @@ fn enforced_follows_acknowledgements() {
 
 #[test]
 fn mistakes_show_where_they_are() {
-    let statuses = statuses(&view(&[("payments-1", proxy(5, Some(5))), ("payments-2", proxy(5, Some(5)))]));
+    let statuses = statuses(&view(&[
+        ("payments-1", proxy(5, Some(5))),
+        ("payments-2", proxy(5, Some(5))),
+    ]));
     assert_eq!(words(&statuses, "nowhere")[0], "Ready=False/TargetNotFound");
     assert!(words(&statuses, "nowhere").contains(&"ResolvedRefs=False/TargetNotFound".to_owned()));
-    assert_eq!(words(&statuses, "partly")[..2], ["Ready=False/PartiallyInvalid", "Accepted=True/PartiallyInvalid"]);
+    assert_eq!(
+        words(&statuses, "partly")[..2],
+        ["Ready=False/PartiallyInvalid", "Accepted=True/PartiallyInvalid"]
+    );
     let partly = &statuses.policies[&ObjectRef::new("TrafficPermission", "shop", "partly")];
     assert_eq!(partly.rules_in_force, ["fine"]);
     assert_eq!(partly.problems[0].rule.as_deref(), Some("wrong"));
@@ -145,8 +165,15 @@ fn a_refusal_shows_envoys_words_and_the_mesh_says_so() {
     let statuses = statuses(&view(&[("payments-1", refusing), ("payments-2", proxy(5, Some(5)))]));
     assert_eq!(words(&statuses, "good")[0], "Ready=False/Rejected");
     let good = &statuses.policies[&ObjectRef::new("TrafficPermission", "shop", "good")];
-    assert!(good.conditions[0].message.contains("bad regex"), "{}", good.conditions[0].message);
-    assert_eq!((good.proxies.matched, good.proxies.acked, good.proxies.rejected), (2, 1, 1));
+    assert!(
+        good.conditions[0].message.contains("bad regex"),
+        "{}",
+        good.conditions[0].message
+    );
+    assert_eq!(
+        (good.proxies.matched, good.proxies.acked, good.proxies.rejected),
+        (2, 1, 1)
+    );
     let row = &statuses.workloads[&Key::new("shop", "payments")];
     assert_eq!((row.state.as_str(), row.synced.as_str()), ("Rejected", "1/2"));
     assert_eq!(row.rejections[0].message, "bad regex");
@@ -164,11 +191,31 @@ fn rows_of_workloads_add_up() {
     let view = view(&[("payments-1", proxy(5, Some(5))), ("payments-2", proxy(5, Some(5)))]);
     let statuses = desired(&view, &certificates, now);
     let row = &statuses.workloads[&Key::new("shop", "payments")];
-    assert_eq!((row.mtls.as_str(), row.default_action.as_str(), row.state.as_str()), ("Strict", "Deny", "Healthy"));
-    assert_eq!((row.synced.as_str(), row.certificate_remaining.as_str(), row.policy_count), ("2/2", "21h", 2));
-    assert_eq!((statuses.mesh.synced.as_str(), statuses.mesh.state.as_str()), ("2/2", "Healthy"));
+    assert_eq!(
+        (row.mtls.as_str(), row.default_action.as_str(), row.state.as_str()),
+        ("Strict", "Deny", "Healthy")
+    );
+    assert_eq!(
+        (
+            row.synced.as_str(),
+            row.certificate_remaining.as_str(),
+            row.policy_count
+        ),
+        ("2/2", "21h", 2)
+    );
+    assert_eq!(
+        (statuses.mesh.synced.as_str(), statuses.mesh.state.as_str()),
+        ("2/2", "Healthy")
+    );
 
-    let shown = objects(&StatusView { version: 1, engine: Arc::new(view), statuses }, "MeshStatus");
+    let shown = objects(
+        &StatusView {
+            version: 1,
+            engine: Arc::new(view),
+            statuses,
+        },
+        "MeshStatus",
+    );
     assert_eq!(shown[0].pointer("/status/synced").unwrap(), "2/2");
 }
 

@@ -23,9 +23,15 @@ pub(super) fn statuses(
 ) -> BTreeMap<Key, MeshStatusStatus> {
     let mut groups: BTreeMap<Key, Vec<&Arc<Workload>>> = BTreeMap::new();
     for (key, workload) in &view.model.workloads {
-        groups.entry(Key::new(&key.namespace, &workload.group)).or_default().push(workload);
+        groups
+            .entry(Key::new(&key.namespace, &workload.group))
+            .or_default()
+            .push(workload);
     }
-    groups.into_iter().map(|(key, members)| (key, status(view, &members, certificates, now))).collect()
+    groups
+        .into_iter()
+        .map(|(key, members)| (key, status(view, &members, certificates, now)))
+        .collect()
 }
 
 fn status(
@@ -38,14 +44,19 @@ fn status(
         .iter()
         .filter_map(|workload| view.proxies.get(&workload.key).map(|proxy| (&workload.key, proxy)))
         .collect();
-    let count = |condition: fn(&ProxyView) -> bool| number(proxies.iter().filter(|(_, proxy)| condition(proxy)).count());
+    let count =
+        |condition: fn(&ProxyView) -> bool| number(proxies.iter().filter(|(_, proxy)| condition(proxy)).count());
     let counts = MeshStatusProxies {
         total: number(members.len()),
         connected: count(|proxy| proxy.connected),
         synced: count(|proxy| proxy.synced() && proxy.rejections.is_empty()),
     };
     let policies = policies(&view.model, members);
-    let end = proxies.iter().filter(|(_, proxy)| proxy.connected).filter_map(|(key, _)| certificates.get(*key)).min();
+    let end = proxies
+        .iter()
+        .filter(|(_, proxy)| proxy.connected)
+        .filter_map(|(key, _)| certificates.get(*key))
+        .min();
     let rejections = rejections(&proxies);
     MeshStatusStatus {
         synced: format!("{}/{}", counts.synced, counts.total),
@@ -53,14 +64,22 @@ fn status(
             MtlsMode::Strict => "Strict",
             MtlsMode::Permissive => "Permissive",
         })),
-        default_action: one_word(
-            ports(members).map(|port| if port.permission.default.allow_mesh { "Allow" } else { "Deny" }),
-        ),
+        default_action: one_word(ports(members).map(|port| {
+            if port.permission.default.allow_mesh {
+                "Allow"
+            } else {
+                "Deny"
+            }
+        })),
         policy_count: number(policies.len()),
         policies: policies.into_iter().take(MOST_POLICIES).collect(),
         certificate_remaining: end.map(|end| remaining(*end, now)).unwrap_or_default(),
         state: state(&counts, !rejections.is_empty()).to_owned(),
-        last_acked_revision: proxies.iter().map(|(_, proxy)| proxy.acked.unwrap_or(0)).min().unwrap_or(0),
+        last_acked_revision: proxies
+            .iter()
+            .map(|(_, proxy)| proxy.acked.unwrap_or(0))
+            .min()
+            .unwrap_or(0),
         proxies: counts,
         rejections,
         unmeshed_pods: Vec::new(),
@@ -100,7 +119,11 @@ fn one_word(words: impl Iterator<Item = &'static str>) -> String {
 fn policies(model: &Model, members: &[&Arc<Workload>]) -> Vec<PolicyInForce> {
     let keys: BTreeSet<&Key> = members.iter().map(|workload| &workload.key).collect();
     let reaches = |report: &config::model::PolicyReport| {
-        report.targets.iter().flat_map(|target| &target.ports).any(|(key, _)| keys.contains(key))
+        report
+            .targets
+            .iter()
+            .flat_map(|target| &target.ports)
+            .any(|(key, _)| keys.contains(key))
     };
     let in_force = model.reports.values().filter(|report| {
         // A policy whose rules all failed is not in force, one without rules is.
@@ -109,13 +132,20 @@ fn policies(model: &Model, members: &[&Arc<Workload>]) -> Vec<PolicyInForce> {
     in_force
         .map(|report| PolicyInForce {
             policy: report.object.to_string(),
-            rules: report.rules_in_force.iter().take(MOST_RULES).map(ToString::to_string).collect(),
+            rules: report
+                .rules_in_force
+                .iter()
+                .take(MOST_RULES)
+                .map(ToString::to_string)
+                .collect(),
         })
         .collect()
 }
 
 fn rejections(proxies: &[(&Key, &Arc<ProxyView>)]) -> Vec<Rejection> {
-    let all = proxies.iter().flat_map(|(key, proxy)| proxy.rejections.iter().map(move |rejection| (key, rejection)));
+    let all = proxies
+        .iter()
+        .flat_map(|(key, proxy)| proxy.rejections.iter().map(move |rejection| (key, rejection)));
     all.take(MOST_REJECTIONS)
         .map(|(key, rejection)| Rejection {
             proxy: key.to_string(),

@@ -52,14 +52,24 @@ impl Client {
         held: Held,
     ) -> Result<Self, Status> {
         let channel = Endpoint::from_static("http://xds.tulle.internal")
-            .connect_with_connector(Connector { address, tls: connector(root) })
+            .connect_with_connector(Connector {
+                address,
+                tls: connector(root),
+            })
             .await
             .expect("a connection");
         let (requests, outgoing) = mpsc::channel(64);
         for (index, (kind, versions)) in held.iter().enumerate() {
-            let names = if kind.is_wildcard() { Vec::new() } else { versions.keys().cloned().collect() };
+            let names = if kind.is_wildcard() {
+                Vec::new()
+            } else {
+                versions.keys().cloned().collect()
+            };
             let request = DeltaDiscoveryRequest {
-                node: (index == 0).then(|| Node { id: node.to_owned(), ..Node::default() }),
+                node: (index == 0).then(|| Node {
+                    id: node.to_owned(),
+                    ..Node::default()
+                }),
                 type_url: kind.type_url().to_owned(),
                 resource_names_subscribe: names,
                 initial_resource_versions: versions.clone().into_iter().collect(),
@@ -79,12 +89,20 @@ impl Client {
         let held = Arc::new(Mutex::new(held));
         if nothing_held {
             let first = responses.message().await?.expect("an answer");
-            requests.send(answer(&first, &held, &BTreeMap::new())).await.expect("room");
+            requests
+                .send(answer(&first, &held, &BTreeMap::new()))
+                .await
+                .expect("room");
             if let Some(subscription) = endpoints_of(&first) {
                 requests.send(subscription).await.expect("room");
             }
         }
-        Ok(Self { requests, responses: Mutex::new(Some(responses)), held, refused: BTreeMap::new() })
+        Ok(Self {
+            requests,
+            responses: Mutex::new(Some(responses)),
+            held,
+            refused: BTreeMap::new(),
+        })
     }
 
     /// Wants these names too.
@@ -144,21 +162,35 @@ fn answer(
         let mut held = held.lock().unwrap();
         let versions = held.entry(kind).or_default();
         versions.retain(|name, _| !removed.contains(name));
-        versions.extend(response.resources.iter().map(|resource| (resource.name.clone(), resource.version.clone())));
+        versions.extend(
+            response
+                .resources
+                .iter()
+                .map(|resource| (resource.name.clone(), resource.version.clone())),
+        );
     }
     DeltaDiscoveryRequest {
         type_url: response.type_url.clone(),
         response_nonce: response.nonce.clone(),
-        error_detail: refusal.map(|words| Detail { code: 13, message: words.clone(), ..Detail::default() }),
+        error_detail: refusal.map(|words| Detail {
+            code: 13,
+            message: words.clone(),
+            ..Detail::default()
+        }),
         ..DeltaDiscoveryRequest::default()
     }
 }
 
 /// As Envoy does: whoever gets a cluster asks for its endpoints.
 fn endpoints_of(response: &DeltaDiscoveryResponse) -> Option<DeltaDiscoveryRequest> {
-    let clusters = response.resources.iter().filter(|_| response.type_url == Kind::Cluster.type_url());
-    let names: Vec<String> =
-        clusters.map(|cluster| cluster.name.clone()).filter(|name| name.starts_with("svc/")).collect();
+    let clusters = response
+        .resources
+        .iter()
+        .filter(|_| response.type_url == Kind::Cluster.type_url());
+    let names: Vec<String> = clusters
+        .map(|cluster| cluster.name.clone())
+        .filter(|name| name.starts_with("svc/"))
+        .collect();
     (!names.is_empty()).then(|| DeltaDiscoveryRequest {
         type_url: Kind::Endpoints.type_url().to_owned(),
         resource_names_subscribe: names,
@@ -168,7 +200,9 @@ fn endpoints_of(response: &DeltaDiscoveryResponse) -> Option<DeltaDiscoveryReque
 
 fn connector(root: &str) -> TlsConnector {
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(root.as_bytes()).unwrap()).unwrap();
+    roots
+        .add(CertificateDer::from_pem_slice(root.as_bytes()).unwrap())
+        .unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -200,7 +234,9 @@ impl tonic::codegen::Service<Uri> for Connector {
         let (address, tls) = (self.address, self.tls.clone());
         Box::pin(async move {
             let name = ServerName::try_from(XDS_SERVER_NAME).expect("a name");
-            Ok(TokioIo::new(tls.connect(name, TcpStream::connect(address).await?).await?))
+            Ok(TokioIo::new(
+                tls.connect(name, TcpStream::connect(address).await?).await?,
+            ))
         })
     }
 }

@@ -68,7 +68,11 @@ impl Place {
         let dir = tempfile::tempdir().unwrap();
         let (folder, state) = (dir.path().join("mesh"), dir.path().join("state"));
         fs::create_dir(&folder).unwrap();
-        let place = Self { _dir: dir, folder, state };
+        let place = Self {
+            _dir: dir,
+            folder,
+            state,
+        };
         place.write("mesh.yaml", MESH);
         place.write("permission.yaml", PERMISSION);
         place
@@ -91,7 +95,8 @@ impl Place {
 
     fn token(&self, name: &str) -> String {
         let key = JoinKey::open(&self.state).unwrap();
-        key.issue("shop", name, Duration::from_hours(1), SystemTime::now()).unwrap()
+        key.issue("shop", name, Duration::from_hours(1), SystemTime::now())
+            .unwrap()
     }
 
     async fn join(&self, plane: &ControlPlane, name: &str, token: &str) -> Result<Client, tonic::Status> {
@@ -101,18 +106,25 @@ impl Place {
 }
 
 async fn until(plane: &ControlPlane, condition: impl FnMut(&EngineView) -> bool) -> Arc<EngineView> {
-    tokio::time::timeout(Duration::from_secs(20), plane.engine().wait_for(condition)).await.expect("in time")
+    tokio::time::timeout(Duration::from_secs(20), plane.engine().wait_for(condition))
+        .await
+        .expect("in time")
 }
 
 fn synced(view: &EngineView) -> bool {
-    view.proxies.get(&Key::new("shop", "payments-1")).is_some_and(|proxy| proxy.synced())
+    view.proxies
+        .get(&Key::new("shop", "payments-1"))
+        .is_some_and(|proxy| proxy.synced())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_reaches_a_proxy_and_status_says_so() {
     let place = Place::new();
     let plane = place.start().await.unwrap();
-    let mut client = place.join(&plane, "payments-1", &place.token("payments-1")).await.unwrap();
+    let mut client = place
+        .join(&plane, "payments-1", &place.token("payments-1"))
+        .await
+        .unwrap();
     client.subscribe(Kind::Route, &["in/shop/payments/8080"]).await;
     client.follow();
     until(&plane, synced).await;
@@ -128,9 +140,15 @@ async fn an_edit_reaches_a_proxy_and_status_says_so() {
     let status = plane.status().view();
     let shown = status::objects(&status, "TrafficPermission");
     assert_eq!(shown[0].pointer("/status/acked").unwrap(), "1/1");
-    assert_eq!(shown[0].pointer("/status/conditions/0/reason").unwrap(), "AllProxiesAcked");
+    assert_eq!(
+        shown[0].pointer("/status/conditions/0/reason").unwrap(),
+        "AllProxiesAcked"
+    );
     let rows = status::objects(&status, "MeshStatus");
-    let row = rows.iter().find(|row| row.pointer("/metadata/name").unwrap() == "payments").unwrap();
+    let row = rows
+        .iter()
+        .find(|row| row.pointer("/metadata/name").unwrap() == "payments")
+        .unwrap();
     assert_eq!(row.pointer("/status/synced").unwrap(), "1/1");
     plane.shutdown().await;
 }
@@ -139,14 +157,23 @@ async fn an_edit_reaches_a_proxy_and_status_says_so() {
 async fn a_refusal_shows_with_the_clients_words() {
     let place = Place::new();
     let plane = place.start().await.unwrap();
-    let mut client = place.join(&plane, "payments-1", &place.token("payments-1")).await.unwrap();
+    let mut client = place
+        .join(&plane, "payments-1", &place.token("payments-1"))
+        .await
+        .unwrap();
     client.subscribe(Kind::Route, &["in/shop/payments/8080"]).await;
     client.refuse(Kind::Route, "bad method");
     client.follow();
-    until(&plane, |view| view.proxies.values().any(|proxy| !proxy.rejections.is_empty())).await;
+    until(&plane, |view| {
+        view.proxies.values().any(|proxy| !proxy.rejections.is_empty())
+    })
+    .await;
     let shown = status::objects(&plane.status().view(), "TrafficPermission");
     let ready = shown[0].pointer("/status/conditions/0").unwrap();
-    assert_eq!((ready["status"].as_str(), ready["reason"].as_str()), (Some("False"), Some("Rejected")));
+    assert_eq!(
+        (ready["status"].as_str(), ready["reason"].as_str()),
+        (Some("False"), Some("Rejected"))
+    );
     assert!(ready["message"].as_str().unwrap().contains("bad method"), "{ready}");
     plane.shutdown().await;
 }
@@ -160,7 +187,9 @@ async fn only_the_workload_itself_gets_a_stream() {
         ("payments-1", place.token("elsewhere"), "not for node"),
         ("elsewhere", place.token("elsewhere"), "127.0.0.1"),
     ] {
-        let Err(status) = place.join(&plane, name, &token).await else { panic!("{name} has a stream") };
+        let Err(status) = place.join(&plane, name, &token).await else {
+            panic!("{name} has a stream")
+        };
         assert!(status.message().contains(word), "{name}: {status}");
     }
     assert!(plane.engine().view().proxies.is_empty());
@@ -171,7 +200,10 @@ async fn only_the_workload_itself_gets_a_stream() {
 async fn after_a_restart_nothing_is_sent_again() {
     let place = Place::new();
     let plane = place.start().await.unwrap();
-    let mut client = place.join(&plane, "payments-1", &place.token("payments-1")).await.unwrap();
+    let mut client = place
+        .join(&plane, "payments-1", &place.token("payments-1"))
+        .await
+        .unwrap();
     client.subscribe(Kind::Route, &["in/shop/payments/8080"]).await;
     client.subscribe(Kind::Secret, &["identity"]).await;
     client.follow();
@@ -182,7 +214,9 @@ async fn after_a_restart_nothing_is_sent_again() {
     let plane = place.start().await.unwrap();
     let root = fs::read_to_string(place.state.join("ca/root.pem")).unwrap();
     let token = place.token("payments-1");
-    let again = Client::rejoin(plane.xds_address(), &root, "shop/payments-1", &token, held).await.unwrap();
+    let again = Client::rejoin(plane.xds_address(), &root, "shop/payments-1", &token, held)
+        .await
+        .unwrap();
     again.follow();
     until(&plane, synced).await;
     assert_eq!(plane.counters().all_resources(), 0);
@@ -193,12 +227,18 @@ async fn after_a_restart_nothing_is_sent_again() {
 async fn a_removed_workload_loses_its_stream() {
     let place = Place::new();
     let plane = place.start().await.unwrap();
-    let client = place.join(&plane, "payments-1", &place.token("payments-1")).await.unwrap();
+    let client = place
+        .join(&plane, "payments-1", &place.token("payments-1"))
+        .await
+        .unwrap();
     let ended = client.follow();
     until(&plane, synced).await;
     place.write("mesh.yaml", &MESH.replace("name: payments-1", "name: payments-2"));
     plane.settle().await;
-    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("the stream ends").unwrap();
+    tokio::time::timeout(Duration::from_secs(20), ended)
+        .await
+        .expect("the stream ends")
+        .unwrap();
     plane.shutdown().await;
 }
 

@@ -27,7 +27,9 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(state_dir: &Path) -> Self {
         let timeout = Duration::from_secs(POLL + 10);
-        Self { http: AdminClient::new(crate::admin::socket_path(state_dir)).with_timeout(timeout) }
+        Self {
+            http: AdminClient::new(crate::admin::socket_path(state_dir)).with_timeout(timeout),
+        }
     }
 
     /// All objects of a kind.
@@ -49,6 +51,7 @@ impl Client {
             AdminError::Timeout { .. } => anyhow::anyhow!("the control plane does not answer; see its log"),
             AdminError::Answer { reason, .. } => anyhow::anyhow!("the control plane says: {reason}"),
         })?;
-        serde_json::from_slice(&body).context("the control plane's answer is not what was expected; is it another version?")
+        serde_json::from_slice(&body)
+            .context("the control plane's answer is not what was expected; is it another version?")
     }
 }

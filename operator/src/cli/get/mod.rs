@@ -67,7 +67,10 @@ pub(super) struct Question {
 pub(super) async fn run(args: GetArgs) -> anyhow::Result<ExitCode> {
     let kinds: Vec<String> = args.kind.split(',').map(ToOwned::to_owned).collect();
     if kinds.len() > 1 {
-        anyhow::ensure!(args.name.is_none() && !args.watch, "several kinds go without a name and without --watch");
+        anyhow::ensure!(
+            args.name.is_none() && !args.watch,
+            "several kinds go without a name and without --watch"
+        );
     }
     for (index, kind) in kinds.into_iter().enumerate() {
         if index > 0 {
@@ -89,7 +92,12 @@ async fn show(args: GetArgs) -> anyhow::Result<ExitCode> {
         format!("there is no kind {kind:?}; ask for one of {}", known.join(", "))
     })?;
     let namespace = (kind.namespaced && !args.all_namespaces).then_some(args.namespace);
-    let question = Question { kind, name, namespace, output: args.output };
+    let question = Question {
+        kind,
+        name,
+        namespace,
+        output: args.output,
+    };
     let client = Client::new(&settings::find_state_dir(args.state.as_deref())?);
     let list = client.list(&question.kind.plural).await?;
     let items = question.select(&list);
@@ -105,8 +113,15 @@ async fn show(args: GetArgs) -> anyhow::Result<ExitCode> {
 
 /// The table that `tulle get KIND -A` prints, of objects that are at hand.
 pub(crate) fn table_of(kind: &str, items: &[Value]) -> String {
-    let Some(kind) = kinds::find(kind) else { return String::new() };
-    let question = Question { kind, name: None, namespace: None, output: None };
+    let Some(kind) = kinds::find(kind) else {
+        return String::new();
+    };
+    let question = Question {
+        kind,
+        name: None,
+        namespace: None,
+        output: None,
+    };
     output::render(&question, &items.iter().collect::<Vec<_>>())
 }
 
@@ -125,11 +140,22 @@ impl Question {
 }
 
 fn none(question: &Question) -> anyhow::Result<ExitCode> {
-    let place = question.namespace.as_deref().map_or_else(String::new, |namespace| format!(" in {namespace} namespace"));
+    let place = question
+        .namespace
+        .as_deref()
+        .map_or_else(String::new, |namespace| format!(" in {namespace} namespace"));
     if let Some(name) = &question.name {
-        anyhow::bail!("{} {name:?} not found{place}; list them with `tulle get {} -A`", question.kind.kind, question.kind.plural);
+        anyhow::bail!(
+            "{} {name:?} not found{place}; list them with `tulle get {} -A`",
+            question.kind.kind,
+            question.kind.plural
+        );
     }
-    let hint = if question.namespace.is_some() { " (-n NAMESPACE or -A shows others)" } else { "" };
+    let hint = if question.namespace.is_some() {
+        " (-n NAMESPACE or -A shows others)"
+    } else {
+        ""
+    };
     eprintln!("No resources found{place}.{hint}");
     Ok(ExitCode::SUCCESS)
 }

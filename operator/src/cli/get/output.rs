@@ -17,12 +17,13 @@ pub(super) fn render(question: &Question, items: &[&Value]) -> String {
             let columns = columns(question, items);
             table(question, &columns).render(&rows(question, &columns, items))
         }
-        Some(Output::Yaml) => {
-            serde_saphyr::to_string(&whole(question, items)).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
-        }
+        Some(Output::Yaml) => serde_saphyr::to_string(&whole(question, items))
+            .unwrap_or_else(|error| format!("# cannot be shown: {error}\n")),
         Some(Output::Json) => format!("{:#}\n", whole(question, items)),
         Some(Output::Name) => {
-            let lines = items.iter().map(|item| [&question.kind.plural, "/", &name(item), "\n"].concat());
+            let lines = items
+                .iter()
+                .map(|item| [&question.kind.plural, "/", &name(item), "\n"].concat());
             lines.collect()
         }
     }
@@ -73,10 +74,18 @@ fn name(item: &Value) -> String {
 }
 
 fn field(item: &Value, pointer: &str) -> String {
-    item.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+    item.pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn age(timestamp: &str) -> String {
-    let Ok(since) = timestamp.parse::<jiff::Timestamp>() else { return String::new() };
-    SystemTime::now().duration_since(since.into()).map(human).unwrap_or_default()
+    let Ok(since) = timestamp.parse::<jiff::Timestamp>() else {
+        return String::new();
+    };
+    SystemTime::now()
+        .duration_since(since.into())
+        .map(human)
+        .unwrap_or_default()
 }

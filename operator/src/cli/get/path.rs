@@ -7,7 +7,9 @@ pub(super) fn text(object: &Value, path: &str) -> String {
     let mut found = vec![object];
     let mut rest = path;
     while !rest.is_empty() {
-        let Some((step, tail)) = step(rest) else { return String::new() };
+        let Some((step, tail)) = step(rest) else {
+            return String::new();
+        };
         found = found.into_iter().flat_map(|value| apply(value, &step)).collect();
         rest = tail;
     }
@@ -45,9 +47,10 @@ fn apply<'a>(value: &'a Value, step: &Step<'_>) -> Vec<&'a Value> {
         Step::Field(field) => value.get(field).into_iter().collect(),
         Step::Index(index) => value.get(index).into_iter().collect(),
         Step::All => items().iter().collect(),
-        Step::Where(field, wanted) => {
-            items().iter().filter(|item| item.get(field).and_then(Value::as_str) == Some(*wanted)).collect()
-        }
+        Step::Where(field, wanted) => items()
+            .iter()
+            .filter(|item| item.get(field).and_then(Value::as_str) == Some(*wanted))
+            .collect(),
     }
 }
 
@@ -55,9 +58,11 @@ fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),
-        Value::Object(fields) => {
-            fields.iter().map(|(key, value)| format!("{key}={}", plain(value))).collect::<Vec<_>>().join(",")
-        }
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(key, value)| format!("{key}={}", plain(value)))
+            .collect::<Vec<_>>()
+            .join(","),
         other => other.to_string(),
     }
 }

@@ -14,7 +14,10 @@ const LEAST: usize = 6;
 impl Table {
     /// A table with these headings.
     pub fn new(headings: impl IntoIterator<Item = String>) -> Self {
-        Self { headings: headings.into_iter().map(|heading| heading.to_uppercase()).collect(), widths: Vec::new() }
+        Self {
+            headings: headings.into_iter().map(|heading| heading.to_uppercase()).collect(),
+            widths: Vec::new(),
+        }
     }
 
     /// Headings and rows.
@@ -75,6 +78,9 @@ mod tests {
                         shop        orders    3         3/3      Strict\n\
                         shop        ratings   2         1/2      Strict\n";
         assert_eq!(text, expected);
-        assert_eq!(table.lines(&[row(&["shop", "orders", "3", "2/3", "Strict"])]), "shop        orders    3         2/3      Strict\n");
+        assert_eq!(
+            table.lines(&[row(&["shop", "orders", "3", "2/3", "Strict"])]),
+            "shop        orders    3         2/3      Strict\n"
+        );
     }
 }

@@ -24,7 +24,10 @@ pub(super) async fn follow(client: &Client, question: &Question, list: List) -> 
         version = next.version;
         let now = texts(question, &next);
         let items = question.select(&next);
-        let changed: Vec<&Value> = items.into_iter().filter(|item| seen.get(&key(item)) != now.get(&key(item))).collect();
+        let changed: Vec<&Value> = items
+            .into_iter()
+            .filter(|item| seen.get(&key(item)) != now.get(&key(item)))
+            .collect();
         if !changed.is_empty() {
             let text = match question.output {
                 None | Some(Output::Wide) => table.lines(&output::rows(question, &columns, &changed)),
@@ -43,7 +46,11 @@ fn texts(question: &Question, list: &List) -> BTreeMap<String, String> {
         None | Some(Output::Wide) => {
             let columns = output::columns(question, &items);
             let rows = output::rows(question, &columns, &items);
-            items.iter().zip(rows).map(|(item, row)| (key(item), row.join("\u{1f}"))).collect()
+            items
+                .iter()
+                .zip(rows)
+                .map(|(item, row)| (key(item), row.join("\u{1f}")))
+                .collect()
         }
         _ => items.iter().map(|item| (key(item), item.to_string())).collect(),
     }
