@@ -1,5 +1,7 @@
 //! Cost follows the change, counted at simulated proxies: names, messages and bytes, never milliseconds.
 
+#![allow(clippy::indexing_slicing, reason = "helpers of a test")]
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -224,5 +226,24 @@ async fn a_reconnect_receives_nothing_also_after_a_restart() -> Result<()> {
             received.first()
         );
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_stream_that_comes_and_goes_leaves_the_first_one_synced() -> Result<()> {
+    let plane = plane(World::new(3, 3)).await?;
+    let specs = specs(&plane, 0..3)?;
+    let fleet = Fleet::start(&plane.server()?, specs.clone()).await?;
+    let synced = async || {
+        let proxies = plane.ask("/proxies").await?;
+        let all = proxies["proxies"].as_array().context("no proxies")?.iter().all(|proxy| proxy["synced"] == true);
+        anyhow::Ok(all.then_some(()))
+    };
+    until("every proxy is synced", LIMIT, synced).await?;
+    for spec in specs {
+        Fleet::start(&plane.server()?, vec![spec]).await?.0.remove(0).stop().await?;
+    }
+    until("every proxy is synced again", Duration::from_secs(10), synced).await?;
+    ensure!(fleet.0.iter().all(|client| client.log().now().ended.is_none()), "a first stream was cut");
     Ok(())
 }

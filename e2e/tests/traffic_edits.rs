@@ -89,7 +89,12 @@ fn each_kind(mesh: &Mesh) -> Result<()> {
     let load = load(mesh, "shop/frontend-1")?;
     load.await_more(30)?;
     let before = counters(mesh)?;
-    ensure!(!before.is_empty(), "no counters");
+    for id in ["shop/frontend-1", "shop/payments-v1-1"] {
+        for counter in ["listener_modified", "listener_in_place_updated", "total_filter_chains_draining", "_cx_total"] {
+            let there = before.keys().any(|name| name.starts_with(id) && name.ends_with(counter));
+            ensure!(there, "{id} does not count {counter}: {:?}", before.keys());
+        }
+    }
     for (file, text) in edits() {
         mesh.apply(file, &text)?;
         load.await_more(5)?;

@@ -2,91 +2,75 @@
 
 use crate::engine::EngineView;
 
-/// All figures.
+/// All figures; `streams` are the xDS server's counters.
 pub(super) fn text(view: &EngineView, streams: &[(&'static str, u64)]) -> String {
+    let own = gauges(view).into_iter().chain(counters(view));
+    let figures = own.chain(
+        streams
+            .iter()
+            .map(|(name, value)| (*name, "What the xDS server did.", *value)),
+    );
+    figures.map(|(name, help, value)| figure(name, help, value)).collect()
+}
+
+type Figure = (&'static str, &'static str, u64);
+
+fn figure(name: &str, help: &str, value: u64) -> String {
+    let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+    format!("# HELP tulle_{name} {help}\n# TYPE tulle_{name} {kind}\ntulle_{name} {value}\n")
+}
+
+fn gauges(view: &EngineView) -> [Figure; 7] {
     let connected = view.proxies.values().filter(|proxy| proxy.connected).count();
     let synced = view.proxies.values().filter(|proxy| proxy.synced()).count();
-    let rejections: usize = view.proxies.values().map(|proxy| proxy.rejections.len()).sum();
+    let rejections = view.proxies.values().map(|proxy| proxy.rejections.len()).sum();
+    [
+        ("proxies_connected", "Proxies with a stream.", wide(connected)),
+        (
+            "proxies_synced",
+            "Proxies that acknowledged all that they were sent.",
+            wide(synced),
+        ),
+        ("rejections", "Resources that proxies refuse now.", wide(rejections)),
+        ("objects", "Objects that are served.", wide(view.source.by_name.len())),
+        (
+            "broken_files",
+            "Files that are not served as they are.",
+            wide(view.source.problems.len()),
+        ),
+        (
+            "findings",
+            "Findings about objects.",
+            wide(view.model.diagnostics.len()),
+        ),
+        ("revision", "The revision of the mesh.", view.revision),
+    ]
+}
+
+fn counters(view: &EngineView) -> [Figure; 8] {
     let counters = &view.counters;
-    let mut out = String::new();
-    let mut figure = |name: &str, kind: &str, help: &str, value: u64| {
-        let text = format!("# HELP tulle_{name} {help}\n# TYPE tulle_{name} {kind}\ntulle_{name} {value}\n");
-        out.push_str(&text);
-    };
-    figure("proxies_connected", "gauge", "Proxies with a stream.", wide(connected));
-    figure(
-        "proxies_synced",
-        "gauge",
-        "Proxies that acknowledged all that they were sent.",
-        wide(synced),
-    );
-    figure(
-        "rejections",
-        "gauge",
-        "Resources that proxies refuse now.",
-        wide(rejections),
-    );
-    figure(
-        "objects",
-        "gauge",
-        "Objects that are served.",
-        wide(view.source.by_name.len()),
-    );
-    figure(
-        "broken_files",
-        "gauge",
-        "Files that are not served as they are.",
-        wide(view.source.problems.len()),
-    );
-    figure(
-        "findings",
-        "gauge",
-        "Findings about objects.",
-        wide(view.model.diagnostics.len()),
-    );
-    figure("revision", "gauge", "The revision of the mesh.", view.revision);
-    figure("builds_total", "counter", "Models built.", counters.builds);
-    figure(
-        "snapshots_compiled_total",
-        "counter",
-        "Snapshots compiled.",
-        counters.snapshots,
-    );
-    figure(
-        "snapshots_published_total",
-        "counter",
-        "Snapshots that differed and were published.",
-        counters.published,
-    );
-    figure("nacks_total", "counter", "Refusals by proxies.", counters.nacks);
-    figure(
-        "compile_failures_total",
-        "counter",
-        "Compilations that failed by a defect of tulle.",
-        counters.failures,
-    );
-    figure(
-        "resources_compiled_total",
-        "counter",
-        "Resources compiled.",
-        counters.compiled,
-    );
-    figure(
-        "resources_reused_total",
-        "counter",
-        "Resources taken from memory.",
-        counters.reused,
-    );
-    figure(
-        "resources_encoded_bytes_total",
-        "counter",
-        "Bytes encoded.",
-        counters.encoded,
-    );
-    for (name, value) in streams {
-        figure(name, "counter", "What the xDS server did.", *value);
-    }
-    out
+    [
+        ("builds_total", "Models built.", counters.builds),
+        ("snapshots_compiled_total", "Snapshots compiled.", counters.snapshots),
+        (
+            "snapshots_published_total",
+            "Snapshots that differed and were published.",
+            counters.published,
+        ),
+        ("resources_compiled_total", "Resources compiled.", counters.compiled),
+        (
+            "resources_reused_total",
+            "Resources taken from memory.",
+            counters.reused,
+        ),
+        ("resources_encoded_bytes_total", "Bytes encoded.", counters.encoded),
+        ("nacks_total", "Refusals by proxies.", counters.nacks),
+        (
+            "compile_failures_total",
+            "Compilations that failed by a defect of tulle.",
+            counters.failures,
+        ),
+    ]
 }
 
 fn wide(count: usize) -> u64 {

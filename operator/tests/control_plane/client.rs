@@ -17,11 +17,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Endpoint, Uri};
 use tonic::{Request, Status, Streaming};
 use tulle_operator::identity::XDS_SERVER_NAME;
-use xds::Kind;
 use xds::client::AggregatedDiscoveryServiceClient;
 use xds::proto::envoy::config::core::v3::Node;
 use xds::proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use xds::proto::google::rpc::Status as Detail;
+use xds::{Kind, Snapshot};
 
 /// Versions by kind and name.
 pub(crate) type Held = BTreeMap<Kind, BTreeMap<String, String>>;
@@ -93,9 +93,6 @@ impl Client {
                 .send(answer(&first, &held, &BTreeMap::new()))
                 .await
                 .expect("room");
-            if let Some(subscription) = endpoints_of(&first) {
-                requests.send(subscription).await.expect("room");
-            }
         }
         Ok(Self {
             requests,
@@ -105,14 +102,20 @@ impl Client {
         })
     }
 
-    /// Wants these names too.
-    pub(crate) async fn subscribe(&mut self, kind: Kind, names: &[&str]) {
-        let request = DeltaDiscoveryRequest {
-            type_url: kind.type_url().to_owned(),
-            resource_names_subscribe: names.iter().map(ToString::to_string).collect(),
-            ..DeltaDiscoveryRequest::default()
-        };
-        self.requests.send(request).await.expect("a stream");
+    /// Wants everything that a snapshot holds, as an Envoy would that reads what it gets; and its own certificate.
+    pub(crate) async fn want_everything(&self, snapshot: &Snapshot) {
+        for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_wildcard()) {
+            let mut names: Vec<String> = snapshot.iter(kind).map(|resource| resource.name.to_string()).collect();
+            if kind == Kind::Secret {
+                names.push("identity".to_owned());
+            }
+            let request = DeltaDiscoveryRequest {
+                type_url: kind.type_url().to_owned(),
+                resource_names_subscribe: names,
+                ..DeltaDiscoveryRequest::default()
+            };
+            self.requests.send(request).await.expect("a stream");
+        }
     }
 
     /// Refuses everything of a kind from now on.
@@ -126,11 +129,8 @@ impl Client {
         let (requests, held, refused) = (self.requests.clone(), Arc::clone(&self.held), self.refused.clone());
         tokio::spawn(async move {
             while let Ok(Some(response)) = responses.message().await {
-                let answers = std::iter::once(answer(&response, &held, &refused)).chain(endpoints_of(&response));
-                for answer in answers {
-                    if requests.send(answer).await.is_err() {
-                        return;
-                    }
+                if requests.send(answer(&response, &held, &refused)).await.is_err() {
+                    return;
                 }
             }
         })
@@ -141,11 +141,8 @@ impl Client {
         self.held.lock().unwrap().get(&kind).cloned().unwrap_or_default()
     }
 
-    /// Everything that it holds, once it holds something of this kind.
-    pub(crate) async fn wait_for(&self, kind: Kind) -> Held {
-        while self.versions(kind).is_empty() {
-            tokio::task::yield_now().await;
-        }
+    /// Everything that it holds.
+    pub(crate) fn held(&self) -> Held {
         self.held.lock().unwrap().clone()
     }
 }
@@ -179,23 +176,6 @@ fn answer(
         }),
         ..DeltaDiscoveryRequest::default()
     }
-}
-
-/// As Envoy does: whoever gets a cluster asks for its endpoints.
-fn endpoints_of(response: &DeltaDiscoveryResponse) -> Option<DeltaDiscoveryRequest> {
-    let clusters = response
-        .resources
-        .iter()
-        .filter(|_| response.type_url == Kind::Cluster.type_url());
-    let names: Vec<String> = clusters
-        .map(|cluster| cluster.name.clone())
-        .filter(|name| name.starts_with("svc/"))
-        .collect();
-    (!names.is_empty()).then(|| DeltaDiscoveryRequest {
-        type_url: Kind::Endpoints.type_url().to_owned(),
-        resource_names_subscribe: names,
-        ..DeltaDiscoveryRequest::default()
-    })
 }
 
 fn connector(root: &str) -> TlsConnector {
