@@ -236,14 +236,26 @@ async fn a_second_stream_that_comes_and_goes_leaves_the_first_one_synced() -> Re
     let fleet = Fleet::start(&plane.server()?, specs.clone()).await?;
     let synced = async || {
         let proxies = plane.ask("/proxies").await?;
-        let all = proxies["proxies"].as_array().context("no proxies")?.iter().all(|proxy| proxy["synced"] == true);
+        let all = proxies["proxies"]
+            .as_array()
+            .context("no proxies")?
+            .iter()
+            .all(|proxy| proxy["synced"] == true);
         anyhow::Ok(all.then_some(()))
     };
     until("every proxy is synced", LIMIT, synced).await?;
     for spec in specs {
-        Fleet::start(&plane.server()?, vec![spec]).await?.0.remove(0).stop().await?;
+        Fleet::start(&plane.server()?, vec![spec])
+            .await?
+            .0
+            .remove(0)
+            .stop()
+            .await?;
     }
     until("every proxy is synced again", Duration::from_secs(10), synced).await?;
-    ensure!(fleet.0.iter().all(|client| client.log().now().ended.is_none()), "a first stream was cut");
+    ensure!(
+        fleet.0.iter().all(|client| client.log().now().ended.is_none()),
+        "a first stream was cut"
+    );
     Ok(())
 }

@@ -29,8 +29,14 @@ impl Up {
             .stdout(File::create(root.join("out"))?)
             .stderr(File::create(root.join("log"))?)
             .spawn()?;
-        let up = Self { root: root.to_owned(), id: RunId::for_folder(&state), child };
-        up.until("both workloads run", || Ok(up.left()?.namespaces >= 3 && up.log()?.contains("everything runs")))?;
+        let up = Self {
+            root: root.to_owned(),
+            id: RunId::for_folder(&state),
+            child,
+        };
+        up.until("both workloads run", || {
+            Ok(up.left()?.namespaces >= 3 && up.log()?.contains("everything runs"))
+        })?;
         Ok(up)
     }
 
@@ -39,7 +45,9 @@ impl Up {
     }
 
     fn signal(&mut self, signal: &str) -> Result<()> {
-        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status()?;
+        let sent = Command::new("kill")
+            .args([signal, &self.child.id().to_string()])
+            .status()?;
         ensure!(sent.success(), "cannot signal");
         self.child.wait()?;
         Ok(())
@@ -49,7 +57,11 @@ impl Up {
         let start = Instant::now();
         while !done()? {
             if start.elapsed() > Duration::from_secs(40) {
-                bail!("{what}: not within 40 s; left {:?}; log:\n{}", self.left()?, self.log()?);
+                bail!(
+                    "{what}: not within 40 s; left {:?}; log:\n{}",
+                    self.left()?,
+                    self.log()?
+                );
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -57,12 +69,23 @@ impl Up {
     }
 
     fn left(&self) -> Result<Left> {
-        let names = Command::new("ip").args(["netns", "list"]).output().context("ip netns")?;
+        let names = Command::new("ip")
+            .args(["netns", "list"])
+            .output()
+            .context("ip netns")?;
         let mine = format!("tulle-{}", self.id);
-        let namespaces = String::from_utf8_lossy(&names.stdout).lines().filter(|line| line.starts_with(&mine)).count();
+        let namespaces = String::from_utf8_lossy(&names.stdout)
+            .lines()
+            .filter(|line| line.starts_with(&mine))
+            .count();
         let link = Path::new("/sys/class/net").join(format!("tul{}", self.id)).exists();
         let folder = Path::new("/run/tulle").join(self.id.as_str()).exists();
-        Ok(Left { namespaces, link, folder, processes: processes(&mine)? })
+        Ok(Left {
+            namespaces,
+            link,
+            folder,
+            processes: processes(&mine)?,
+        })
     }
 }
 
@@ -105,7 +128,10 @@ fn everything_is_removed_after_an_interrupt_and_after_a_crash() -> Result<()> {
     }
     let root = tempfile::tempdir()?;
     std::fs::create_dir(root.path().join("objects"))?;
-    std::fs::write(root.path().join("objects/apps.yaml"), ["orders", "payments"].map(app).concat())?;
+    std::fs::write(
+        root.path().join("objects/apps.yaml"),
+        ["orders", "payments"].map(app).concat(),
+    )?;
     let mut up = Up::start(root.path())?;
     up.signal("-INT")?;
     ensure!(up.left()? == Left::default(), "after Ctrl-C: {:?}", up.left()?);
@@ -114,10 +140,19 @@ fn everything_is_removed_after_an_interrupt_and_after_a_crash() -> Result<()> {
     let mut crashed = Up::start(root.path())?;
     crashed.signal("-KILL")?;
     let remains = crashed.left()?;
-    ensure!(remains.namespaces > 0, "kill -9 leaves namespaces behind, or this test looks at the wrong ones");
-    crashed.until("the kernel ends the crashed run's processes", || Ok(crashed.left()?.processes.is_empty()))?;
+    ensure!(
+        remains.namespaces > 0,
+        "kill -9 leaves namespaces behind, or this test looks at the wrong ones"
+    );
+    crashed.until("the kernel ends the crashed run's processes", || {
+        Ok(crashed.left()?.processes.is_empty())
+    })?;
     let mut next = Up::start(root.path())?;
     next.signal("-TERM")?;
-    ensure!(next.left()? == Left::default(), "after a crash and the next run: {:?}", next.left()?);
+    ensure!(
+        next.left()? == Left::default(),
+        "after a crash and the next run: {:?}",
+        next.left()?
+    );
     Ok(())
 }

@@ -90,8 +90,15 @@ fn each_kind(mesh: &Mesh) -> Result<()> {
     load.await_more(30)?;
     let before = counters(mesh)?;
     for id in ["shop/frontend-1", "shop/payments-v1-1"] {
-        for counter in ["listener_modified", "listener_in_place_updated", "total_filter_chains_draining", "_cx_total"] {
-            let there = before.keys().any(|name| name.starts_with(id) && name.ends_with(counter));
+        for counter in [
+            "listener_modified",
+            "listener_in_place_updated",
+            "total_filter_chains_draining",
+            "_cx_total",
+        ] {
+            let there = before
+                .keys()
+                .any(|name| name.starts_with(id) && name.ends_with(counter));
             ensure!(there, "{id} does not count {counter}: {:?}", before.keys());
         }
     }

@@ -79,7 +79,14 @@ fn killed(mesh: &Mesh) -> Result<()> {
     mesh.await_condition(
         "the proxies have new streams",
         std::time::Duration::from_secs(40),
-        || Ok((self::connections(mesh)? > connections).then_some(())),
+        || {
+            let now = self::connections(mesh)?;
+            Ok(now
+                .iter()
+                .zip(&connections)
+                .all(|(now, before)| now > before)
+                .then_some(()))
+        },
     )?;
     load.await_more(20)?;
     let (after, report) = (updates(mesh)?, load.stop()?);

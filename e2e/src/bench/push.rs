@@ -87,8 +87,9 @@ async fn measure_all(args: &PushArgs, world: World) -> Result<Figures> {
     figures.connected = start.elapsed();
     fleet.settle(QUIET, LIMIT).await?;
     figures.initial = Traffic::of(&fleet.take().concat());
-    figures.full = plane.memory()?;
     tokio::time::sleep(Duration::from_secs(args.seconds)).await;
+    // After the rest: what streams cost, not what starting a thousand at once costs for a moment.
+    figures.full = plane.memory()?;
     figures.idle = Traffic::of(&fleet.take().concat());
     let counters = plane.counters().await?;
     for round in 1..=args.rounds {

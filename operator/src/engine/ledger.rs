@@ -107,19 +107,25 @@ impl Ledger {
         view.rejections.retain(still);
     }
 
-    /// A proxy refused resources.
-    pub(super) fn nacked(&mut self, key: &Key, stream: u64, rejections: impl IntoIterator<Item = Rejection>) {
+    /// A proxy refused resources. Says whether any of it is news.
+    pub(super) fn nacked(&mut self, key: &Key, stream: u64, rejections: Vec<Rejection>) -> bool {
         let Some(page) = self.pages.get_mut(key).filter(|page| page.streams.contains(&stream)) else {
-            return;
+            return false;
         };
         let view = Arc::make_mut(&mut page.view);
+        let mut news = false;
         for rejection in rejections {
-            view.rejections
-                .retain(|old| (old.kind, &old.name) != (rejection.kind, &rejection.name));
+            let same = |old: &Rejection| (old.kind, &old.name) == (rejection.kind, &rejection.name);
+            news |= !view
+                .rejections
+                .iter()
+                .any(|old| same(old) && old.version == rejection.version);
+            view.rejections.retain(|old| !same(old));
             view.rejections.push(rejection);
         }
         view.rejections
             .sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+        news
     }
 
     /// Forgets proxies whose workload is gone and names those that still have a stream.

@@ -145,14 +145,16 @@ impl State {
                 message,
             } => {
                 let Some(key) = key_of(&proxy) else { return };
-                tracing::warn!(%proxy, ?kind, ?names, %message, "a proxy refused configuration and keeps what it had");
                 self.counters.nacks += 1;
                 let blame = |kind, name: &str| {
                     let origins = config::origins_of(&self.model, &key, kind, name);
                     origins.into_iter().map(|origin| origin.object).collect()
                 };
                 let rejections = ledger::rejections(kind, &names, &versions, &message, now, blame);
-                self.ledger.nacked(&key, stream, rejections);
+                // A client may refuse as often as it likes; the log tells it once.
+                if self.ledger.nacked(&key, stream, rejections) {
+                    tracing::warn!(%proxy, ?kind, ?names, message, "a proxy refused configuration and keeps what it had");
+                }
             }
             ProxyEvent::Gone { proxy, stream } => {
                 let Some(key) = key_of(&proxy) else { return };

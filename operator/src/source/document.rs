@@ -4,6 +4,7 @@
 //! kinds, wrong types, fields that no kind has. Unknown fields inside a policy's narrowing parts are kept by their types
 //! and refused by `config`, with the rule they would have widened.
 
+use config::ObjectRef;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -22,6 +23,7 @@ pub(super) enum Format {
 /// An object and the first line of its document.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Placed {
+    pub(super) reference: ObjectRef,
     pub(super) object: Object,
     pub(super) line: u64,
 }
@@ -104,7 +106,12 @@ impl Chunk<'_> {
         };
         let metadata = object.metadata_mut();
         names::complete(metadata, namespaced, &kind).map_err(|message| Mistake::at(line, message))?;
-        Ok(Some(Placed { object, line }))
+        let reference = object.reference();
+        Ok(Some(Placed {
+            reference,
+            object,
+            line,
+        }))
     }
 
     /// In our own kinds a null would read as "not given", and so widen a rule.

@@ -131,8 +131,8 @@ fn not_utf8(content: &[u8], valid: usize) -> Mistake {
 fn refuse_repetition(objects: &[Placed]) -> Result<(), Mistake> {
     let mut seen = BTreeMap::new();
     for placed in objects {
-        let reference = placed.object.reference();
-        if let Some(first) = seen.get(&reference) {
+        let reference = &placed.reference;
+        if let Some(first) = seen.get(reference) {
             let message = format!("{reference} already stands at line {first} of this file; remove one of them");
             return Err(Mistake::at(placed.line, message));
         }

@@ -117,7 +117,7 @@ fn attempt<'a>(
 fn claim(objects: &mut BTreeMap<ObjectRef, Found>, file: &Path, content: &ParsedFile) -> Result<(), Mistake> {
     let mut clash = Ok(());
     for placed in &content.objects {
-        let reference = placed.object.reference();
+        let reference = placed.reference.clone();
         if let Some(other) = objects.get(&reference) {
             let (there, line) = (other.file.display(), other.line);
             let message = format!("{reference} already stands in {there}, line {line}; remove one of them");

@@ -165,18 +165,45 @@ async fn a_new_broken_file_is_reported_and_the_rest_is_served() {
 }
 
 #[tokio::test]
-async fn an_unreadable_folder_keeps_what_it_held() {
+async fn a_folder_that_cannot_be_read_keeps_what_it_held() {
     let place = Place::new();
     place.write("shop/payments.yaml", PERMISSION);
     let source = place.start().unwrap();
-    let (folder, aside) = (place.objects.join("shop"), place.state.join("aside"));
-    fs::rename(&folder, &aside).unwrap();
-    // A link to a folder stands for a folder that cannot be read: permissions do not stop root.
-    std::os::unix::fs::symlink(&aside, place.objects.join("other")).unwrap();
+    // Permissions do not stop root, so the folder is taken away: a mount that is gone.
+    let aside = place.state.join("aside");
+    fs::rename(&place.objects, &aside).unwrap();
     source.rescan().await;
     let view = source.view();
+    assert_eq!(rules(&view), ["orders"]);
     assert!(
-        view.problems.iter().any(|p| p.message.contains("link to a folder")),
+        view.problems
+            .iter()
+            .any(|p| p.file == place.objects && p.message.contains("mount")),
+        "{:?}",
+        view.problems
+    );
+    fs::rename(&aside, &place.objects).unwrap();
+    source.rescan().await;
+    assert_eq!(
+        (rules(&source.view()), source.view().problems.len()),
+        (vec!["orders".to_owned()], 0)
+    );
+}
+
+#[tokio::test]
+async fn a_link_to_a_folder_is_reported_and_one_to_a_file_is_followed() {
+    let place = Place::new();
+    let source = place.start().unwrap();
+    let elsewhere = place.state.join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::write(elsewhere.join("payments.yaml"), PERMISSION).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, place.objects.join("folder")).unwrap();
+    std::os::unix::fs::symlink(elsewhere.join("payments.yaml"), place.objects.join("file.yaml")).unwrap();
+    source.rescan().await;
+    let view = source.view();
+    assert_eq!(rules(&view), ["orders"]);
+    assert!(
+        view.problems[0].message.contains("link to a folder"),
         "{:?}",
         view.problems
     );
