@@ -201,6 +201,7 @@ fn the_rules_in_their_order() {
 :TULLE_OUT - [0:0]
 -I PREROUTING 1 -p tcp -j TULLE_IN
 -I OUTPUT 1 -p tcp -j TULLE_OUT
+-A TULLE_IN -m addrtype ! --dst-type LOCAL -j RETURN
 -A TULLE_IN -p tcp --dport 9100 -j RETURN
 -A TULLE_IN -p tcp -j REDIRECT --to-ports 15006
 -A TULLE_OUT -s 127.0.0.6/32 -j RETURN

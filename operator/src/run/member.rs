@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{OpenOptionsExt as _, chown, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,12 +18,14 @@ use crate::bootstrap::{self, BootstrapInput, OverloadSettings, StatsDetail, XdsH
 use crate::identity::{JoinKey, XDS_SERVER_NAME, files};
 use crate::intercept::{self, Interception, Place};
 use crate::netns::{HostEntry, MemberSpec, Network};
-use crate::process::{APPLICATION_UID, AdminClient, ENVOY_UID, ProcessHandle, ProcessSpec, Restart, Supervisor, User};
+use crate::process::{AdminClient, ENVOY_UID, ProcessHandle, ProcessSpec, Restart, Supervisor, User};
 
 /// How long a join token is valid; renewed at a third of it.
 pub(super) const TOKEN_LIFETIME: Duration = Duration::from_hours(1);
 /// How long a proxy may take to be configured.
 const READY: Duration = Duration::from_secs(30);
+/// The user of the application with the address that ends in 0.0.
+const FIRST_APPLICATION_UID: u32 = 0x5455_0000;
 /// Time that an application has to end.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -57,21 +59,24 @@ pub(super) struct Member {
     hosts: Vec<HostEntry>,
 }
 
-/// Makes the namespaces of new members, with interception in place before anything can start in them.
-pub(super) fn make_namespaces(new: &[DesiredMember], network: &mut Network) -> anyhow::Result<Vec<String>> {
-    let specs: Vec<MemberSpec> = new
-        .iter()
-        .map(|member| MemberSpec {
-            name: member.member_name(),
-            address: Some(member.address),
-        })
-        .collect();
-    let made = network.add(&specs)?;
-    for member in &made {
-        let interception = Interception::new(BTreeSet::from([IpAddr::V4(member.address)]), ENVOY_UID);
-        intercept::apply(&interception, Place::Namespace(&member.namespace))?;
-    }
-    Ok(made.into_iter().map(|member| member.namespace).collect())
+/// Makes a member's namespace.
+pub(super) fn make_namespace(desired: &DesiredMember, network: &mut Network) -> anyhow::Result<String> {
+    let made = network.add(&[MemberSpec { name: desired.member_name(), address: Some(desired.address) }])?;
+    made.into_iter().next().map(|member| member.namespace).context("no namespace was made")
+}
+
+/// Leads the namespace's connections through the proxy.
+pub(super) fn intercept(desired: &DesiredMember, namespace: &str) -> anyhow::Result<()> {
+    let interception = Interception::new(BTreeSet::from([IpAddr::V4(desired.address)]), ENVOY_UID);
+    Ok(intercept::apply(&interception, Place::Namespace(namespace))?)
+}
+
+/// Applications of a run see each other's processes: a user of its own keeps each from the others' environment. Far above
+/// any user that a system gives out.
+fn application_user(address: Ipv4Addr) -> User {
+    let [.., high, low] = address.octets();
+    let id = FIRST_APPLICATION_UID + u32::from(u16::from_be_bytes([high, low]));
+    User { uid: id, gid: id }
 }
 
 impl Member {
@@ -173,10 +178,7 @@ impl Member {
                     .map(PathBuf::from)
                     .or_else(|| Some(PathBuf::from("/"))),
                 namespace: Some(self.namespace.clone()),
-                user: Some(User {
-                    uid: APPLICATION_UID,
-                    gid: APPLICATION_UID,
-                }),
+                user: Some(application_user(self.desired.address)),
                 log: surroundings.logs.join(format!("{}.log", self.desired.member_name())),
                 die_with_parent: true,
                 restart: Restart::Always,

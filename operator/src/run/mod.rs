@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use k8s_openapi::api::core::v1::Service;
 
 pub use desired::{DesiredMember, desired};
 pub use impostor::{Impostor, Pretence};
@@ -168,7 +169,7 @@ impl Run {
             .collect();
         let changed = !gone.is_empty() || !new.is_empty();
         if !new.is_empty() {
-            self.add(new, &services, progress).await?;
+            self.add(new, &services, progress).await;
         }
         for member in self.members.values_mut() {
             member.set_hosts(&services, &self.network)?;
@@ -176,32 +177,54 @@ impl Run {
         Ok(changed)
     }
 
-    async fn add(
-        &mut self,
-        new: Vec<DesiredMember>,
-        services: &[k8s_openapi::api::core::v1::Service],
-        progress: &dyn Fn(&str),
-    ) -> anyhow::Result<()> {
-        let made = member::make_namespaces(&new, &mut self.network)?;
-        progress(&format!("{} network namespaces are up", made.len()));
+    /// Starts new members. One that cannot start is undone and does not stand in the way of the others; the next look
+    /// tries it again.
+    async fn add(&mut self, new: Vec<DesiredMember>, services: &[Service], progress: &dyn Fn(&str)) {
         let mut started = Vec::new();
-        for (desired, namespace) in new.into_iter().zip(made) {
-            let mut member = Member::start(desired, namespace, &self.surroundings, &self.supervisor)
-                .context("cannot start a proxy")?;
-            member.set_hosts(services, &self.network)?;
-            started.push(member);
+        for desired in new {
+            let id = desired.id();
+            match self.begin(desired, services) {
+                Ok(member) => started.push(member),
+                Err(error) => tracing::warn!(workload = id, error = format!("{error:#}"), "cannot start; trying again"),
+            }
         }
+        progress(&format!("{} network namespaces are up", started.len()));
         for mut member in started {
             let id = member.desired().id();
-            member
-                .proxy_ready()
-                .await
-                .with_context(|| format!("the proxy of {id} does not become ready"))?;
+            if let Err(error) = member.proxy_ready().await {
+                tracing::warn!(workload = id, error = format!("{error:#}"), "the proxy does not become ready; trying again");
+                if let Err(error) = member.stop(&mut self.network).await {
+                    tracing::warn!(workload = id, error = format!("{error:#}"), "cannot remove its namespace");
+                }
+                continue;
+            }
             member.start_application(&self.surroundings, &self.supervisor);
             progress(&format!("{id} runs at {}", member.desired().address));
             self.members.insert(id, member);
         }
-        Ok(())
+    }
+
+    /// The namespace, with interception in place before anything can start in it, and the proxy.
+    fn begin(&mut self, desired: DesiredMember, services: &[Service]) -> anyhow::Result<Member> {
+        let name = desired.member_name();
+        let namespace = member::make_namespace(&desired, &mut self.network)?;
+        let member = member::intercept(&desired, &namespace)
+            .and_then(|()| Member::start(desired, namespace, &self.surroundings, &self.supervisor));
+        let undo = |network: &mut Network| {
+            if let Err(error) = network.remove(&name) {
+                tracing::warn!(member = name, %error, "cannot remove its namespace");
+            }
+        };
+        match member {
+            Ok(mut member) => {
+                member.set_hosts(services, &self.network)?;
+                Ok(member)
+            }
+            Err(error) => {
+                undo(&mut self.network);
+                Err(error)
+            }
+        }
     }
 
     /// Keeps looking until `shutdown` resolves, and keeps the proxies' tokens fresh.

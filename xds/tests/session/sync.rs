@@ -16,13 +16,13 @@ fn a_stream_is_in_sync_once_all_it_announced_is_acknowledged() {
         .on_snapshot(snapshot(5, [listener("l", "1", &["r"]), route("r", "1", &[])]));
     driver.subscribe(Cluster, &[]);
     driver.settle();
-    assert_eq!(driver.synced(), [], "listeners are not even asked for");
+    assert_eq!(driver.synced(), [0_u64; 0], "listeners are not even asked for");
     driver.subscribe(Listener, &[]);
     driver.settle();
-    assert_eq!(driver.synced(), [], "the listener's route is not asked for yet");
+    assert_eq!(driver.synced(), [0_u64; 0], "the listener's route is not asked for yet");
     driver.subscribe(Route, &["r"]);
     driver.poll();
-    assert_eq!(driver.synced(), []);
+    assert_eq!(driver.synced(), [0_u64; 0]);
     driver.settle();
     assert_eq!(driver.synced(), [5]);
 }
@@ -50,7 +50,7 @@ fn a_client_that_comes_back_unchanged_is_in_sync_once_it_has_spoken() {
     driver.resume(Cluster, &[], &[]);
     driver.resume(Listener, &[], &[("l", &l.version)]);
     driver.settle();
-    assert_eq!(driver.synced(), []);
+    assert_eq!(driver.synced(), [0_u64; 0]);
     driver.resume(Route, &["r"], &[("r", &r.version)]);
     assert_eq!(driver.settle(), NONE);
     assert_eq!(driver.synced(), [5]);
@@ -87,7 +87,7 @@ fn snapshots_that_were_skipped_are_not_called_in_sync() {
     let mut driver = Driver::settled(&world(1, "1"));
     driver.session.on_snapshot(world(9, "9"));
     driver.poll();
-    assert_eq!(driver.synced(), [], "revisions 2 to 8 may hold what 9 holds");
+    assert_eq!(driver.synced(), [0_u64; 0], "revisions 2 to 8 may hold what 9 holds");
     driver.settle();
     assert_eq!(driver.synced(), [9]);
 }
