@@ -417,6 +417,17 @@ fn mtls_overrides() {
     assert_eq!(mode("shop/orders-1", 9000), MtlsMode::Permissive);
     assert_eq!(mode("shop/orders-1", 0), MtlsMode::Strict);
     assert_eq!(mode("other/stranger", 0), MtlsMode::Strict);
+
+    // A port that nobody declared is one of the undeclared ports, which are Strict together; elsewhere it is declared.
+    let model = shop(&mesh(
+        "mtls: {mode: Permissive, overrides: [{namespace: shop, port: 9000, mode: Strict}]}",
+    ));
+    let mode = |name: &str, port: u16| inbound(&model, name, port).mtls;
+    assert_eq!(mode("shop/payments-1", 0), MtlsMode::Strict);
+    assert_eq!(mode("shop/payments-1", 8000), MtlsMode::Permissive);
+    assert_eq!(mode("shop/orders-1", 9000), MtlsMode::Strict);
+    assert_eq!(mode("shop/orders-1", 0), MtlsMode::Permissive);
+    assert_eq!(mode("other/stranger", 0), MtlsMode::Permissive);
 }
 
 #[test]

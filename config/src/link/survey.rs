@@ -11,7 +11,7 @@ use crate::diagnostic::Diagnostic;
 use crate::model::{Endpoint, Key, MtlsMode, Protocol, SpiffeId};
 use crate::parse::Parsed;
 use crate::parse::findings::Findings;
-use crate::parse::mesh::MeshNode;
+use crate::parse::mesh::{MeshNode, OverrideNode};
 use crate::parse::protocol::well_known;
 use crate::parse::service::{ServiceNode, ServicePortNode, SliceNode, TargetPort};
 use crate::parse::workload::WorkloadNode;
@@ -250,14 +250,14 @@ fn place(node: &WorkloadNode, stated: &BTreeMap<PortId, Option<(Protocol, Key)>>
             PortFacts {
                 name,
                 protocol,
-                mtls: mode(node, Some(number), mesh),
+                mtls: mode(node, mesh, |_, port| port == number),
             },
         );
     }
     let undeclared = PortFacts {
         name: "undeclared".into(),
         protocol: Protocol::Tcp,
-        mtls: mode(node, None, mesh),
+        mtls: undeclared_mode(node, &ports, mesh),
     };
     ports.insert(UNDECLARED, undeclared);
     Place {
@@ -267,9 +267,9 @@ fn place(node: &WorkloadNode, stated: &BTreeMap<PortId, Option<(Protocol, Key)>>
     }
 }
 
-/// The mode of a port; of the undeclared ports together without a number. The first override that fits counts.
-fn mode(node: &WorkloadNode, number: Option<u16>, mesh: &MeshNode) -> MtlsMode {
-    let fits = |one: &&crate::parse::mesh::OverrideNode| {
+/// The mode of a port. The first override that fits counts; `about` says whether one that names this port does.
+fn mode(node: &WorkloadNode, mesh: &MeshNode, about: impl Fn(&OverrideNode, u16) -> bool) -> MtlsMode {
+    let fits = |one: &&OverrideNode| {
         one.namespace
             .as_ref()
             .is_none_or(|namespace| *namespace == node.key.namespace)
@@ -277,7 +277,14 @@ fn mode(node: &WorkloadNode, number: Option<u16>, mesh: &MeshNode) -> MtlsMode {
                 .labels
                 .iter()
                 .all(|(name, value)| node.labels.get(name) == Some(value))
-            && one.port.is_none_or(|port| number == Some(port))
+            && one.port.is_none_or(|port| about(one, port))
     };
     mesh.overrides.iter().find(fits).map_or(mesh.mesh.mtls, |one| one.mode)
+}
+
+/// The mode of all undeclared ports together: Strict for one of them is Strict for all, Permissive for one is for none.
+fn undeclared_mode(node: &WorkloadNode, declared: &BTreeMap<u16, PortFacts>, mesh: &MeshNode) -> MtlsMode {
+    mode(node, mesh, |one, port| {
+        one.mode == MtlsMode::Strict && !declared.contains_key(&port)
+    })
 }

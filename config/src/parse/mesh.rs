@@ -55,11 +55,13 @@ pub(crate) fn defaults() -> MeshNode {
 }
 
 fn spec(spec: &MeshSpec, findings: &mut Findings) -> MeshNode {
-    report_own_unknown(&spec.unknown, "spec", findings);
+    // An unknown field may be a misspelt one of those that are absent, so these are taken at their strictest.
+    let misspelt = report_own_unknown(&spec.unknown, "spec", findings);
     let (mtls, overrides) = mtls(spec.mtls.as_ref(), findings);
     let default_action = match &spec.permissions {
         // A misspelt default must not open the mesh.
         Some(permissions) if report_unknown(permissions, "spec.permissions", findings) => DefaultAction::Deny,
+        None if misspelt => DefaultAction::Deny,
         None => DefaultAction::AllowUntilSelected,
         Some(permissions) => match permissions.default_action {
             crds::mesh::DefaultAction::AllowUntilSelected => DefaultAction::AllowUntilSelected,
@@ -67,9 +69,12 @@ fn spec(spec: &MeshSpec, findings: &mut Findings) -> MeshNode {
             crds::mesh::DefaultAction::Deny => DefaultAction::Deny,
         },
     };
-    let egress_allowed = spec.egress.as_ref().is_none_or(|egress| {
-        !report_unknown(egress, "spec.egress", findings) && egress.default_action == EgressAction::Allow
-    });
+    let egress_allowed = match &spec.egress {
+        None => !misspelt,
+        Some(egress) => {
+            !report_unknown(egress, "spec.egress", findings) && egress.default_action == EgressAction::Allow
+        }
+    };
     let allow_path_parameters = spec.normalization.as_ref().is_some_and(|normalization| {
         !report_unknown(normalization, "spec.normalization", findings) && normalization.allow_path_parameters
     });

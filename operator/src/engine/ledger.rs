@@ -14,10 +14,28 @@ use super::view::{ProxyView, Rejection};
 #[derive(Debug)]
 pub(super) struct Page {
     pub(super) id: ProxyId,
-    streams: BTreeSet<u64>,
+    /// A proxy has a second stream for a moment when it reconnects before we know that the first one is dead.
+    streams: BTreeMap<u64, Heard>,
     /// What was last published to it.
     pub(super) snapshot: Option<Arc<Snapshot>>,
     view: Arc<ProxyView>,
+}
+
+/// What one stream said.
+#[derive(Clone, Debug, Default)]
+struct Heard {
+    acked: Option<u64>,
+    rejections: Vec<Rejection>,
+}
+
+impl Page {
+    /// The newest stream speaks for the proxy. Without one, what was heard last stands.
+    fn refresh(&mut self) {
+        let Some(heard) = self.streams.values().next_back() else { return };
+        let view = Arc::make_mut(&mut self.view);
+        view.acked = heard.acked;
+        view.rejections.clone_from(&heard.rejections);
+    }
 }
 
 /// All pages.
@@ -31,7 +49,7 @@ impl Ledger {
     pub(super) fn connected(&mut self, key: &Key, id: &ProxyId, stream: u64, now: SystemTime) {
         let page = self.pages.entry(key.clone()).or_insert_with(|| Page {
             id: id.clone(),
-            streams: BTreeSet::new(),
+            streams: BTreeMap::new(),
             snapshot: None,
             view: Arc::new(ProxyView {
                 connected: false,
@@ -42,11 +60,10 @@ impl Ledger {
                 failed: None,
             }),
         });
-        page.streams.insert(stream);
-        let view = Arc::make_mut(&mut page.view);
         // A new stream has acknowledged nothing yet.
-        view.acked = None;
-        view.rejections.clear();
+        page.streams.insert(stream, Heard::default());
+        page.refresh();
+        let view = Arc::make_mut(&mut page.view);
         if !view.connected {
             (view.connected, view.since) = (true, now);
         }
@@ -55,7 +72,11 @@ impl Ledger {
     /// A stream ended.
     pub(super) fn gone(&mut self, key: &Key, stream: u64, now: SystemTime) {
         let Some(page) = self.pages.get_mut(key) else { return };
-        if page.streams.remove(&stream) && page.streams.is_empty() {
+        if page.streams.remove(&stream).is_none() {
+            return;
+        }
+        page.refresh();
+        if page.streams.is_empty() {
             let view = Arc::make_mut(&mut page.view);
             (view.connected, view.since) = (false, now);
         }
@@ -68,14 +89,12 @@ impl Ledger {
         let view = Arc::make_mut(&mut page.view);
         view.sent = Some(snapshot.revision);
         view.failed = None;
-        view.rejections.retain(|rejection| {
-            snapshot
-                .get(rejection.kind, &rejection.name)
-                .is_some_and(|resource| match &rejection.version {
-                    Some(version) => resource.version == *version,
-                    None => false,
-                })
-        });
+        let unchanged = |rejection: &Rejection| {
+            let now = snapshot.get(rejection.kind, &rejection.name);
+            now.is_some_and(|resource| rejection.version.as_ref() == Some(&resource.version))
+        };
+        view.rejections.retain(unchanged);
+        page.streams.values_mut().for_each(|heard| heard.rejections.retain(unchanged));
     }
 
     /// What would have been sent is what it has: a failure before is over.
@@ -94,37 +113,27 @@ impl Ledger {
 
     /// A proxy acknowledged everything up to a revision, except what it still refuses.
     pub(super) fn synced(&mut self, key: &Key, stream: u64, revision: u64, refused: &[Reference]) {
-        let Some(page) = self.pages.get_mut(key).filter(|page| page.streams.contains(&stream)) else {
-            return;
-        };
-        let view = Arc::make_mut(&mut page.view);
-        view.acked = view.acked.max(Some(revision));
-        let still = |rejection: &Rejection| {
-            refused
-                .iter()
-                .any(|r| (r.kind, &r.name) == (rejection.kind, &rejection.name))
-        };
-        view.rejections.retain(still);
+        let Some(page) = self.pages.get_mut(key) else { return };
+        let Some(heard) = page.streams.get_mut(&stream) else { return };
+        heard.acked = heard.acked.max(Some(revision));
+        let still = |rejection: &Rejection| refused.iter().any(|r| (r.kind, &r.name) == (rejection.kind, &rejection.name));
+        heard.rejections.retain(still);
+        page.refresh();
     }
 
     /// A proxy refused resources. Says whether any of it is news.
     pub(super) fn nacked(&mut self, key: &Key, stream: u64, rejections: Vec<Rejection>) -> bool {
-        let Some(page) = self.pages.get_mut(key).filter(|page| page.streams.contains(&stream)) else {
-            return false;
-        };
-        let view = Arc::make_mut(&mut page.view);
+        let Some(page) = self.pages.get_mut(key) else { return false };
+        let Some(heard) = page.streams.get_mut(&stream) else { return false };
         let mut news = false;
         for rejection in rejections {
             let same = |old: &Rejection| (old.kind, &old.name) == (rejection.kind, &rejection.name);
-            news |= !view
-                .rejections
-                .iter()
-                .any(|old| same(old) && old.version == rejection.version);
-            view.rejections.retain(|old| !same(old));
-            view.rejections.push(rejection);
+            news |= !heard.rejections.iter().any(|old| same(old) && old.version == rejection.version);
+            heard.rejections.retain(|old| !same(old));
+            heard.rejections.push(rejection);
         }
-        view.rejections
-            .sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+        heard.rejections.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+        page.refresh();
         news
     }
 
