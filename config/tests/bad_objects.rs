@@ -68,6 +68,7 @@ spec.rules[0].http[0].path.value | Invalid | rules: [{sources: [{type: Authentic
 spec.rules[0].http[0].path.value | Invalid | rules: [{sources: [{type: Authenticated}], http: [{path: {value: /a/../b}}]}]
 spec.rules[0].http[0].path.value | Invalid | rules: [{sources: [{type: Authenticated}], http: [{path: {type: Exact, value: /%2f}}]}]
 spec.rules[0].http[0].path.value | Invalid | rules: [{sources: [{type: Authenticated}], http: [{path: {type: RegularExpression, value: '(?=a)'}}]}]
+spec.rules[0].http[0].path.value | Invalid | rules: [{sources: [{type: Authenticated}], http: [{path: {type: RegularExpression, value: '/a$|/b'}}]}]
 spec.rules[0].http[0].path.caseSensitive | UnknownField | rules: [{sources: [{type: Authenticated}], http: [{path: {value: /a, caseSensitive: false}}]}]
 spec.rules[0].http[0].method | Invalid | rules: [{sources: [{type: Authenticated}], http: [{method: get}]}]
 spec.rules[0].http[0].hosts | UnknownField | rules: [{sources: [{type: Authenticated}], http: [{hosts: [a]}]}]
@@ -312,4 +313,21 @@ fn bad_meshes_and_workloads() {
     // A second Mesh does not count.
     let other = mesh("permissions: {defaultAction: Allow}").replace("name: default", "name: second");
     check(&other, "metadata.name", "Invalid");
+}
+
+/// A field that nobody knows may be a misspelt restriction: what is absent is taken at its strictest.
+#[test]
+fn a_misspelt_restriction_of_the_mesh_opens_nothing() {
+    for spec in ["permisions: {defaultAction: Deny}", "egres: {defaultAction: Deny}"] {
+        let model = shop(&mesh(spec));
+        let path = format!("spec.{}", spec.split(':').next().unwrap());
+        assert_eq!(found(&model), [(path, Reason::UnknownField)]);
+        assert!(access(&model).is_empty(), "{spec}");
+        assert!(!model.mesh.egress_allowed, "{spec}");
+    }
+    // What is written is read.
+    let model = shop(&mesh(
+        "note: x, permissions: {defaultAction: Allow}, egress: {defaultAction: Allow}",
+    ));
+    assert!(!access(&model).is_empty() && model.mesh.egress_allowed);
 }

@@ -117,34 +117,28 @@ fn common(one: &HttpRouteMatch, at: &str, findings: &mut Findings) -> HttpMatch 
 }
 
 fn path_match(path: &HttpPathMatch, at: &str, findings: &mut Findings) -> Option<PathMatch> {
-    let problem = match path.match_type {
-        PathMatchType::RegularExpression => regex::problem(&path.value),
-        PathMatchType::Exact | PathMatchType::PathPrefix => path::problem(&path.value),
+    let text = path.value.as_str();
+    let read = match (path.match_type, path::problem(text)) {
+        (PathMatchType::RegularExpression, _) => regex::checked(text).map(|bare| PathMatch::Regex(bare.into())),
+        (_, Some(problem)) => Err(problem),
+        (PathMatchType::Exact, None) => Ok(PathMatch::Exact(text.into())),
+        (PathMatchType::PathPrefix, None) => Ok(PathMatch::Prefix(path::prefix(text))),
     };
-    if let Some(problem) = problem {
-        findings.error(at, Reason::Invalid, format!("{:?} {problem}", path.value));
-        return None;
-    }
-    Some(match path.match_type {
-        PathMatchType::Exact => PathMatch::Exact(path.value.as_str().into()),
-        PathMatchType::PathPrefix => PathMatch::Prefix(path::prefix(&path.value)),
-        PathMatchType::RegularExpression => PathMatch::Regex(path.value.as_str().into()),
-    })
+    read.map_err(|problem| findings.error(at, Reason::Invalid, format!("{text:?} {problem}")))
+        .ok()
 }
 
 fn value_match(one: &ValueMatch, at: &str, findings: &mut Findings) -> Option<HeaderMatchType> {
+    let text = one.value.as_str();
+    let read = match one.match_type {
+        ValueMatchType::Exact => value::header_value(text)
+            .map(|()| HeaderMatchType::Exact(text.into()))
+            .map_err(str::to_owned),
+        ValueMatchType::RegularExpression => regex::checked(text).map(|bare| HeaderMatchType::Regex(bare.into())),
+    };
     let at = format!("{at}.value");
-    match one.match_type {
-        ValueMatchType::Exact => match value::header_value(&one.value) {
-            Ok(()) => return Some(HeaderMatchType::Exact(one.value.as_str().into())),
-            Err(problem) => findings.error(&at, Reason::Invalid, format!("{:?} {problem}", one.value)),
-        },
-        ValueMatchType::RegularExpression => match regex::problem(&one.value) {
-            None => return Some(HeaderMatchType::Regex(one.value.as_str().into())),
-            Some(problem) => findings.error(&at, Reason::Invalid, format!("{:?} {problem}", one.value)),
-        },
-    }
-    None
+    read.map_err(|problem| findings.error(&at, Reason::Invalid, format!("{text:?} {problem}")))
+        .ok()
 }
 
 /// Reads a list in which each name may occur once: Gateway API would ignore the second, which would widen the match.

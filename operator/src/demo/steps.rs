@@ -226,7 +226,7 @@ fn fault() -> Step {
                 "frontend-2",
                 "frontend: GET ratings/",
                 RATINGS,
-                Expect::SlowerThan(300.0),
+                Expect::SlowerThan(290.0),
             ),
             probe("orders-2", "orders:  GET ratings/", RATINGS, Expect::FasterThan(300.0)),
         ],
