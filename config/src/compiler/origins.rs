@@ -6,21 +6,24 @@ use std::sync::Arc;
 use xds::Kind;
 
 use crate::model::{InboundPort, Key, Model, PortPermission, RouteTable, Workload};
-use crate::names::{ExtensionName, RouteName, SecretName};
+use crate::names::{ExtensionName, ListenerName, RouteName, SecretName};
 use crate::origin::Origin;
 
 /// The rules and objects that went into one resource of a workload's proxy; empty for what no policy or route concerns.
 pub fn origins_of(model: &Model, workload: &Key, kind: Kind, name: &str) -> BTreeSet<Origin> {
     let found = match kind {
         Kind::Route => RouteName::parse(name).map(|name| routes(model, workload, &name)),
-        Kind::ExtensionConfig => {
-            ExtensionName::parse(name).and_then(|name| filter(model.workloads.get(workload)?, name))
-        }
+        Kind::ExtensionConfig => ExtensionName::parse(name).and_then(|name| filter(model, workload, name)),
         Kind::Secret => match SecretName::parse(name) {
             Some(SecretName::Callers(port)) => permission(model, workload, port),
             _ => None,
         },
-        Kind::Cluster | Kind::Endpoints | Kind::Listener | Kind::Runtime => None,
+        Kind::Listener => match ListenerName::parse(name) {
+            Some(ListenerName::Inbound(_, port)) => permission(model, workload, port),
+            Some(ListenerName::InboundCatchAll) => permission(model, workload, 0),
+            Some(ListenerName::Outbound(..) | ListenerName::OutboundCatchAll) | None => None,
+        },
+        Kind::Cluster | Kind::Endpoints | Kind::Runtime => None,
     };
     found.unwrap_or_default()
 }
@@ -46,12 +49,13 @@ fn routes(model: &Model, workload: &Key, name: &RouteName) -> BTreeSet<Origin> {
 fn inbound(model: &Model, workload: &Key, port: u16) -> Option<BTreeSet<Origin>> {
     let port = inbound_port(model.workloads.get(workload)?, port)?;
     let limits = port.limits.slots.values().flat_map(|object| &object.limits);
-    let mut all = rules(&port.permission);
+    let mut all = permission(model, workload, port.number)?;
     all.extend(limits.map(|limit| limit.origin.clone()));
     Some(all)
 }
 
-fn filter(workload: &Workload, name: ExtensionName) -> Option<BTreeSet<Origin>> {
+fn filter(model: &Model, key: &Key, name: ExtensionName) -> Option<BTreeSet<Origin>> {
+    let workload = model.workloads.get(key)?;
     match name {
         ExtensionName::Limit(port, slot) => {
             let object = inbound_port(workload, port)?.limits.slots.get(&slot)?;
@@ -63,12 +67,22 @@ fn filter(workload: &Workload, name: ExtensionName) -> Option<BTreeSet<Origin>> 
             .get(&slot)?
             .origin
             .clone()])),
-        ExtensionName::Revoke(port) => Some(rules(&inbound_port(workload, port)?.permission)),
+        ExtensionName::Revoke(port) => permission(model, key, port),
     }
 }
 
+/// The rules in force on a port, and every permission that targets it: one without any rule in force decides there too, by
+/// granting nobody.
 fn permission(model: &Model, workload: &Key, port: u16) -> Option<BTreeSet<Origin>> {
-    Some(rules(&inbound_port(model.workloads.get(workload)?, port)?.permission))
+    let mut all = rules(&inbound_port(model.workloads.get(workload)?, port)?.permission);
+    let here = (workload.clone(), port);
+    let reports = model
+        .reports
+        .values()
+        .filter(|report| &*report.object.kind == "TrafficPermission")
+        .filter(|report| report.targets.iter().any(|target| target.ports.contains(&here)));
+    all.extend(reports.map(|report| Origin::object(&report.object)));
+    Some(all)
 }
 
 /// Port 0 stands for the undeclared ones.

@@ -1,5 +1,6 @@
 //! The layer of one proxy: its inbound side, whom it lets in, what is being cut.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::envoy::runtime::RuntimeInput;
 use crate::envoy::secret::{Peers, ValidationInput};
 use crate::envoy::slots;
 use crate::input::Transient;
-use crate::model::{InboundPort, Key, MtlsMode, Protocol, Workload};
+use crate::model::{InboundPort, Key, MtlsMode, Protocol, SpiffeId, Workload};
 use crate::names::{AppProtocol, ClusterName, ExtensionName, ListenerName, RouteName, SecretName};
 use crate::policy::traffic_permission::callers;
 use crate::policy::{fault_injection, rate_limit};
@@ -39,6 +40,7 @@ pub(super) fn resources(
     };
     let owner: Owner = Some(group.clone());
     let mut all = Vec::new();
+    let mut revoked = BTreeMap::new();
     for port in workload.ports.values() {
         let input = inbound(world, workload.address, &group, port);
         all.push(
@@ -50,7 +52,8 @@ pub(super) fn resources(
             all.push(routes(memos, world, workload.address, &group, port));
             filters(memos, world, &owner, port, &mut all);
         }
-        admission(memos, world, &owner, port, transient, &mut all);
+        let cut = admission(memos, world, &owner, port, transient, &mut all);
+        revoked.insert(port.number, cut);
     }
     let undeclared = &workload.undeclared;
     let catch_all = CatchAllInput {
@@ -61,13 +64,9 @@ pub(super) fn resources(
         },
     };
     all.push(memos.inbound_catch_all.get(owner.clone(), catch_all));
-    admission(memos, world, &owner, undeclared, transient, &mut all);
-    all.push(memos.runtimes.get(
-        owner.clone(),
-        RuntimeInput {
-            revoked: transient.revoked.clone(),
-        },
-    ));
+    let cut = admission(memos, world, &owner, undeclared, transient, &mut all);
+    revoked.insert(undeclared.number, cut);
+    all.push(memos.runtimes.get(owner.clone(), RuntimeInput { revoked }));
     all.push(memos.locals.get(owner, local(world, workload)));
     all
 }
@@ -133,7 +132,8 @@ fn filters(memos: &mut Memos, world: &World<'_>, owner: &Owner, port: &InboundPo
     }
 }
 
-/// Who may connect, and whose connections can be cut.
+/// Who may connect, and whose connections can be cut. Returns whose connections are cut: every known identity without
+/// access, whenever it lost it, so that no connection outlives its grant by being idle or by a restart of ours.
 fn admission(
     memos: &mut Memos,
     world: &World<'_>,
@@ -141,19 +141,21 @@ fn admission(
     port: &InboundPort,
     transient: &Transient,
     all: &mut Vec<Arc<Resource>>,
-) {
+) -> BTreeSet<SpiffeId> {
     let model = world.model;
-    let revoked = transient.revoked.get(&port.number);
-    // Any identity may connect to an HTTP port and be granted something later, on the connection that it has; who is
-    // being cut may connect anew, to be told 403 with the rule. A TCP port has no connections but of those with access.
-    let identities = match (port.protocol.is_http(), revoked) {
-        (true, None) => Arc::clone(&model.identities),
-        (true, Some(revoked)) => Arc::new(model.identities.difference(revoked).cloned().collect()),
-        (false, _) => Arc::new(allowed_identities(model, &port.permission, port.mtls)),
-    };
+    let mut allowed = allowed_identities(model, &port.permission, port.mtls);
+    let mut revoked: BTreeSet<SpiffeId> = model.identities.difference(&allowed).cloned().collect();
+    if let Some(more) = transient.revoked.get(&port.number) {
+        revoked.extend(more.iter().cloned());
+        // On an HTTP port who is being cut has no entry and may connect anew, to be told 403 with the rule; a TCP port has
+        // no connections but of those with access.
+        if port.protocol.is_http() {
+            allowed.retain(|identity| !more.contains(identity));
+        }
+    }
     let revoke = RevokeInput {
         port: port.number,
-        identities,
+        identities: Arc::new(allowed),
     };
     all.push(
         memos
@@ -170,6 +172,7 @@ fn admission(
         };
         all.push(memos.validations.get((owner.clone(), name), input));
     }
+    revoked
 }
 
 /// The replicas of the workload, itself included.

@@ -31,7 +31,9 @@ struct Heard {
 impl Page {
     /// The newest stream speaks for the proxy. Without one, what was heard last stands.
     fn refresh(&mut self) {
-        let Some(heard) = self.streams.values().next_back() else { return };
+        let Some(heard) = self.streams.values().next_back() else {
+            return;
+        };
         let view = Arc::make_mut(&mut self.view);
         view.acked = heard.acked;
         view.rejections.clone_from(&heard.rejections);
@@ -94,7 +96,9 @@ impl Ledger {
             now.is_some_and(|resource| rejection.version.as_ref() == Some(&resource.version))
         };
         view.rejections.retain(unchanged);
-        page.streams.values_mut().for_each(|heard| heard.rejections.retain(unchanged));
+        page.streams
+            .values_mut()
+            .for_each(|heard| heard.rejections.retain(unchanged));
     }
 
     /// What would have been sent is what it has: a failure before is over.
@@ -114,40 +118,61 @@ impl Ledger {
     /// A proxy acknowledged everything up to a revision, except what it still refuses.
     pub(super) fn synced(&mut self, key: &Key, stream: u64, revision: u64, refused: &[Reference]) {
         let Some(page) = self.pages.get_mut(key) else { return };
-        let Some(heard) = page.streams.get_mut(&stream) else { return };
+        let Some(heard) = page.streams.get_mut(&stream) else {
+            return;
+        };
         heard.acked = heard.acked.max(Some(revision));
-        let still = |rejection: &Rejection| refused.iter().any(|r| (r.kind, &r.name) == (rejection.kind, &rejection.name));
+        let still = |rejection: &Rejection| {
+            refused
+                .iter()
+                .any(|r| (r.kind, &r.name) == (rejection.kind, &rejection.name))
+        };
         heard.rejections.retain(still);
         page.refresh();
     }
 
     /// A proxy refused resources. Says whether any of it is news.
     pub(super) fn nacked(&mut self, key: &Key, stream: u64, rejections: Vec<Rejection>) -> bool {
-        let Some(page) = self.pages.get_mut(key) else { return false };
-        let Some(heard) = page.streams.get_mut(&stream) else { return false };
+        let Some(page) = self.pages.get_mut(key) else {
+            return false;
+        };
+        let Some(heard) = page.streams.get_mut(&stream) else {
+            return false;
+        };
         let mut news = false;
         for rejection in rejections {
             let same = |old: &Rejection| (old.kind, &old.name) == (rejection.kind, &rejection.name);
-            news |= !heard.rejections.iter().any(|old| same(old) && old.version == rejection.version);
+            news |= !heard
+                .rejections
+                .iter()
+                .any(|old| same(old) && old.version == rejection.version);
             heard.rejections.retain(|old| !same(old));
             heard.rejections.push(rejection);
         }
-        heard.rejections.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+        heard
+            .rejections
+            .sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
         page.refresh();
         news
     }
 
-    /// Forgets proxies whose workload is gone and names those that still have a stream.
-    pub(super) fn forget_strangers(&mut self, model: &Model) -> Vec<ProxyId> {
-        let mut streaming = Vec::new();
+    /// Forgets proxies whose workload is gone or is not who it was, and names them: a stream was let in as one identity at
+    /// one address, and its certificates would be renewed for that identity for as long as it lasts.
+    pub(super) fn forget_strangers(&mut self, before: &Model, after: &Model) -> Vec<ProxyId> {
+        let who = |model: &Model, key: &Key| {
+            let workload = model.workloads.get(key)?;
+            Some((workload.identity.clone(), workload.address))
+        };
+        let mut strangers = Vec::new();
         self.pages.retain(|key, page| {
-            let known = model.workloads.contains_key(key);
-            if !known {
-                streaming.push(page.id.clone());
+            let now = who(after, key);
+            let same = now.is_some() && now == who(before, key);
+            if !same {
+                strangers.push(page.id.clone());
             }
-            known
+            same
         });
-        streaming
+        strangers
     }
 
     /// Every proxy.

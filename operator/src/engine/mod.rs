@@ -7,7 +7,6 @@ mod changes;
 mod guard;
 mod ledger;
 mod publish;
-mod revoke;
 mod run;
 mod state;
 mod view;
@@ -33,7 +32,7 @@ pub enum Event {
     SourceChanged,
     /// Something happened on a proxy's stream.
     Proxy(ProxyEvent),
-    /// A fault or a revocation is over.
+    /// A fault is over.
     Tick,
     /// The control plane ends.
     Shutdown,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use config::Transient;
 use config::model::Key;
 
 use super::guard::guarded;
@@ -17,7 +18,8 @@ impl State {
 
     /// One proxy. On failure it keeps what it has.
     pub(super) fn publish(&mut self, key: &Key) {
-        let transient = self.revocations.of(key);
+        // Whom to cut follows from the model; nothing is in flight besides.
+        let transient = Transient::default();
         self.counters.snapshots += 1;
         let mut snapshot = match guarded(|| self.compiler.snapshot(&self.model, &self.settings, key, &transient)) {
             Ok(Ok(snapshot)) => snapshot,

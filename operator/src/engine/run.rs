@@ -134,6 +134,7 @@ impl<E: StreamEvents> Engine<E> {
                 Event::Shutdown => return,
             }
             self.views.send_replace(Arc::new(self.state.view()));
+            self.state.retire_leaving();
         }
     }
 

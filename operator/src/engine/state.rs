@@ -11,7 +11,6 @@ use xds::{ProxyEvent, ProxyId, Publisher};
 use super::changes;
 use super::guard::guarded;
 use super::ledger::{self, Ledger};
-use super::revoke::Revocations;
 use super::view::{Counters, EngineView};
 use crate::source::SourceView;
 
@@ -26,7 +25,8 @@ pub(super) struct State {
     built_at: SystemTime,
     pub(super) revision: u64,
     pub(super) ledger: Ledger,
-    pub(super) revocations: Revocations,
+    /// Proxies whose streams must end once the view that says why is published.
+    leaving: Vec<ProxyId>,
     pub(super) changed_at: Arc<BTreeMap<Arc<ObjectRef>, u64>>,
     pub(super) counters: Counters,
 }
@@ -50,7 +50,7 @@ impl State {
             built_at: now,
             revision: 1,
             ledger: Ledger::default(),
-            revocations: Revocations::default(),
+            leaving: Vec::new(),
             changed_at: Arc::new(changed_at),
             counters: Counters {
                 builds: 1,
@@ -81,30 +81,30 @@ impl State {
             (&model, &source),
             self.revision,
         ));
-        self.revocations.update(&self.model, &model, now);
+        self.leaving.extend(self.ledger.forget_strangers(&self.model, &model));
         (self.model, self.source) = (model, source);
-        for stranger in self.ledger.forget_strangers(&self.model) {
-            // The stream of a removed workload ends.
-            self.publisher.retire(&stranger);
-        }
         self.publish_all();
     }
 
-    /// Time passed: faults end, revocations end.
+    /// Ends the streams of workloads that are gone or are not who they were. To be called after the view is published:
+    /// who comes back at once must be judged by the new model.
+    pub(super) fn retire_leaving(&mut self) {
+        for stranger in self.leaving.drain(..) {
+            self.publisher.retire(&stranger);
+        }
+    }
+
+    /// Time passed: faults end.
     pub(super) fn tick(&mut self, now: SystemTime) {
-        let revocations_ended = self.revocations.expire(now);
         let fault_ended = |until: SystemTime| until <= now;
         if self.faults_until().any(fault_ended) {
             self.source_changed(Arc::clone(&self.source), now);
-        } else if revocations_ended {
-            self.revision += 1;
-            self.publish_all();
         }
     }
 
     /// When `tick` has something to do.
     pub(super) fn next_tick(&self) -> Option<SystemTime> {
-        self.faults_until().chain(self.revocations.next()).min()
+        self.faults_until().min()
     }
 
     fn faults_until(&self) -> impl Iterator<Item = SystemTime> {

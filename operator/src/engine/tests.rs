@@ -278,6 +278,39 @@ async fn a_refusal_names_the_object_until_something_else_is_published() {
 }
 
 #[tokio::test]
+async fn a_permission_without_rules_is_blamed_for_what_carries_it() {
+    let empty = permission(&["orders"]).split("  rules:").next().unwrap().to_owned() + "  rules: []\n";
+    let world = World::start(&empty);
+    assert_eq!(world.engine.view().model.diagnostics, []);
+    world.connect("payments-1", 1).await;
+    let names = [
+        (Kind::Listener, "in/10.0.0.1/8080"),
+        (Kind::Route, "in/shop/payments/8080"),
+        (Kind::ExtensionConfig, "revoke/8080"),
+    ];
+    for (count, (kind, name)) in names.into_iter().enumerate() {
+        let resource = world.snapshot("payments-1").get(kind, name).cloned();
+        let resource = resource.unwrap_or_else(|| panic!("no {name}"));
+        world.send(ProxyEvent::Nacked {
+            proxy: proxy("payments-1"),
+            stream: 1,
+            kind,
+            names: vec![Arc::clone(&resource.name)],
+            versions: vec![Arc::clone(&resource.version)],
+            message: "no".into(),
+        });
+        let view = world
+            .engine
+            .wait_for(|view| view.proxies[&key("payments-1")].rejections.len() > count)
+            .await;
+        let policy = ObjectRef::new("TrafficPermission", "shop", "payments");
+        for rejection in &view.proxies[&key("payments-1")].rejections {
+            assert!(rejection.objects.contains(&policy), "{rejection:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_fault_ends_by_itself() {
     let world = World::start(&permission(&["orders"]));
     let without = world.connect("payments-1", 1).await;

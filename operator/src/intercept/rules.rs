@@ -78,7 +78,10 @@ fn inbound(input: &Interception) -> Vec<String> {
     // Only what is addressed to the workload. Otherwise a neighbour that routes a Service's virtual address by way of this
     // workload would land in its outbound listeners, and call with its identity.
     let to_others = format!("-A {IN} -m addrtype ! --dst-type LOCAL -j RETURN");
-    std::iter::once(to_others).chain(excluded).chain([redirect(IN, "", input.inbound_port)]).collect()
+    std::iter::once(to_others)
+        .chain(excluded)
+        .chain([redirect(IN, "", input.inbound_port)])
+        .collect()
 }
 
 fn outbound(input: &Interception, family: Family) -> Vec<String> {

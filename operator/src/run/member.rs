@@ -61,8 +61,14 @@ pub(super) struct Member {
 
 /// Makes a member's namespace.
 pub(super) fn make_namespace(desired: &DesiredMember, network: &mut Network) -> anyhow::Result<String> {
-    let made = network.add(&[MemberSpec { name: desired.member_name(), address: Some(desired.address) }])?;
-    made.into_iter().next().map(|member| member.namespace).context("no namespace was made")
+    let made = network.add(&[MemberSpec {
+        name: desired.member_name(),
+        address: Some(desired.address),
+    }])?;
+    made.into_iter()
+        .next()
+        .map(|member| member.namespace)
+        .context("no namespace was made")
 }
 
 /// Leads the namespace's connections through the proxy.

@@ -185,16 +185,28 @@ impl Run {
             let id = desired.id();
             match self.begin(desired, services) {
                 Ok(member) => started.push(member),
-                Err(error) => tracing::warn!(workload = id, error = format!("{error:#}"), "cannot start; trying again"),
+                Err(error) => tracing::warn!(
+                    workload = id,
+                    error = format!("{error:#}"),
+                    "cannot start; trying again"
+                ),
             }
         }
         progress(&format!("{} network namespaces are up", started.len()));
         for mut member in started {
             let id = member.desired().id();
             if let Err(error) = member.proxy_ready().await {
-                tracing::warn!(workload = id, error = format!("{error:#}"), "the proxy does not become ready; trying again");
+                tracing::warn!(
+                    workload = id,
+                    error = format!("{error:#}"),
+                    "the proxy does not become ready; trying again"
+                );
                 if let Err(error) = member.stop(&mut self.network).await {
-                    tracing::warn!(workload = id, error = format!("{error:#}"), "cannot remove its namespace");
+                    tracing::warn!(
+                        workload = id,
+                        error = format!("{error:#}"),
+                        "cannot remove its namespace"
+                    );
                 }
                 continue;
             }

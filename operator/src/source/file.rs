@@ -1,6 +1,6 @@
 //! One file: whether it changed, and what it holds.
 //!
-//! A file is read only while it stands still: its stamp (time, size, inode) must be the same before and after. Size and
+//! A file is read only while it stands still: its stamp (times, size, inode) must be the same before and after. Size and
 //! encoding are checked before any parser sees the text.
 
 use std::collections::BTreeMap;
@@ -24,6 +24,8 @@ pub(super) struct Stamp {
     size: u64,
     inode: u64,
     device: u64,
+    /// The kernel's time of the last change, seconds and nanoseconds: no tool sets it back, as some do `modified`.
+    changed: (i64, i64),
 }
 
 /// A file that parsed.
@@ -110,6 +112,7 @@ fn stamp_of(metadata: &fs::Metadata) -> Stamp {
         size: metadata.len(),
         inode: metadata.ino(),
         device: metadata.dev(),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
     }
 }
 
@@ -139,4 +142,32 @@ fn refuse_repetition(objects: &[Placed]) -> Result<(), Mistake> {
         seen.insert(reference, placed.line);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+
+    #[test]
+    fn an_edit_that_keeps_size_and_time_is_another_stamp() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.yaml");
+        fs::write(&path, "a: 1").unwrap();
+        let (before, modified) = (
+            super::stamp(&path).unwrap(),
+            path.metadata().unwrap().modified().unwrap(),
+        );
+        // Coarse clocks of file systems tick every few milliseconds.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        fs::write(&path, "a: 2").unwrap();
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_modified(modified)
+            .unwrap();
+        let after = super::stamp(&path).unwrap();
+        assert_eq!((before.modified, before.inode), (after.modified, after.inode));
+        assert_ne!(before, after);
+    }
 }
