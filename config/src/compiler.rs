@@ -18,7 +18,7 @@ use xds::{Layer, Resource, Snapshot};
 pub use origins::origins_of;
 
 use crate::assemble::{AssembleError, fits};
-use crate::input::{Settings, Transient};
+use crate::input::Settings;
 use crate::memo::Counts;
 use crate::model::{Key, Model};
 use crate::scope::Scope;
@@ -81,7 +81,6 @@ impl Compiler {
         model: &Arc<Model>,
         settings: &Settings,
         workload: &Key,
-        transient: &Transient,
     ) -> Result<Snapshot, AssembleError> {
         self.turn(model, settings);
         let this = model
@@ -91,7 +90,7 @@ impl Compiler {
         let world = World { model, settings };
         let mesh = self.mesh_layer(&world)?;
         let scope = self.scope_layer(&world, Scope::of(this, model), &mesh)?;
-        let resources = own::resources(&mut self.memos, &world, this, transient);
+        let resources = own::resources(&mut self.memos, &world, this);
         let own = Built::renew(self.own.get(workload), resources);
         let own_layer = Arc::clone(&own.layer);
         self.own.insert(workload.clone(), own);

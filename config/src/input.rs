@@ -1,12 +1,9 @@
-//! What the compiler may read: the users' objects, the operator's settings, and what is in flight.
+//! What the compiler may read: the users' objects and the operator's settings.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Namespace, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-
-use crate::model::SpiffeId;
 
 /// Every object the compiler reads, in any order; the same set gives the same bytes.
 ///
@@ -58,11 +55,4 @@ impl Default for Settings {
             access_log_path: None,
         }
     }
-}
-
-/// What is in flight for one proxy and is not part of the objects.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Transient {
-    /// Identities whose connections to a workload port are to be cut now, by port.
-    pub revoked: BTreeMap<u16, BTreeSet<SpiffeId>>,
 }

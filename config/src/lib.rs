@@ -23,7 +23,7 @@ pub use assemble::AssembleError;
 pub use compiler::{Compiler, origins_of};
 pub use diagnostic::{Diagnostic, Severity};
 pub use envoy::stub;
-pub use input::{Objects, Settings, Transient};
+pub use input::{Objects, Settings};
 pub use model::Model;
 pub use origin::{ObjectRef, Origin};
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
-use config::{Compiler, Objects, Settings, Transient};
+use config::{Compiler, Objects, Settings};
 use operator::envoy_binary::{Search, default_cache_dir, locate};
 use prost::Message;
 use serde_json::Value;
@@ -130,9 +130,7 @@ fn envoy_accepts_every_golden_snapshot() -> Result<()> {
         let mut compiler = Compiler::new();
         for workload in model.workloads.keys() {
             let at = || format!("{} {workload}", input.display());
-            let snapshot = compiler
-                .snapshot(&model, &settings, workload, &Transient::default())
-                .with_context(at)?;
+            let snapshot = compiler.snapshot(&model, &settings, workload).with_context(at)?;
             validate(&envoy, folder.path(), &snapshot, &certificates).with_context(at)?;
             validate(&envoy, folder.path(), &stubbed(&snapshot), &certificates).with_context(|| at() + ", stubs")?;
         }

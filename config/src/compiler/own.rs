@@ -18,7 +18,6 @@ use crate::envoy::revoke::RevokeInput;
 use crate::envoy::runtime::RuntimeInput;
 use crate::envoy::secret::{Peers, ValidationInput};
 use crate::envoy::slots;
-use crate::input::Transient;
 use crate::model::{InboundPort, Key, MtlsMode, Protocol, SpiffeId, Workload};
 use crate::names::{AppProtocol, ClusterName, ExtensionName, ListenerName, RouteName, SecretName};
 use crate::policy::traffic_permission::callers;
@@ -28,12 +27,7 @@ use crate::policy::{fault_injection, rate_limit};
 const SHORTEST_KEEPALIVE: Duration = Duration::from_secs(1);
 
 /// All resources of the layer.
-pub(super) fn resources(
-    memos: &mut Memos,
-    world: &World<'_>,
-    workload: &Workload,
-    transient: &Transient,
-) -> Vec<Arc<Resource>> {
+pub(super) fn resources(memos: &mut Memos, world: &World<'_>, workload: &Workload) -> Vec<Arc<Resource>> {
     let group = Key {
         namespace: Arc::clone(&workload.key.namespace),
         name: Arc::clone(&workload.group),
@@ -52,7 +46,7 @@ pub(super) fn resources(
             all.push(routes(memos, world, workload.address, &group, port));
             filters(memos, world, &owner, port, &mut all);
         }
-        let cut = admission(memos, world, &owner, port, transient, &mut all);
+        let cut = admission(memos, world, &owner, port, &mut all);
         revoked.insert(port.number, cut);
     }
     let undeclared = &workload.undeclared;
@@ -64,7 +58,7 @@ pub(super) fn resources(
         },
     };
     all.push(memos.inbound_catch_all.get(owner.clone(), catch_all));
-    let cut = admission(memos, world, &owner, undeclared, transient, &mut all);
+    let cut = admission(memos, world, &owner, undeclared, &mut all);
     revoked.insert(undeclared.number, cut);
     all.push(memos.runtimes.get(owner.clone(), RuntimeInput { revoked }));
     all.push(memos.locals.get(owner, local(world, workload)));
@@ -139,20 +133,13 @@ fn admission(
     world: &World<'_>,
     owner: &Owner,
     port: &InboundPort,
-    transient: &Transient,
     all: &mut Vec<Arc<Resource>>,
 ) -> BTreeSet<SpiffeId> {
     let model = world.model;
-    let mut allowed = allowed_identities(model, &port.permission, port.mtls);
-    let mut revoked: BTreeSet<SpiffeId> = model.identities.difference(&allowed).cloned().collect();
-    if let Some(more) = transient.revoked.get(&port.number) {
-        revoked.extend(more.iter().cloned());
-        // On an HTTP port who is being cut has no entry and may connect anew, to be told 403 with the rule; a TCP port has
-        // no connections but of those with access.
-        if port.protocol.is_http() {
-            allowed.retain(|identity| !more.contains(identity));
-        }
-    }
+    let allowed = allowed_identities(model, &port.permission, port.mtls);
+    // On an HTTP port who is being cut has no entry and may connect anew, to be told 403 with the rule; a TCP port has no
+    // connections but of those with access.
+    let revoked: BTreeSet<SpiffeId> = model.identities.difference(&allowed).cloned().collect();
     let revoke = RevokeInput {
         port: port.number,
         identities: Arc::new(allowed),

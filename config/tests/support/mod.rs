@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use tulle_config::model::Key;
-use tulle_config::{Compiler, Model, Objects, Settings, Transient};
+use tulle_config::{Compiler, Model, Objects, Settings};
 use xds::Snapshot;
 
 /// Stands for the mesh's certificates where no Envoy reads them.
@@ -71,9 +71,7 @@ pub(crate) fn model(yaml: &str) -> Arc<Model> {
 
 /// The snapshot of one workload's proxy.
 pub(crate) fn snapshot(compiler: &mut Compiler, model: &Arc<Model>, workload: &Key) -> Snapshot {
-    compiler
-        .snapshot(model, &settings(), workload, &Transient::default())
-        .unwrap()
+    compiler.snapshot(model, &settings(), workload).unwrap()
 }
 
 /// The folders in a folder, sorted.

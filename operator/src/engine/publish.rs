@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use config::Transient;
 use config::model::Key;
 
 use super::guard::guarded;
@@ -18,10 +17,8 @@ impl State {
 
     /// One proxy. On failure it keeps what it has.
     pub(super) fn publish(&mut self, key: &Key) {
-        // Whom to cut follows from the model; nothing is in flight besides.
-        let transient = Transient::default();
         self.counters.snapshots += 1;
-        let mut snapshot = match guarded(|| self.compiler.snapshot(&self.model, &self.settings, key, &transient)) {
+        let mut snapshot = match guarded(|| self.compiler.snapshot(&self.model, &self.settings, key)) {
             Ok(Ok(snapshot)) => snapshot,
             Ok(Err(error)) => {
                 self.counters.failures += 1;
