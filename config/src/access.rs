@@ -1,7 +1,7 @@
 //! Who can open a connection to a port, as a set of known identities.
 //!
-//! The L4 view: TCP ports carry it as exact names in the TLS validation context, and the operator compares it before and after
-//! a change to find whose connections end. Requests are decided later; an identity with any access at all is in the set.
+//! The L4 view: TCP ports carry it as exact names in the TLS validation context, and each port's revocation filter cuts
+//! whoever is not in it. Requests are decided later; an identity with any access at all is in the set.
 
 use std::collections::BTreeSet;
 

@@ -32,6 +32,9 @@ fn routes_and_self_calls_on_real_traffic() -> Result<()> {
     steps.run("a workload calls its own Service and address, alone", || {
         own_service(&mesh, 1)
     });
+    steps.run("every other workload calls its own Service and address", || {
+        others(&mesh)
+    });
     steps.run("an outside host on one of its own application ports is reached", || {
         outside(&mesh)
     });
@@ -161,6 +164,25 @@ fn own_service(mesh: &Mesh, replicas: usize) -> Result<()> {
         ensure!(echoed.text == "ping", "replica {replica}: {echoed:?}");
         let local = orders.call(&["http://127.0.0.1:8080/", "-n", "10"])?;
         ensure!(local.all(200), "replica {replica}, loopback: {local:?}");
+    }
+    Ok(())
+}
+
+fn others(mesh: &Mesh) -> Result<()> {
+    for version in ["v1", "v2"] {
+        let payments = mesh.workload(&format!("shop/payments-{version}-1"))?;
+        for url in [
+            format!("http://payments-{version}/"),
+            format!("http://{}:8080/", payments.address),
+        ] {
+            let answered = payments.call(&[&url, "-n", "100"])?;
+            ensure!(
+                answered.all(200),
+                "{url}: {:?} {:?}",
+                answered.statuses,
+                answered.errors
+            );
+        }
     }
     Ok(())
 }
