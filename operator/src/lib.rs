@@ -14,6 +14,7 @@ pub mod envoy_binary;
 pub mod identity;
 pub mod intercept;
 pub mod netns;
+pub mod packages;
 pub mod process;
 pub mod run;
 pub mod settings;

@@ -73,22 +73,8 @@ impl Drop for Capture {
 }
 
 fn install() -> Result<()> {
-    let there = || {
-        Command::new("tcpdump")
-            .arg("--version")
-            .output()
-            .is_ok_and(|output| output.status.success())
-    };
-    if there() {
-        return Ok(());
-    }
-    let _ = Command::new("apt-get")
-        .args(["install", "-y", "-q", "tcpdump"])
-        .output();
-    ensure!(
-        there(),
-        "tcpdump is missing and cannot be installed; run `apt-get install tcpdump`"
-    );
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    operator::packages::install_missing(&[("tcpdump", "tcpdump")], &path, &super::mesh::say)?;
     Ok(())
 }
 

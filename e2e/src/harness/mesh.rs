@@ -333,8 +333,14 @@ pub fn can_run() -> bool {
     let root = effective_user() == Some(0);
     if !root {
         say("skipped: end-to-end tests make network namespaces and need root");
+        return false;
     }
-    root
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if let Err(error) = operator::packages::install_missing(&operator::packages::INTERCEPTION, &path, &say) {
+        // The test itself fails then, with the words of whoever misses the program.
+        say(&error.to_string());
+    }
+    true
 }
 
 /// The second number of the `Uid` line of our own status.
@@ -360,7 +366,7 @@ fn search() -> Search {
 }
 
 /// For people who watch a test run; libtest shows it for failed tests.
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     use std::io::Write;
     // There is nobody to tell if this fails.
     let _ = writeln!(std::io::stderr(), "mesh: {line}");

@@ -8,6 +8,8 @@ use clap::Args;
 
 use super::run::{locate_envoy, need_root, shutdown};
 use crate::demo::{self, DemoOptions, Screen};
+use crate::packages;
+use crate::settings::Environment;
 
 /// Flags of `tulle demo`.
 #[derive(Clone, Debug, Args)]
@@ -26,6 +28,12 @@ pub(super) struct DemoArgs {
 pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     need_root()?;
     let screen = Screen::default();
+    let path = Environment::read().path.unwrap_or_default();
+    tokio::task::spawn_blocking(move || {
+        packages::install_missing(&packages::INTERCEPTION, &path, &|line| Screen::default().progress(line))
+    })
+    .await
+    .context("installing packages ended unexpectedly")??;
     let envoy = locate_envoy(args.envoy, |line| Screen::default().progress(line)).await?;
     screen.progress(&format!("Envoy {} is at {}", envoy.version, envoy.path.display()));
     let program = std::env::current_exe().context("cannot find this program")?;

@@ -38,6 +38,11 @@ pub(crate) fn is_root() -> bool {
 /// Network namespaces need root. A machine without it must say so itself, or the test counts as failed.
 pub(crate) fn need_root(test: &str) -> bool {
     if is_root() {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        tulle_operator::packages::install_missing(&tulle_operator::packages::INTERCEPTION, &path, &|line| {
+            eprintln!("{line}");
+        })
+        .unwrap();
         return true;
     }
     assert!(
