@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::topology::{PortId, Topology, UNDECLARED};
 use crate::model::{
     DefaultVerdict, HttpMatch, InboundPort, Key, Mesh, PathMatch, PortFaults, PortLimits, PortPermission, Service,
-    ServicePort, Upstream, Workload,
+    ServicePort, Upstream, Workload, group_of,
 };
 use crate::policy::traffic_route::PortRoutes;
 
@@ -87,10 +87,7 @@ pub(super) fn workloads(
             continue;
         };
         let labels = &place.node.labels;
-        let group = labels
-            .get("app.kubernetes.io/name")
-            .or_else(|| labels.get("app"))
-            .map_or(&*key.name, String::as_str);
+        let group = group_of(labels, &key.name);
         let made = Workload {
             key: key.clone(),
             address: place.node.address,

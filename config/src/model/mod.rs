@@ -24,7 +24,7 @@ pub use permission::{DefaultVerdict, PermissionRule, PortPermission, Source};
 pub use report::{Concerned, PolicyReport, TargetReport};
 pub use route::{Backend, HeaderEdit, Redirect, Retry, Rewrite, RouteAction, RouteEntry, RouteTable};
 pub use service::{Endpoint, Protocol, Service, ServicePort, Upstream};
-pub use workload::{InboundPort, Workload};
+pub use workload::{InboundPort, Workload, group_of};
 
 use crate::diagnostic::Diagnostic;
 use crate::origin::ObjectRef;

@@ -27,6 +27,14 @@ pub struct InboundPort {
     pub refuse_path_parameters: bool,
 }
 
+/// The group of a workload with these labels: replicas of one thing share it.
+pub fn group_of<'a>(labels: &'a BTreeMap<String, String>, name: &'a str) -> &'a str {
+    labels
+        .get("app.kubernetes.io/name")
+        .or_else(|| labels.get("app"))
+        .map_or(name, String::as_str)
+}
+
 /// A Pod, VM or process with one proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {

@@ -49,11 +49,8 @@ fn member(workload: &crds::Workload) -> Option<DesiredMember> {
         .filter(|process| !process.command.is_empty())?;
     let address = workload.spec.address.as_deref()?.parse().ok()?;
     let name = workload.metadata.name.clone()?;
-    let labels = workload.metadata.labels.as_ref();
-    let label = |key: &str| labels.and_then(|labels| labels.get(key)).cloned();
-    let group = label("app.kubernetes.io/name")
-        .or_else(|| label("app"))
-        .unwrap_or_else(|| name.clone());
+    let labels = workload.metadata.labels.clone().unwrap_or_default();
+    let group = config::model::group_of(&labels, &name).to_owned();
     let namespace = workload
         .metadata
         .namespace
