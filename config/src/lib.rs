@@ -9,6 +9,7 @@ pub mod assemble;
 pub mod compiler;
 pub mod diagnostic;
 mod envoy;
+pub mod evaluator;
 pub mod input;
 pub mod link;
 pub mod memo;

@@ -49,6 +49,7 @@ fn path_value(path: &PathMatch) -> Option<proto::StringMatcher> {
         PathMatch::Prefix(path) if path.is_empty() => None,
         PathMatch::Prefix(path) => Some(matcher::prefix(format!("{path}/"))),
         // Parse has checked that the regex stands by itself, so the group around it is not left.
+        PathMatch::Suffix(suffix) => Some(matcher::suffix(format!("{suffix}/"))),
         PathMatch::Regex(regex) => Some(matcher::regex(format!("(?:{regex})/"))),
     }
 }

@@ -22,6 +22,11 @@ pub(crate) fn prefix(text: impl Into<String>) -> matcher::StringMatcher {
     pattern(MatchPattern::Prefix(text.into()))
 }
 
+/// The end of the value.
+pub(crate) fn suffix(text: impl Into<String>) -> matcher::StringMatcher {
+    pattern(MatchPattern::Suffix(text.into()))
+}
+
 /// Anywhere in the value.
 pub(crate) fn contains(text: impl Into<String>) -> matcher::StringMatcher {
     pattern(MatchPattern::Contains(text.into()))
@@ -83,7 +88,7 @@ fn element(regex: &str) -> String {
 }
 
 /// A regex that matches a literal; if it is a list itself, with any white space around its commas.
-fn quote(literal: &str) -> String {
+pub(crate) fn quote(literal: &str) -> String {
     let mut quoted = String::with_capacity(literal.len() * 2);
     let mut elements = literal.split(',').map(|element| element.trim_matches([' ', '\t']));
     quoted.extend(elements.next().into_iter().flat_map(str::chars).flat_map(escaped));

@@ -159,6 +159,8 @@ pub(crate) fn request_match(http: &HttpMatch) -> route::RouteMatch {
         Some(PathMatch::Exact(path)) => PathSpecifier::Path(path.to_string()),
         Some(PathMatch::Prefix(prefix)) if prefix.is_empty() => PathSpecifier::Prefix("/".to_owned()),
         Some(PathMatch::Prefix(prefix)) => PathSpecifier::PathSeparatedPrefix(prefix.to_string()),
+        // Route matches know no suffix; no route has one.
+        Some(PathMatch::Suffix(suffix)) => PathSpecifier::SafeRegex(matcher::re2(format!(".*{}", matcher::quote(suffix)))),
         Some(PathMatch::Regex(regex)) => PathSpecifier::SafeRegex(matcher::re2(&**regex)),
     };
     with_rest(path, http)
@@ -210,6 +212,6 @@ fn rewritten_matches(entry: &RouteEntry) -> Vec<(route::RouteMatch, String)> {
         }
         None | Some(PathMatch::Prefix(_)) => plain(format!("{replacement}/")),
         // Parse refuses a prefix replacement without a prefix match.
-        Some(PathMatch::Exact(_) | PathMatch::Regex(_)) => plain(String::new()),
+        Some(PathMatch::Exact(_) | PathMatch::Suffix(_) | PathMatch::Regex(_)) => plain(String::new()),
     }
 }

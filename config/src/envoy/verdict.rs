@@ -61,6 +61,11 @@ pub(crate) fn begins(input: TypedExtensionConfig, text: impl Into<String>) -> Pr
     value(input, MatchPattern::Prefix(text.into()))
 }
 
+/// The input ends in this.
+pub(crate) fn ends(input: TypedExtensionConfig, text: impl Into<String>) -> Predicate {
+    value(input, MatchPattern::Suffix(text.into()))
+}
+
 /// The whole input matches this RE2 regex.
 pub(crate) fn matches(input: TypedExtensionConfig, regex: impl Into<String>) -> Predicate {
     let engine = match_tree::regex_matcher::EngineType::GoogleRe2(match_tree::regex_matcher::GoogleRe2 {});

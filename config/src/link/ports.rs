@@ -113,6 +113,7 @@ fn closed() -> PortPermission {
         deny: Vec::new(),
         allow: Vec::new(),
         default,
+        candidate: None,
     }
 }
 

@@ -10,6 +10,8 @@ pub enum PathMatch {
     /// Whole segments: `/a` matches `/a` and `/a/b`, not `/ab`. Without a trailing slash; `/` itself is stored as the empty string
     /// and matches everything.
     Prefix(Arc<str>),
+    /// The path ends in this literal, which begins with `/`: a gRPC method of any service. Only permissions have it.
+    Suffix(Arc<str>),
     /// An RE2 regex over the whole path.
     Regex(Arc<str>),
 }

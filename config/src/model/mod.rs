@@ -20,7 +20,7 @@ pub use fault::{Fault, FaultEffect, PortFaults};
 pub use http::{HeaderMatch, HeaderMatchType, HttpMatch, PathMatch, QueryMatch};
 pub use limit::{Limit, LimitKey, LimitObject, PortLimits, TokenBucket};
 pub use mesh::{DefaultAction, Mesh, MtlsMode};
-pub use permission::{DefaultVerdict, PermissionRule, PortPermission, Source};
+pub use permission::{Candidate, DefaultVerdict, PermissionRule, PortPermission, Source};
 pub use report::{Concerned, PolicyReport, TargetReport};
 pub use route::{Backend, HeaderEdit, Redirect, Retry, Rewrite, RouteAction, RouteEntry, RouteTable};
 pub use service::{Endpoint, Protocol, Service, ServicePort, Upstream};

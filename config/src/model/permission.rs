@@ -49,4 +49,17 @@ pub struct PortPermission {
     pub allow: Vec<Arc<PermissionRule>>,
     /// What remains.
     pub default: DefaultVerdict,
+    /// The complete policy of the port as it would be if every Shadow permission were enforced; absent where none reaches the port.
+    pub candidate: Option<Arc<Candidate>>,
+}
+
+/// The policy of a port as Shadow permissions would have it. It decides nothing; it reports what it would decide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Deny rules, enforced and shadowed, by name.
+    pub deny: Vec<Arc<PermissionRule>>,
+    /// Allow rules, enforced and shadowed, by name.
+    pub allow: Vec<Arc<PermissionRule>>,
+    /// What would remain; a Shadow Allow selects here.
+    pub default: DefaultVerdict,
 }

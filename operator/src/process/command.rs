@@ -55,6 +55,9 @@ pub struct ProcessSpec {
     pub restart: Restart,
 }
 
+/// Becomes the program that follows, unless the parent is not the process that `$0` names.
+const STILL_OURS: &str = r#"[ "$PPID" = "$0" ] && exec "$@""#;
+
 impl ProcessSpec {
     /// The program and arguments that are really started.
     pub fn command_line(&self) -> Vec<OsString> {
@@ -72,11 +75,50 @@ impl ProcessSpec {
             line.extend(["--clear-groups", "--no-new-privs", "--"].map(Into::into));
         }
         if self.die_with_parent {
-            // A step of its own: the kernel forgets the signal when the user changes.
-            line.extend(["setpriv", "--pdeathsig=KILL", "--"].map(Into::into));
+            // A step of its own: the kernel forgets the signal when the user changes. Who lost its parent before the signal was
+            // set would live for ever, so it looks who its parent is afterwards.
+            line.extend(["setpriv", "--pdeathsig=KILL", "--", "sh", "-c", STILL_OURS].map(Into::into));
+            line.push(std::process::id().to_string().into());
         }
         line.push(self.program.clone().into());
         line.extend(self.arguments.iter().cloned());
         line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// What the line prints when it believes that this process started it.
+    fn output(parent: u32) -> Vec<u8> {
+        let spec = ProcessSpec {
+            name: "echo".to_owned(),
+            program: "echo".into(),
+            arguments: vec!["it's me".into()],
+            environment: BTreeMap::new(),
+            inherit_environment: true,
+            folder: None,
+            namespace: None,
+            user: None,
+            log: PathBuf::new(),
+            die_with_parent: true,
+            restart: Restart::Never,
+        };
+        let ours = OsString::from(std::process::id().to_string());
+        let line = spec.command_line().into_iter();
+        let line: Vec<OsString> = line
+            .map(|word| if word == ours { parent.to_string().into() } else { word })
+            .collect();
+        let (program, arguments) = line.split_first().unwrap();
+        Command::new(program).args(arguments).output().unwrap().stdout
+    }
+
+    #[test]
+    fn who_lost_its_parent_before_the_signal_was_set_does_not_start() {
+        assert_eq!(output(std::process::id()), b"it's me\n");
+        assert_eq!(output(1), b"");
     }
 }

@@ -5,7 +5,7 @@
 //! whole joined value does. Nor would they name a missing Allow.
 
 use crate::envoy::api::{match_tree, rbac};
-use crate::envoy::verdict::{all_of, any_of, begins, first_of, header, is, matches, verdict};
+use crate::envoy::verdict::{all_of, any_of, begins, ends, first_of, header, is, matches, verdict};
 use crate::model::{HeaderMatchType, HttpMatch, PathMatch, PermissionRule, PortPermission, Source};
 use crate::names::{PATH_HEADER, SOURCE_HEADER};
 
@@ -71,6 +71,7 @@ fn request(http: &HttpMatch) -> Option<Predicate> {
             PathMatch::Exact(path) => Some(is(carrier, format!("{path}/"))),
             PathMatch::Prefix(prefix) if prefix.is_empty() => None,
             PathMatch::Prefix(prefix) => Some(begins(carrier, format!("{prefix}/"))),
+            PathMatch::Suffix(suffix) => Some(ends(carrier, format!("{suffix}/"))),
             // Parse has checked that the regex stands by itself, so the group around it is not left.
             PathMatch::Regex(regex) => Some(matches(carrier, format!("(?:{regex})/"))),
         }

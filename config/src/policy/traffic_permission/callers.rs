@@ -134,6 +134,7 @@ mod tests {
                 allow_plaintext: false,
                 name: "default".into(),
             },
+            candidate: None,
         };
         let known = BTreeSet::from([id("a"), id("b"), SpiffeId::of(DOMAIN, "other", "c")]);
         let set = callers(&permission, &known, DOMAIN);

@@ -94,6 +94,7 @@ fn path(path: &PathMatch) -> Option<rbac::Permission> {
             url(matcher::exact(&**prefix)),
             url(matcher::prefix(format!("{prefix}/"))),
         ])),
+        PathMatch::Suffix(suffix) => Some(url(matcher::suffix(&**suffix))),
         PathMatch::Regex(regex) => Some(url(matcher::regex(&**regex))),
     }
 }

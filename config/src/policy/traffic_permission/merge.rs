@@ -49,6 +49,7 @@ pub(crate) fn merge(nodes: &[PermissionNode], topology: &Topology) -> Merged<Por
                 deny: draft.deny.into_values().collect(),
                 allow: draft.allow.into_values().collect(),
                 default,
+                candidate: None,
             };
             merged.ports.insert(id, permission);
         }

@@ -29,7 +29,7 @@ pub(super) struct Precedence {
 pub(super) fn precedence(node: &RouteNode, rule: usize, one: usize, matches: &HttpMatch) -> Precedence {
     let path = match &matches.path {
         Some(PathMatch::Exact(path)) => (0, Reverse(path.len())),
-        Some(PathMatch::Regex(regex)) => (1, Reverse(regex.len())),
+        Some(PathMatch::Regex(regex) | PathMatch::Suffix(regex)) => (1, Reverse(regex.len())),
         Some(PathMatch::Prefix(prefix)) => (2, Reverse(prefix.len())),
         None => (2, Reverse(0)),
     };
