@@ -80,7 +80,22 @@ spec.rules[0].http[0].headers | Invalid | rules: [{sources: [{type: Authenticate
 spec.rules[0].http[0].headers[1].name | Invalid | rules: [{sources: [{type: Authenticated}], http: [{headers: [{name: a, value: b}, {name: A, value: c}]}]}]
 spec.rules[0].http[0].headers[0].value | Invalid | rules: [{sources: [{type: Authenticated}], http: [{headers: [{name: a, value: ' b'}]}]}]
 spec.rules[0].http[0].headers[0].value | Invalid | rules: [{sources: [{type: Authenticated}], http: [{headers: [{name: a, type: RegularExpression, value: '['}]}]}]
-spec.rules[0].grpc | NotSupportedYet | rules: [{sources: [{type: Authenticated}], grpc: [{method: {service: a}}]}]
+spec.rules[0].grpc | Invalid | rules: [{sources: [{type: Authenticated}], grpc: []}]
+spec.rules[0].grpc | Invalid | rules: [{sources: [{type: Authenticated}], http: [{method: GET}], grpc: [{method: {service: a}}]}]
+spec.rules[0].grpc[0].method | Invalid | rules: [{sources: [{type: Authenticated}], grpc: [{method: {}}]}]
+spec.rules[0].grpc[0].method.servce | UnknownField | rules: [{sources: [{type: Authenticated}], grpc: [{method: {servce: a, method: b}}]}]
+spec.rules[0].grpc[0].path | UnknownField | rules: [{sources: [{type: Authenticated}], grpc: [{path: {value: /a/b}}]}]
+spec.rules[0].grpc[0].method.service | Invalid | rules: [{sources: [{type: Authenticated}], grpc: [{method: {service: a/b}}]}]
+spec.rules[0].grpc[0].method.service | Invalid | rules: [{sources: [{type: Authenticated}], grpc: [{method: {service: '..', method: b}}]}]
+spec.rules[0].grpc[0].method.method | Invalid | rules: [{sources: [{type: Authenticated}], grpc: [{method: {method: 'b c'}}]}]
+spec.rules[0].grpc[0].method.method | Invalid | rules: [{sources: [{type: Authenticated}], grpc: [{method: {type: RegularExpression, method: '(?=a)'}}]}]
+spec.rules[0].grpc[0].method.service | Invalid | rules: [{sources: [{type: Authenticated}], grpc: [{method: {type: RegularExpression, service: 'a)|(b', method: c}}]}]
+spec.rules[0].grpc[0].method | Invalid | rules: [{sources: [{type: Authenticated}], grpc: [{method: {type: RegularExpression, service: '(?P<x>a)', method: '(?P<x>b)'}}]}]
+spec.rules[0].grpc[0].headers[0].name | Invalid | rules: [{sources: [{type: Authenticated}], grpc: [{headers: [{name: x_y, value: b}]}]}]
+spec.rules[0].grpc[0].headers | Invalid | rules: [{sources: [{type: Authenticated}], grpc: [{headers: [{name: x-envoy-internal, value: b}]}]}]
+spec.rules[0].grpc | ProtocolMismatch | rules: [{sources: [{type: Authenticated}], grpc: [{}]}], targetRefs: [{kind: Service, name: payments, sectionName: tcp-db}]
+spec.rules[0].grpc | ProtocolMismatch | rules: [{sources: [{type: Authenticated}], grpc: [{}]}], targetRefs: [{kind: Service, name: payments, sectionName: http}]
+spec.rules[0].grpc | ProtocolMismatch | rules: [{sources: [{type: Authenticated}], grpc: [{}], ports: [http]}], targetRefs: [{kind: Service, name: payments}]
 spec.rules[0].httpp | UnknownField | rules: [{sources: [{type: Authenticated}], httpp: [{method: GET}]}]
 spec.rules[0].name | Invalid | rules: [{name: 'a b', sources: [{type: Authenticated}]}]
 spec.rules[1].name | Invalid | rules: [{name: a, sources: [{type: Authenticated}]}, {name: a, sources: [{type: Authenticated}]}]
@@ -101,7 +116,6 @@ spec.targetRefs[0].name | NotPermitted | rules: [{sources: [{type: Authenticated
 spec.targetRefs[0].kind | NotSupportedYet | rules: [{sources: [{type: Authenticated}]}], targetRefs: [{kind: TrafficRoute, name: a}]
 spec.rules[0].ports | TargetNotFound | rules: [{sources: [{type: Authenticated}], ports: [nothing]}], targetRefs: [{kind: Service, name: payments}]
 spec.rules[0].http | ProtocolMismatch | rules: [{sources: [{type: Authenticated}], http: [{}]}], targetRefs: [{kind: Service, name: payments, sectionName: tcp-db}]
-spec.mode | NotSupportedYet | rules: [], mode: Shadow
 ";
 
 #[test]
@@ -175,10 +189,48 @@ fn broken_denies_deny_more() {
     // With a request match only ports with requests were concerned, and stay so.
     let model = shop(&permission(
         "p",
-        &format!("{target}, {DENY}, rules: [{{{FROM_ORDERS}, grpc: [{{}}]}}]"),
+        &format!("{target}, {DENY}, rules: [{{{FROM_ORDERS}, http: [{{path: {{value: x}}}}]}}]"),
     ));
     assert!(!allowed(&model, "shop/payments-1", 8000).contains(&"shop/orders".to_owned()));
     assert!(allowed(&model, "shop/payments-1", 5432).contains(&"shop/orders".to_owned()));
+}
+
+/// In Shadow each bad object is reported by the same words, and takes nothing from anybody.
+#[test]
+fn bad_shadows_take_nothing() {
+    let before = access(&shop(""));
+    for row in PERMISSIONS.trim().lines() {
+        let [path, reason, spec] = columns(row);
+        for action in [ALLOW, DENY] {
+            if action == DENY && spec == "rules: [{}]" {
+                continue;
+            }
+            let yaml = permission("p", &format!("{action}, mode: Shadow, {spec}"));
+            check(&yaml, path, reason);
+            assert_eq!(access(&shop(&yaml)), before, "{action} {spec}");
+        }
+    }
+}
+
+/// A Shadow rule that failed counts in the candidate as it would if it were enforced.
+#[test]
+fn a_failed_shadow_is_a_candidate_as_it_would_be() {
+    let target = "targetRefs: [{kind: Service, name: payments}], mode: Shadow";
+    let broken = format!("rules: [{{name: r, {FROM_ORDERS}, unknown: 1}}]");
+    let candidate = |action: &str| {
+        let model = shop(&permission("p", &format!("{target}, {action}, {broken}")));
+        let report = model.reports.values().next().unwrap();
+        assert_eq!(report.rules_failed, ["r".into()], "{action}");
+        inbound(&model, "shop/payments-1", 8000)
+            .permission
+            .candidate
+            .clone()
+            .unwrap()
+    };
+    let deny = candidate(DENY);
+    assert_eq!((deny.deny.len(), deny.default.allow_mesh), (1, true));
+    let allow = candidate(ALLOW);
+    assert_eq!((allow.allow.len(), allow.default.allow_mesh), (0, false));
 }
 
 /// What the spec is (of a kind, or a part of a route), path, reason, spec.

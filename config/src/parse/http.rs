@@ -22,19 +22,27 @@ pub(crate) fn policy_matches(
     at: &str,
     findings: &mut Findings,
 ) -> Part<Vec<HttpMatch>> {
+    matches_of(matches, at, "leave it out for all requests", findings, policy_match)
+}
+
+/// A list of matches, each read by `read`.
+pub(super) fn matches_of<T>(
+    matches: Option<&Vec<T>>,
+    at: &str,
+    instead: &str,
+    findings: &mut Findings,
+    read: fn(&T, &str, &mut Findings) -> Option<HttpMatch>,
+) -> Part<Vec<HttpMatch>> {
     let Some(matches) = matches else { return Part::Absent };
     if matches.is_empty() {
-        findings.error(
-            at,
-            Reason::Invalid,
-            "is empty, which could mean all or nothing; leave it out for all requests",
-        );
+        let message = format!("is empty, which could mean all or nothing; {instead}");
+        findings.error(at, Reason::Invalid, message);
         return Part::Bad;
     }
     let nodes: Vec<Option<HttpMatch>> = matches
         .iter()
         .enumerate()
-        .map(|(index, one)| policy_match(one, &format!("{at}[{index}]"), findings))
+        .map(|(index, one)| read(one, &format!("{at}[{index}]"), findings))
         .collect();
     Part::checked(nodes.into_iter().collect())
 }
@@ -50,14 +58,30 @@ fn policy_match(one: &HttpRouteMatch, at: &str, findings: &mut Findings) -> Opti
         findings.error(&format!("{at}.sources"), Reason::Invalid, message);
     }
     let read = common(one, at, findings);
-    for header in &read.headers {
-        if header.name.starts_with("x-envoy-") {
-            let name = &header.name;
-            let message = format!("{name} is stripped from every request that comes in, so nothing can match");
-            findings.error(&format!("{at}.headers"), Reason::Invalid, message);
-        }
-    }
+    stripped(&read.headers, &format!("{at}.headers"), findings);
     (findings.len() == before).then_some(read)
+}
+
+/// The headers of a match at the destination.
+pub(super) fn policy_headers(list: Option<&[ValueMatch]>, at: &str, findings: &mut Findings) -> Vec<HeaderMatch> {
+    let headers = headers(list, at, findings);
+    stripped(&headers, at, findings);
+    headers
+}
+
+fn stripped(headers: &[HeaderMatch], at: &str, findings: &mut Findings) {
+    for header in headers.iter().filter(|header| header.name.starts_with("x-envoy-")) {
+        let name = &header.name;
+        let message = format!("{name} is stripped from every request that comes in, so nothing can match");
+        findings.error(at, Reason::Invalid, message);
+    }
+}
+
+fn headers(list: Option<&[ValueMatch]>, at: &str, findings: &mut Findings) -> Vec<HeaderMatch> {
+    let read = unique(list, at, findings, value::header_name);
+    read.into_iter()
+        .map(|(name, value)| HeaderMatch { name, value })
+        .collect()
 }
 
 /// One match of a route.
@@ -99,19 +123,10 @@ fn common(one: &HttpRouteMatch, at: &str, findings: &mut Findings) -> HttpMatch 
         let message = format!("{method:?} is not an HTTP method; use one of {}", METHODS.join(", "));
         findings.error(&format!("{at}.method"), Reason::Invalid, message);
     }
-    let headers = unique(
-        one.headers.as_deref(),
-        &format!("{at}.headers"),
-        findings,
-        value::header_name,
-    );
     HttpMatch {
         path,
         method: one.method.as_deref().map(Arc::from),
-        headers: headers
-            .into_iter()
-            .map(|(name, value)| HeaderMatch { name, value })
-            .collect(),
+        headers: headers(one.headers.as_deref(), &format!("{at}.headers"), findings),
         query: Vec::new(),
     }
 }

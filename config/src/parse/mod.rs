@@ -4,6 +4,7 @@
 //! resolved and objects merged by link. The advisory webhook runs the same functions.
 
 pub(crate) mod findings;
+pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod mesh;
 mod nodes;

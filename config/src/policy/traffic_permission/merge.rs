@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use crds::conditions::Reason;
 
-use super::parse::{Action, PermissionNode, RuleNode};
-use super::verdict;
+use super::draft::{Draft, Drafts};
+use super::parse::{About, Action, PermissionNode, RuleNode};
 use crate::diagnostic::Diagnostic;
 use crate::link::reach::{Reach, resolve};
 use crate::link::topology::{PortId, Topology, say};
@@ -19,17 +19,9 @@ use crate::origin::Origin;
 use crate::parse::findings::{Findings, Part};
 use crate::policy::{Fate, Merged, Report};
 
-/// What is known of a port so far. Rules are kept by the name under which Envoy knows them.
-#[derive(Debug, Default)]
-struct Draft {
-    selected: bool,
-    deny: BTreeMap<Arc<str>, Arc<PermissionRule>>,
-    allow: BTreeMap<Arc<str>, Arc<PermissionRule>>,
-}
-
 /// Merges all permissions; every port of the topology gets an answer.
 pub(crate) fn merge(nodes: &[PermissionNode], topology: &Topology) -> Merged<PortPermission> {
-    let mut drafts: BTreeMap<PortId, Draft> = BTreeMap::new();
+    let mut drafts: BTreeMap<PortId, Drafts> = BTreeMap::new();
     let mut merged = Merged {
         ports: BTreeMap::new(),
         reports: Vec::new(),
@@ -43,14 +35,7 @@ pub(crate) fn merge(nodes: &[PermissionNode], topology: &Topology) -> Merged<Por
     for (key, place) in &topology.workloads {
         for (number, facts) in &place.ports {
             let id = (key.clone(), *number);
-            let draft = drafts.remove(&id).unwrap_or_default();
-            let default = verdict::default(topology.mesh.default_action, facts, draft.selected);
-            let permission = PortPermission {
-                deny: draft.deny.into_values().collect(),
-                allow: draft.allow.into_values().collect(),
-                default,
-                candidate: None,
-            };
+            let permission = drafts.remove(&id).unwrap_or_default().finish(topology, facts);
             merged.ports.insert(id, permission);
         }
     }
@@ -61,7 +46,7 @@ pub(crate) fn merge(nodes: &[PermissionNode], topology: &Topology) -> Merged<Por
 struct Applying<'a> {
     node: &'a PermissionNode,
     topology: &'a Topology,
-    drafts: &'a mut BTreeMap<PortId, Draft>,
+    drafts: &'a mut BTreeMap<PortId, Drafts>,
     report: Report,
     findings: Findings,
 }
@@ -69,7 +54,7 @@ struct Applying<'a> {
 fn apply(
     node: &PermissionNode,
     topology: &Topology,
-    drafts: &mut BTreeMap<PortId, Draft>,
+    drafts: &mut BTreeMap<PortId, Drafts>,
 ) -> (PolicyReport, Vec<Diagnostic>) {
     let mut findings = Findings::new(&node.head.object);
     let namespace = &node.head.object.namespace;
@@ -88,16 +73,13 @@ fn apply(
         findings,
     };
     for (index, rule) in node.rules.iter().enumerate() {
-        if rule.failed {
-            applying.report.fate(index, Fate::Failed);
-        } else if !node.shadow {
-            applying.report.fate(index, Fate::InForce);
-        }
+        let fate = if rule.failed { Fate::Failed } else { Fate::InForce };
+        applying.report.fate(index, fate);
     }
     for (index, reach) in reaches.iter().enumerate() {
         applying.target(index, reach);
     }
-    if node.action == Action::Deny && !node.shadow {
+    if node.action == Action::Deny {
         applying.say_denied_at_l4();
     }
     (applying.report.finish(None), applying.findings.into_inner())
@@ -105,13 +87,10 @@ fn apply(
 
 impl Applying<'_> {
     fn target(&mut self, index: usize, reach: &Reach) {
-        if self.node.shadow {
-            return;
-        }
         let node = self.node;
         if node.action == Action::Allow {
             for port in &reach.takes {
-                self.drafts.entry(port.clone()).or_default().selected = true;
+                self.change(port, |draft| draft.selected = true);
                 self.report.reaches(index, port);
             }
         }
@@ -177,13 +156,14 @@ impl Applying<'_> {
         };
         let name: Arc<str> = made.origin.to_string().into();
         for port in ports.ports.intersection(&reach.gives) {
-            if rule.about_requests && !self.topology.is_http(port) {
+            if !self.concerns(rule, port) {
                 self.no_requests(index, number, rule, port, ports.explicit);
                 continue;
             }
             self.report.reaches(index, port);
-            let draft = self.drafts.entry(port.clone()).or_default();
-            draft.allow.insert(Arc::clone(&name), Arc::clone(&made));
+            self.change(port, |draft| {
+                draft.allow.insert(Arc::clone(&name), Arc::clone(&made));
+            });
         }
     }
 
@@ -196,7 +176,7 @@ impl Applying<'_> {
         };
         let name: Arc<str> = Origin::rule(&self.node.head.object, &rule.name).to_string().into();
         for port in ports.ports.iter() {
-            let requests = !rule.about_requests || self.topology.is_http(port);
+            let requests = self.concerns(rule, port);
             if !requests {
                 self.no_requests(index, number, rule, port, ports.explicit);
             }
@@ -207,20 +187,32 @@ impl Applying<'_> {
                 continue;
             };
             self.report.reaches(index, port);
-            let draft = self.drafts.entry(port.clone()).or_default();
-            let known = draft.deny.entry(Arc::clone(&name));
-            // Two targets may bring the same rule; the wider form stays.
-            known
-                .and_modify(|known| {
-                    if made.http.is_none() {
-                        *known = Arc::clone(made);
-                    }
-                })
-                .or_insert_with(|| Arc::clone(made));
+            self.change(port, |draft| {
+                let known = draft.deny.entry(Arc::clone(&name));
+                // Two targets may bring the same rule; the wider form stays.
+                known
+                    .and_modify(|known| {
+                        if made.http.is_none() {
+                            *known = Arc::clone(made);
+                        }
+                    })
+                    .or_insert_with(|| Arc::clone(made));
+            });
         }
     }
 
-    /// A rule about requests meets a port without requests.
+    fn change(&mut self, port: &PortId, change: impl Fn(&mut Draft)) {
+        let drafts = self.drafts.entry(port.clone()).or_default();
+        drafts.change(self.node.shadow, change);
+    }
+
+    /// Whether a rule can see on a port what it is about.
+    fn concerns(&self, rule: &RuleNode, port: &PortId) -> bool {
+        let facts = self.topology.port(port);
+        facts.is_some_and(|facts| rule.about.concerns(facts.protocol))
+    }
+
+    /// A rule about requests or calls meets a port without them.
     fn no_requests(&mut self, index: usize, number: usize, rule: &RuleNode, port: &PortId, explicit: bool) {
         if !explicit {
             self.report.not_concerned(index, port);
@@ -231,13 +223,19 @@ impl Applying<'_> {
             Action::Allow => "the rule grants nothing there",
             Action::Deny => "the rule denies its sources there, whatever they send",
         };
+        let is_http = self.topology.is_http(port);
+        let (carries, lacks) = match rule.about {
+            About::Calls if is_http => ("HTTP", "no gRPC calls are told from other requests"),
+            About::Calls => ("TCP", "there are no gRPC calls"),
+            About::Requests | About::Callers => ("TCP", "there are no requests"),
+        };
         let message = format!(
-            "{} of {} carries TCP, in which there are no requests, so {says}; remove the match, or declare the protocol by appProtocol",
+            "{} of {} carries {carries}, in which {lacks}, so {says}; remove the match, or declare the protocol by appProtocol",
             say(port.1),
             port.0
         );
-        self.findings
-            .error(&format!("{}.http", rule.path), Reason::ProtocolMismatch, message);
+        let at = format!("{}.{}", rule.path, rule.about.field());
+        self.findings.error(&at, Reason::ProtocolMismatch, message);
     }
 
     /// The rule as the model has it. Unreadable sources mean everybody, which only a Deny may say.
@@ -266,8 +264,9 @@ impl Applying<'_> {
             } else {
                 "its sources"
             };
+            let does = if self.node.shadow { "would deny" } else { "denies" };
             let message = format!(
-                "the rule could not be compiled, so it denies {who} on its ports, whatever they send; correct it"
+                "the rule could not be compiled, so it {does} {who} on its ports, whatever they send; correct it"
             );
             self.findings.error(&rule.path, Reason::DeniedAtL4, message);
         }

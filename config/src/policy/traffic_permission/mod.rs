@@ -3,6 +3,7 @@
 mod allow;
 pub(crate) mod callers;
 mod deny;
+mod draft;
 pub(crate) mod envoy;
 mod merge;
 mod parse;

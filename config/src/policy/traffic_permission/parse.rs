@@ -9,11 +9,11 @@ use crds::conditions::Reason;
 use crds::trafficpermission::{PermissionAction, PermissionRule, PolicyMode};
 
 use crate::diagnostic::Diagnostic;
-use crate::model::HttpMatch;
+use crate::model::{HttpMatch, Protocol};
 use crate::parse::findings::{Findings, Part};
 use crate::parse::source::{SourceNode, sources};
 use crate::parse::target::{Target, targets};
-use crate::parse::{http, report_own_unknown, report_unknown};
+use crate::parse::{grpc, http, report_own_unknown};
 use crate::policy::{Head, rule_name};
 
 /// What a matching rule does.
@@ -23,6 +23,33 @@ pub(crate) enum Action {
     Deny,
 }
 
+/// What a rule looks at, whether or not that was understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    /// The caller only.
+    Callers,
+    /// Requests: it concerns ports that carry HTTP, gRPC included.
+    Requests,
+    /// Calls: it concerns ports that carry gRPC.
+    Calls,
+}
+
+impl About {
+    /// Whether such a rule concerns a port of this protocol.
+    pub(crate) fn concerns(self, protocol: Protocol) -> bool {
+        match self {
+            Self::Callers => true,
+            Self::Requests => protocol.is_http(),
+            Self::Calls => protocol == Protocol::Grpc,
+        }
+    }
+
+    /// The field that says so.
+    pub(crate) fn field(self) -> &'static str {
+        if self == Self::Calls { "grpc" } else { "http" }
+    }
+}
+
 /// One rule, with what of it was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RuleNode {
@@ -30,10 +57,11 @@ pub(crate) struct RuleNode {
     /// `spec.rules[0]`.
     pub(crate) path: String,
     pub(crate) sources: Part<Vec<SourceNode>>,
+    /// Requests or calls, any of them.
     pub(crate) http: Part<Vec<HttpMatch>>,
     pub(crate) ports: Part<Vec<Arc<str>>>,
-    /// It is about requests, whether or not they were understood.
-    pub(crate) about_requests: bool,
+    /// Which of both, if any.
+    pub(crate) about: About,
     /// Something in it was not understood or cannot be done.
     pub(crate) failed: bool,
 }
@@ -60,13 +88,6 @@ pub(crate) fn parse(permission: &crds::TrafficPermission) -> (PermissionNode, Ve
         target.doubtful |= broken;
     }
     let shadow = spec.mode == PolicyMode::Shadow;
-    if shadow {
-        findings.warning(
-            "spec.mode",
-            Reason::NotSupportedYet,
-            "Shadow is not evaluated yet: this object neither acts nor reports; use Enforce",
-        );
-    }
     let action = match spec.action {
         PermissionAction::Allow => Action::Allow,
         PermissionAction::Deny => Action::Deny,
@@ -100,29 +121,31 @@ fn rule(rule: &PermissionRule, name: Arc<str>, path: String, action: Action, fin
         let message = "an Allow rule must name its sources; {type: Authenticated} is any mesh identity";
         findings.error(&format!("{path}.sources"), Reason::Invalid, message);
     }
-    let http = http::policy_matches(rule.http.as_ref(), &format!("{path}.http"), findings);
-    if let Some(grpc) = &rule.grpc {
+    let mut http = http::policy_matches(rule.http.as_ref(), &format!("{path}.http"), findings);
+    let mut about = if rule.http.is_some() {
+        About::Requests
+    } else {
+        About::Callers
+    };
+    if rule.grpc.is_some() {
         let at = format!("{path}.grpc");
-        report_unknown(grpc, &at, findings);
-        if rule.http.is_some() {
-            findings.error(
-                &at,
-                Reason::Invalid,
-                "`http` and `grpc` exclude each other in one rule; make two rules",
-            );
+        let grpc = grpc::policy_matches(rule.grpc.as_ref(), &at, findings);
+        if about == About::Requests {
+            let message = "`http` and `grpc` exclude each other in one rule; make two rules";
+            findings.error(&at, Reason::Invalid, message);
+            http = Part::Bad;
+        } else {
+            (http, about) = (grpc, About::Calls);
         }
-        let message = "gRPC matches are not supported yet; use http: [{method: POST, path: {type: Exact, value: /Service/Method}}]";
-        findings.error(&at, Reason::NotSupportedYet, message);
     }
     let ports = ports(rule.ports.as_ref(), &format!("{path}.ports"), findings);
-    let about_requests = rule.http.is_some() || rule.grpc.is_some();
     RuleNode {
         name,
         path,
         sources,
         http,
         ports,
-        about_requests,
+        about,
         failed: findings.len() > before,
     }
 }
