@@ -160,7 +160,9 @@ pub(crate) fn request_match(http: &HttpMatch) -> route::RouteMatch {
         Some(PathMatch::Prefix(prefix)) if prefix.is_empty() => PathSpecifier::Prefix("/".to_owned()),
         Some(PathMatch::Prefix(prefix)) => PathSpecifier::PathSeparatedPrefix(prefix.to_string()),
         // Route matches know no suffix; no route has one.
-        Some(PathMatch::Suffix(suffix)) => PathSpecifier::SafeRegex(matcher::re2(format!(".*{}", matcher::quote(suffix)))),
+        Some(PathMatch::Suffix(suffix)) => {
+            PathSpecifier::SafeRegex(matcher::re2(format!(".*{}", matcher::quote(suffix))))
+        }
         Some(PathMatch::Regex(regex)) => PathSpecifier::SafeRegex(matcher::re2(&**regex)),
     };
     with_rest(path, http)
