@@ -9,17 +9,20 @@ use super::permission::{Rules, What};
 use super::request::Operation;
 use crate::model::{InboundPort, Key, MtlsMode, SpiffeId, Workload};
 
+/// Names the scheme by which a proxy was called.
+const SCHEME: &str = "x-forwarded-proto";
+
 /// Who comes, to which port, behind which backend.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Visit<'a> {
     pub(super) workload: &'a Workload,
     /// Declared or not.
     pub(super) port: u16,
-    pub(super) backend: Option<&'a (Key, u16)>,
+    pub(super) backend: Option<(Key, u16)>,
     /// Absent without a certificate.
-    pub(super) identity: Option<&'a SpiffeId>,
+    pub(super) identity: Option<SpiffeId>,
     /// As it left the caller.
-    pub(super) operation: &'a Operation,
+    pub(super) operation: Operation,
 }
 
 /// The port of a workload with this number, or what stands for all undeclared ones.
@@ -28,23 +31,24 @@ pub(super) fn port_of(workload: &Workload, number: u16) -> &InboundPort {
 }
 
 /// The port's decision.
-pub(super) fn arrive(matching: Matching<'_>, visit: Visit<'_>) -> Arrival {
+pub(super) fn arrive(matching: Matching<'_>, visit: &Visit<'_>) -> Arrival {
+    let identity = visit.identity.as_ref();
     let port = port_of(visit.workload, visit.port);
     let mut arrival = Arrival {
         workload: visit.workload.key.clone(),
         port: visit.port,
-        backend: visit.backend.cloned(),
+        backend: visit.backend.clone(),
         protocol: port.protocol,
-        identity: visit.identity.cloned(),
+        identity: identity.cloned(),
         verdict: unasked(Answer::Refused),
         shadow: None,
         limits: Vec::new(),
         faults: Vec::new(),
     };
-    if !accepted(matching, port, visit.identity) {
+    if !accepted(matching, port, identity) {
         return arrival;
     }
-    let seen = match sight(port, visit.operation) {
+    let seen = match sight(port, identity, &visit.operation) {
         Ok(seen) => seen,
         Err(reason) => {
             arrival.verdict = unasked(Answer::Malformed(reason));
@@ -56,12 +60,12 @@ pub(super) fn arrive(matching: Matching<'_>, visit: Visit<'_>) -> Arrival {
         None if port.protocol.is_http() => What::SomeRequest,
         None => What::Connection,
     };
-    let verdict = |rules: Rules<'_>| rules.verdict(matching, visit.identity, what);
+    let verdict = |rules: Rules<'_>| rules.verdict(matching, identity, what);
     arrival.verdict = verdict(Rules::enforced(&port.permission));
     arrival.shadow = Rules::candidate(&port.permission).map(verdict);
     if let (Some(seen), Answer::Allowed) = (&seen, arrival.verdict.answer) {
-        arrival.limits = limits(matching, port, visit.identity, seen);
-        arrival.faults = faults(matching, port, visit.identity, seen);
+        arrival.limits = limits(matching, port, identity, seen);
+        arrival.faults = faults(matching, port, identity, seen);
     }
     arrival
 }
@@ -83,17 +87,29 @@ fn accepted(matching: Matching<'_>, port: &InboundPort, identity: Option<&Spiffe
 }
 
 /// The request as the port's rules see it; absent for a connection. A request to a TCP port is a connection.
-pub(super) fn sight(port: &InboundPort, operation: &Operation) -> Result<Option<Seen>, &'static str> {
+pub(super) fn sight(
+    port: &InboundPort,
+    caller: Option<&SpiffeId>,
+    operation: &Operation,
+) -> Result<Option<Seen>, &'static str> {
     let Operation::Http(request) = operation else {
         return Ok(None);
     };
     if !port.protocol.is_http() {
         return Ok(None);
     }
-    let seen = normalise(request, Side::Inbound)?;
+    let mut seen = normalise(request, Side::Inbound)?;
+    if !seen.path.starts_with('/') {
+        return Err("the target is no path");
+    }
     // Servlet containers strip what follows, so such a path means another one than it says.
     if port.refuse_path_parameters && seen.path.contains(';') {
         return Err("the path contains `;`");
+    }
+    // The proxy says how it was called unless somebody else has.
+    if seen.values(SCHEME).next().is_none() {
+        let scheme = if caller.is_some() { "https" } else { "http" };
+        seen.headers.push((SCHEME.into(), scheme.into()));
     }
     Ok(Some(seen))
 }
