@@ -67,6 +67,7 @@ const FILES: &[&str] = &[
     "envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.proto",
     "envoy/extensions/matching/common_inputs/network/v3/network_inputs.proto",
     "envoy/extensions/matching/common_inputs/ssl/v3/ssl_inputs.proto",
+    "envoy/extensions/matching/input_matchers/metadata/v3/metadata.proto",
     "envoy/extensions/matching/input_matchers/runtime_fraction/v3/runtime_fraction.proto",
     "envoy/extensions/rbac/principals/mtls_authenticated/v3/mtls_authenticated.proto",
     "envoy/extensions/resource_monitors/downstream_connections/v3/downstream_connections.proto",

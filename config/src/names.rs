@@ -15,7 +15,7 @@ mod tests;
 use std::fmt;
 
 pub use cluster::{AppProtocol, ClusterName};
-pub use extension::ExtensionName;
+pub use extension::{ExtensionName, ShadowPart};
 pub use listener::ListenerName;
 pub use route::RouteName;
 pub use secret::SecretName;
@@ -35,6 +35,12 @@ pub const PATH_HEADER: &str = "x-tulle-path";
 
 /// The response header that names the `RateLimit` object which refused the request.
 pub const LIMITED_BY_HEADER: &str = "x-tulle-limited-by";
+
+/// The response header that names the rule or default which refused the request, where the Mesh asks for it.
+pub const DENIED_BY_HEADER: &str = "x-tulle-denied-by";
+
+/// The runtime key that switches this header on.
+pub const DENIAL_HEADER_KEY: &str = "tulle.denial_header";
 
 /// The EDS name of a proxy's own group (`cluster_manager.local_cluster_name` of the bootstrap).
 pub const LOCAL_ENDPOINTS: &str = "local";

@@ -13,6 +13,7 @@ use crate::envoy::secret::{ValidationInput, validation};
 use crate::memo::{Counts, Memo};
 use crate::model::Key;
 use crate::names::{ClusterName, ExtensionName, ListenerName, RouteName, SecretName};
+use crate::policy::traffic_permission::tcp_shadow::{self, ShadowInput};
 use crate::policy::{fault_injection, rate_limit};
 
 /// Whose resource it is: a group of replicas, which have mostly equal ones; absent for shared resources.
@@ -59,6 +60,7 @@ memos! {
     limits: (Owner, ExtensionName) => rate_limit::envoy::SlotInput = rate_limit::envoy::slot;
     faults: (Owner, ExtensionName) => fault_injection::envoy::SlotInput = fault_injection::envoy::slot;
     revokes: (Owner, ExtensionName) => RevokeInput = revoke;
+    shadows: (Owner, ExtensionName) => ShadowInput = tcp_shadow::filter;
     runtimes: Owner => RuntimeInput = runtime;
     locals: Owner => LocalInput = local;
 }

@@ -67,7 +67,7 @@ fn filter(model: &Model, key: &Key, name: ExtensionName) -> Option<BTreeSet<Orig
             .get(&slot)?
             .origin
             .clone()])),
-        ExtensionName::Revoke(port) => permission(model, key, port),
+        ExtensionName::Revoke(port) | ExtensionName::Shadow(port, _) => permission(model, key, port),
     }
 }
 
@@ -95,10 +95,8 @@ fn inbound_port(workload: &Workload, port: u16) -> Option<&InboundPort> {
 }
 
 fn rules(permission: &PortPermission) -> BTreeSet<Origin> {
-    permission
-        .deny
-        .iter()
-        .chain(&permission.allow)
-        .map(|rule| rule.origin.clone())
-        .collect()
+    let candidate = permission.candidate.iter();
+    let candidate = candidate.flat_map(|candidate| candidate.deny.iter().chain(&candidate.allow));
+    let enforced = permission.deny.iter().chain(&permission.allow);
+    enforced.chain(candidate).map(|rule| rule.origin.clone()).collect()
 }

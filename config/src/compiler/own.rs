@@ -19,8 +19,9 @@ use crate::envoy::runtime::RuntimeInput;
 use crate::envoy::secret::{Peers, ValidationInput};
 use crate::envoy::slots;
 use crate::model::{InboundPort, Key, MtlsMode, Protocol, SpiffeId, Workload};
-use crate::names::{AppProtocol, ClusterName, ExtensionName, ListenerName, RouteName, SecretName};
+use crate::names::{AppProtocol, ClusterName, ExtensionName, ListenerName, RouteName, SecretName, ShadowPart};
 use crate::policy::traffic_permission::callers;
+use crate::policy::traffic_permission::tcp_shadow::ShadowInput;
 use crate::policy::{fault_injection, rate_limit};
 
 /// The shortest time between pings.
@@ -60,7 +61,9 @@ pub(super) fn resources(memos: &mut Memos, world: &World<'_>, workload: &Workloa
     all.push(memos.inbound_catch_all.get(owner.clone(), catch_all));
     let cut = admission(memos, world, &owner, undeclared, &mut all);
     revoked.insert(undeclared.number, cut);
-    all.push(memos.runtimes.get(owner.clone(), RuntimeInput { revoked }));
+    let denial_header = world.model.mesh.denial_header;
+    let runtime = RuntimeInput { revoked, denial_header };
+    all.push(memos.runtimes.get(owner.clone(), runtime));
     all.push(memos.locals.get(owner, local(world, workload)));
     all
 }
@@ -90,6 +93,7 @@ fn routes(memos: &mut Memos, world: &World<'_>, address: IpAddr, group: &Key, po
         permission: Arc::clone(&port.permission),
         limits: Arc::clone(&port.limits),
         refuse_path_parameters: port.refuse_path_parameters,
+        denial_header: world.model.mesh.denial_header,
     };
     memos.inbound_routes.get(name, input)
 }
@@ -158,8 +162,27 @@ fn admission(
             peers: Peers::Callers(Arc::clone(&port.permission), Arc::clone(&model.identities)),
         };
         all.push(memos.validations.get((owner.clone(), name), input));
+        shadows(memos, world, owner, port, all);
     }
     revoked
+}
+
+/// The filters of a TCP port that report what Shadow permissions would do, empty where there are none.
+fn shadows(memos: &mut Memos, world: &World<'_>, owner: &Owner, port: &InboundPort, all: &mut Vec<Arc<Resource>>) {
+    let plain = port.mtls == MtlsMode::Permissive;
+    for part in ShadowPart::ALL {
+        if part == ShadowPart::Plain && !plain {
+            continue;
+        }
+        let name = ExtensionName::Shadow(port.number, part);
+        let input = ShadowInput {
+            port: port.number,
+            part,
+            candidate: port.permission.candidate.clone(),
+            trust_domain: Arc::clone(&world.model.mesh.trust_domain),
+        };
+        all.push(memos.shadows.get((owner.clone(), name), input));
+    }
 }
 
 /// The replicas of the workload, itself included.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::api::{accesslog, any, core, ext};
 use super::common::text_struct;
+use super::reported;
 use crate::input::Settings;
 use crate::model::Mesh;
 use crate::names::{ExtensionName, LIMITED_BY_HEADER, METADATA};
@@ -29,6 +30,8 @@ impl LogTo {
         }
     }
 }
+
+const INBOUND: &str = "inbound";
 
 const CONNECTION: [(&str, &str); 16] = [
     ("time", "%START_TIME%"),
@@ -64,10 +67,12 @@ const REQUEST: [(&str, &str); 10] = [
 
 /// The log of connections.
 pub(crate) fn connections(to: &LogTo, direction: &str) -> Vec<accesslog::AccessLog> {
-    log(
-        to,
-        text_struct(CONNECTION.into_iter().chain([("direction", direction)])),
-    )
+    let rbac = |prefix: &str| first_of(&[dynamic_metadata(reported::NETWORK, &reported::shadow_rule(prefix))]);
+    let (denied, allowed) = (rbac(reported::SHADOW_DENY_PREFIX), rbac(reported::SHADOW_ALLOW_PREFIX));
+    let shadow = [("shadow_denied_by", &*denied), ("shadow_allowed_by", &allowed)];
+    let shadow = shadow.into_iter().filter(|_| direction == INBOUND);
+    let fields = CONNECTION.into_iter().chain([("direction", direction)]).chain(shadow);
+    log(to, text_struct(fields))
 }
 
 /// The log of requests that callers send through their own proxy.
@@ -78,14 +83,15 @@ pub(crate) fn outbound_requests(to: &LogTo) -> Vec<accesslog::AccessLog> {
 
 /// The log of requests at their destination.
 pub(crate) fn inbound_requests(to: &LogTo, faults: &[ExtensionName]) -> Vec<accesslog::AccessLog> {
-    let rbac = |key: &str| dynamic_metadata("envoy.filters.http.rbac", key);
+    let rbac = |key: &str| dynamic_metadata(reported::HTTP, key);
+    let shadow = |prefix: &str| rbac(&reported::shadow_rule(prefix));
     let limited = operator("RESP", LIMITED_BY_HEADER);
     let faults: Vec<_> = faults
         .iter()
         .map(|slot| dynamic_metadata(&slot.to_string(), "name"))
         .collect();
-    let denied = rbac(&format!("{DENY_PREFIX}enforced_effective_policy_id"));
-    let allowed = rbac(&format!("{ALLOW_PREFIX}enforced_effective_policy_id"));
+    let denied = rbac(&reported::enforced_rule(reported::DENY_PREFIX));
+    let allowed = rbac(&reported::enforced_rule(reported::ALLOW_PREFIX));
     let default = operator("METADATA", &format!("ROUTE:{METADATA}:default"));
     let mut order = vec![limited.clone(), denied.clone()];
     order.extend(faults.iter().cloned());
@@ -93,22 +99,24 @@ pub(crate) fn inbound_requests(to: &LogTo, faults: &[ExtensionName]) -> Vec<acce
     let (rule, fault) = (first_of(&order), first_of(&faults));
     let (limited, denied, allowed) = (first_of(&[limited]), first_of(&[denied]), first_of(&[allowed]));
     let default = first_of(&[default]);
+    let shadow_denied = first_of(&[
+        shadow(reported::SHADOW_DENY_PREFIX),
+        shadow(reported::SHADOW_DEFAULT_PREFIX),
+    ]);
+    let shadow_allowed = first_of(&[shadow(reported::SHADOW_ALLOW_PREFIX)]);
     let ours = [
-        ("direction", "inbound"),
+        ("direction", INBOUND),
         ("rule", &*rule),
         ("denied_by", &denied),
         ("allowed_by", &allowed),
         ("default", &default),
         ("limited_by", &limited),
         ("fault", &fault),
+        ("shadow_denied_by", &shadow_denied),
+        ("shadow_allowed_by", &shadow_allowed),
     ];
     log(to, text_struct(CONNECTION.into_iter().chain(REQUEST).chain(ours)))
 }
-
-/// The prefix of what the deny filter reports.
-pub(crate) const DENY_PREFIX: &str = "deny_";
-/// The prefix of what the allow filter reports.
-pub(crate) const ALLOW_PREFIX: &str = "allow_";
 
 /// One entry of a `COALESCE`.
 fn operator(command: &str, param: &str) -> String {

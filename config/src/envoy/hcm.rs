@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::api::{any, core, ext, hcm, listener, mutation};
 use super::common::{ads, duration, network_filter};
-use super::{access_log, matcher, slots};
+use super::{access_log, denial_header, matcher, slots};
 use crate::names::{PATH_HEADER, RouteName, SOURCE_HEADER, StatPrefix};
 
 use access_log::LogTo;
@@ -41,6 +41,7 @@ pub(crate) fn inbound(route: &RouteName, port: u16, keepalive: Duration, log: &L
             ..Default::default()
         }),
         access_log: access_log::inbound_requests(log, &faults),
+        local_reply_config: Some(denial_header::local_replies()),
         ..both_ways(&StatPrefix::Inbound(port), route)
     };
     network_filter(NAME, any(&manager))

@@ -8,13 +8,13 @@ use std::time::Duration;
 use xds::{Kind, Reference, Resource};
 
 use super::access_log::LogTo;
-use super::api::{core, listener, network_rbac};
+use super::api::{core, listener, network_rbac as rbac};
 use super::common::{discovered, duration, reference};
 use super::listener::{catch_all, hand_off, loop_guard, original_dst, tcp, tls_inspector};
 use super::{hcm, slots, tls};
 use crate::model::{MtlsMode, Protocol};
 use crate::names::{
-    AppProtocol, ClusterName, ExtensionName, ListenerName, RouteName, SNI_SUFFIX, SecretName, StatPrefix,
+    AppProtocol, ClusterName, ExtensionName, ListenerName, RouteName, SNI_SUFFIX, SecretName, ShadowPart, StatPrefix,
 };
 
 /// A caller that says nothing for so long speaks a protocol in which the server begins.
@@ -47,7 +47,7 @@ pub(crate) fn inbound(input: &InboundInput) -> Resource {
     let name = ListenerName::Inbound(input.address, input.port);
     let mut chains = vec![mtls_chain(input)];
     if input.mtls == MtlsMode::Permissive && (http || input.plaintext) {
-        chains.push(plain_chain(vec![application(input, false)]));
+        chains.push(plain_chain(input));
     }
     let message = listener::Listener {
         traffic_direction: core::TrafficDirection::Inbound.into(),
@@ -83,7 +83,7 @@ pub(crate) fn inbound_catch_all(input: &CatchAllInput) -> Resource {
     }
     let mut chains = vec![loop_guard(input.redirect_port), mtls];
     if permissive && input.undeclared.plaintext {
-        chains.push(plain_chain(vec![application(&input.undeclared, false)]));
+        chains.push(plain_chain(&input.undeclared));
     }
     let message = listener::Listener {
         traffic_direction: core::TrafficDirection::Inbound.into(),
@@ -104,6 +104,11 @@ fn mtls_chain(input: &InboundInput) -> listener::FilterChain {
         MtlsMode::Strict => Vec::new(),
         MtlsMode::Permissive => vec![format!("*{SNI_SUFFIX}")],
     };
+    let mut filters = vec![network_rbac(ExtensionName::Revoke(input.port))];
+    if !input.protocol.is_http() {
+        filters.extend(shadows(input.port).map(network_rbac));
+    }
+    filters.push(application(input, true));
     listener::FilterChain {
         name: "mtls".to_owned(),
         filter_chain_match: Some(listener::FilterChainMatch {
@@ -112,13 +117,16 @@ fn mtls_chain(input: &InboundInput) -> listener::FilterChain {
             ..Default::default()
         }),
         transport_socket: Some(tls::downstream(&callers(input), input.protocol.is_http())),
-        filters: vec![revocation(input.port), application(input, true)],
+        filters,
         ..Default::default()
     }
 }
 
 /// Callers without one.
-fn plain_chain(filters: Vec<listener::Filter>) -> listener::FilterChain {
+fn plain_chain(input: &InboundInput) -> listener::FilterChain {
+    let shadow = ExtensionName::Shadow(input.port, ShadowPart::Plain);
+    let shadow = (!input.protocol.is_http()).then(|| network_rbac(shadow));
+    let filters = shadow.into_iter().chain([application(input, false)]).collect();
     listener::FilterChain {
         name: "plain".to_owned(),
         filters,
@@ -135,10 +143,17 @@ fn callers(input: &InboundInput) -> SecretName {
     }
 }
 
-fn revocation(port: u16) -> listener::Filter {
-    let type_url = <network_rbac::Rbac as prost::Name>::type_url();
+/// The filters that report what Shadow permissions would do to a caller with an identity.
+fn shadows(port: u16) -> impl Iterator<Item = ExtensionName> {
+    [ShadowPart::Denied, ShadowPart::Allowed]
+        .into_iter()
+        .map(move |part| ExtensionName::Shadow(port, part))
+}
+
+fn network_rbac(name: ExtensionName) -> listener::Filter {
+    let type_url = <rbac::Rbac as prost::Name>::type_url();
     listener::Filter {
-        name: ExtensionName::Revoke(port).to_string(),
+        name: name.to_string(),
         config_type: Some(listener::filter::ConfigType::ConfigDiscovery(discovered(
             type_url, None,
         ))),
@@ -173,6 +188,10 @@ fn references(input: &InboundInput) -> Vec<Reference> {
         all.extend(filters.map(|slot| reference(Kind::ExtensionConfig, &slot)));
     } else {
         all.push(reference(Kind::Cluster, &application_cluster(input)));
+        let plain = ExtensionName::Shadow(input.port, ShadowPart::Plain);
+        let plain = (input.mtls == MtlsMode::Permissive && input.plaintext).then_some(plain);
+        let shadows = shadows(input.port).chain(plain);
+        all.extend(shadows.map(|name| reference(Kind::ExtensionConfig, &name)));
     }
     all
 }

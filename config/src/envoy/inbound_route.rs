@@ -7,9 +7,9 @@ use xds::{Kind, Resource};
 use super::api::route;
 use super::common::{metadata, reference};
 use super::route::{configuration, virtual_host};
-use super::{matcher, route_action, slots};
+use super::{denial_header, matcher, route_action, slots};
 use crate::model::{PortLimits, PortPermission};
-use crate::names::{ClusterName, LIMITED_BY_HEADER, METADATA, PATH_HEADER, RouteName, SOURCE_HEADER};
+use crate::names::{ClusterName, DENIED_BY_HEADER, LIMITED_BY_HEADER, METADATA, PATH_HEADER, RouteName, SOURCE_HEADER};
 use crate::policy::{rate_limit, traffic_permission};
 
 use route::route::Action;
@@ -30,6 +30,8 @@ pub(crate) struct InboundRoutesInput {
     pub(crate) limits: Arc<PortLimits>,
     /// Whether paths with `;` are refused.
     pub(crate) refuse_path_parameters: bool,
+    /// Whether a 403 names its cause in a header.
+    pub(crate) denial_header: bool,
 }
 
 /// Compiles a port's route configuration.
@@ -42,8 +44,8 @@ pub(crate) fn inbound_routes(input: &InboundRoutesInput) -> Resource {
     let host = route::VirtualHost {
         // The carriers are between us and our filters; the application never sees them.
         request_headers_to_remove: vec![SOURCE_HEADER.to_owned(), PATH_HEADER.to_owned()],
-        // Only our filters say who limited a request.
-        response_headers_to_remove: vec![LIMITED_BY_HEADER.to_owned()],
+        // Only our filters say who limited or denied a request.
+        response_headers_to_remove: vec![LIMITED_BY_HEADER.to_owned(), DENIED_BY_HEADER.to_owned()],
         ..virtual_host("workload", routes)
     };
     configuration(&input.name.to_string(), vec![host]).with_references(vec![reference(Kind::Cluster, &input.cluster)])
@@ -51,11 +53,14 @@ pub(crate) fn inbound_routes(input: &InboundRoutesInput) -> Resource {
 
 fn application(input: &InboundRoutesInput) -> route::Route {
     let rate_limits = rate_limit::envoy::actions(&input.limits, &input.trust_domain);
+    let (default, denied) = (&input.permission.default.name, input.permission.default.denied());
+    let names = [("default", &**default), (denial_header::DENIED, &denied)];
+    let permissions = traffic_permission::envoy::per_route(&input.permission, &input.trust_domain, input.denial_header);
     route::Route {
         name: "application".to_owned(),
         r#match: Some(prefix_match()),
-        metadata: Some(metadata(METADATA, [("default", &*input.permission.default.name)])),
-        typed_per_filter_config: traffic_permission::envoy::per_route(&input.permission, &input.trust_domain),
+        metadata: Some(metadata(METADATA, names)),
+        typed_per_filter_config: permissions,
         action: Some(Action::Route(route::RouteAction {
             rate_limits,
             ..route_action::to_cluster(&input.cluster)

@@ -10,12 +10,12 @@ use xds::{Kind, Resource};
 
 use super::api::{core, ext, match_tree, network_rbac, rbac, r#type};
 use super::common::extension;
-use super::verdict::{first_of, passes, peer, typed, verdict};
+use super::verdict::{first_of, passes, peer, then, typed, verdict};
 use crate::model::SpiffeId;
 use crate::names::{ExtensionName, revocation_key, revocation_rule};
 
 use match_tree::matcher::matcher_tree::{MatchMap, TreeType};
-use match_tree::matcher::{MatcherTree, MatcherType, OnMatch, on_match};
+use match_tree::matcher::{MatcherTree, MatcherType, OnMatch};
 
 /// What the filter depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,11 +63,7 @@ fn cut(port: u16, id: &SpiffeId) -> OnMatch {
     };
     let flipped = passes(peer(), typed("envoy.matching.matchers.runtime_fraction", &fraction));
     let denied = verdict(&revocation_rule(id), rbac::rbac::Action::Deny);
-    let matcher = first_of(vec![(flipped, denied)], pass());
-    OnMatch {
-        on_match: Some(on_match::OnMatch::Matcher(Box::new(matcher))),
-        ..Default::default()
-    }
+    then(first_of(vec![(flipped, denied)], pass()))
 }
 
 fn pass() -> OnMatch {

@@ -1,4 +1,4 @@
-//! The runtime layer of one proxy: which connections are being cut.
+//! The runtime layer of one proxy: which connections are being cut, and whether a 403 names its cause.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,9 +7,9 @@ use prost_types::{Struct, Value};
 use xds::{Kind, Resource};
 
 use crate::model::SpiffeId;
-use crate::names::{RUNTIME_LAYER, revocation_key};
+use crate::names::{DENIAL_HEADER_KEY, RUNTIME_LAYER, revocation_key};
 
-/// Every connection of the identity.
+/// Every connection of the identity, every reply.
 const ALL_PERCENT: f64 = 100.0;
 
 /// What the layer depends on.
@@ -17,6 +17,8 @@ const ALL_PERCENT: f64 = 100.0;
 pub(crate) struct RuntimeInput {
     /// By port.
     pub(crate) revoked: BTreeMap<u16, BTreeSet<SpiffeId>>,
+    /// Whether a 403 names its cause in a header.
+    pub(crate) denial_header: bool,
 }
 
 /// Compiles the layer.
@@ -25,6 +27,7 @@ pub(crate) fn runtime(input: &RuntimeInput) -> Resource {
         .revoked
         .iter()
         .flat_map(|(port, ids)| ids.iter().map(|id| revocation_key(*port, id)));
+    let keys = keys.chain(input.denial_header.then(|| DENIAL_HEADER_KEY.to_owned()));
     let all = Value {
         kind: Some(ValueKind::NumberValue(ALL_PERCENT)),
     };

@@ -1,4 +1,4 @@
-//! The HTTP filters of an inbound port, in their fixed order: shadow, deny, allow, limits, faults, router.
+//! The HTTP filters of an inbound port, in their fixed order: shadow, blame, deny, allow, limits, faults, router.
 //!
 //! All of them are there from the start and never change: permissions come by RDS, limits and faults by ECDS. Until a route
 //! configuration has arrived the allow filter denies everything.
@@ -14,8 +14,10 @@ pub(crate) const LIMIT_SLOTS: u8 = 8;
 /// How many faults a port can hold.
 pub(crate) const FAULT_SLOTS: u8 = 4;
 
-/// The filter for the complete verdict of Shadow permissions.
+/// The filter that begins the verdict of a candidate policy: its Deny rules. The deny and the allow filter go on with it.
 pub(crate) const SHADOW: &str = "tulle.rbac.shadow";
+/// The filter that says beforehand which enforced Deny rule will deny, for the denial header.
+pub(crate) const BLAME: &str = "tulle.rbac.blame";
 /// The filter for Deny rules.
 pub(crate) const DENY: &str = "tulle.rbac.deny";
 /// The filter for Allow rules and the default.
@@ -44,6 +46,7 @@ pub(crate) fn inbound(port: u16) -> Vec<hcm::HttpFilter> {
     };
     let mut filters = vec![
         filter(SHADOW, any(&http_rbac::Rbac::default())),
+        filter(BLAME, any(&http_rbac::Rbac::default())),
         filter(DENY, any(&http_rbac::Rbac::default())),
         filter(ALLOW, any(&closed)),
     ];

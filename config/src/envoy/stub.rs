@@ -12,7 +12,8 @@ use super::revoke::{RevokeInput, revoke};
 use super::runtime::{RuntimeInput, runtime};
 use super::{endpoint, route, secret};
 use crate::names::{ClusterName, ExtensionName, LOCAL_ENDPOINTS, RUNTIME_LAYER, RouteName, SecretName};
-use crate::policy::{fault_injection, rate_limit};
+use crate::policy::traffic_permission::tcp_shadow::ShadowInput;
+use crate::policy::{fault_injection, rate_limit, traffic_permission};
 
 /// The stub for a name of ours; absent for names that are not, for certificates, and for kinds that Envoy forgets by itself.
 pub fn stub(kind: Kind, name: &str) -> Option<Arc<Resource>> {
@@ -27,6 +28,12 @@ pub fn stub(kind: Kind, name: &str) -> Option<Arc<Resource>> {
                 port,
                 identities: Arc::default(),
             }),
+            ExtensionName::Shadow(port, part) => traffic_permission::tcp_shadow::filter(&ShadowInput {
+                port,
+                part,
+                candidate: None,
+                trust_domain: "".into(),
+            }),
         },
         Kind::Secret => match SecretName::parse(name)? {
             SecretName::Identity => return None,
@@ -39,6 +46,7 @@ pub fn stub(kind: Kind, name: &str) -> Option<Arc<Resource>> {
         }),
         Kind::Runtime if name == RUNTIME_LAYER => runtime(&RuntimeInput {
             revoked: BTreeMap::new(),
+            denial_header: false,
         }),
         Kind::Runtime | Kind::Cluster | Kind::Listener => return None,
     };
@@ -57,6 +65,7 @@ mod tests {
             (Kind::ExtensionConfig, "limit/8080/7"),
             (Kind::ExtensionConfig, "fault/8080/3"),
             (Kind::ExtensionConfig, "revoke/8080"),
+            (Kind::ExtensionConfig, "shadow/5432/denied"),
             (Kind::Secret, "callers/5432"),
             (Kind::Secret, "server/shop/web/80"),
             (Kind::Endpoints, "svc/shop/web/80"),

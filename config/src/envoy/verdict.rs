@@ -35,6 +35,23 @@ pub(crate) fn first_of(entries: Vec<(Predicate, OnMatch)>, otherwise: OnMatch) -
     }
 }
 
+/// The first entry that holds decides, and without one there is no name; absent without entries, which Envoy refuses.
+pub(crate) fn only(entries: Vec<(Predicate, OnMatch)>) -> Option<match_tree::Matcher> {
+    let unused = OnMatch::default();
+    (!entries.is_empty()).then(|| match_tree::Matcher {
+        on_no_match: None,
+        ..first_of(entries, unused)
+    })
+}
+
+/// Goes on with another tree.
+pub(crate) fn then(matcher: match_tree::Matcher) -> OnMatch {
+    OnMatch {
+        on_match: Some(on_match::OnMatch::Matcher(Box::new(matcher))),
+        ..Default::default()
+    }
+}
+
 /// The peer's URI SAN.
 pub(crate) fn peer() -> TypedExtensionConfig {
     typed(
@@ -104,6 +121,11 @@ pub(crate) fn any_of(predicates: Vec<Predicate>) -> Option<Predicate> {
 /// All hold; absent when there is none, which demands nothing.
 pub(crate) fn all_of(predicates: Vec<Predicate>) -> Option<Predicate> {
     combined(predicates, MatchType::AndMatcher)
+}
+
+/// It does not hold.
+pub(crate) fn not(one: Predicate) -> Predicate {
+    predicate(MatchType::NotMatcher(Box::new(one)))
 }
 
 /// Envoy refuses lists of less than two.

@@ -40,4 +40,6 @@ pub struct Mesh {
     pub allow_path_parameters: bool,
     /// Whether proxies write an access log at all.
     pub access_log: bool,
+    /// Whether a 403 names its cause in a header.
+    pub denial_header: bool,
 }

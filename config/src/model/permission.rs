@@ -40,6 +40,13 @@ pub struct DefaultVerdict {
     pub name: Arc<str>,
 }
 
+impl DefaultVerdict {
+    /// The name under which the default denies: a default that allows the mesh still denies others.
+    pub fn denied(&self) -> String {
+        self.name.replacen("default/Allow/", "default/Deny/", 1)
+    }
+}
+
 /// Everything that decides who may call one port. Any Deny denies; else any Allow allows; else the default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortPermission {

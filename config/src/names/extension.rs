@@ -4,6 +4,34 @@ use std::fmt;
 
 use super::parts::Parts;
 
+/// What one network filter for a TCP port's candidate reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ShadowPart {
+    /// Who of the callers with an identity would be denied, and by what.
+    Denied,
+    /// Who of them would be allowed, and by what.
+    Allowed,
+    /// What would happen to callers without one.
+    Plain,
+}
+
+impl ShadowPart {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Denied, Self::Allowed, Self::Plain];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::Allowed => "allowed",
+            Self::Plain => "plain",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|part| part.word() == word)
+    }
+}
+
 /// Filters that arrive by ECDS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ExtensionName {
@@ -13,6 +41,8 @@ pub enum ExtensionName {
     Fault(u16, u8),
     /// The network filter that cuts revoked identities: `revoke/<port>`.
     Revoke(u16),
+    /// A network filter that reports what Shadow permissions would do: `shadow/<port>/<part>`.
+    Shadow(u16, ShadowPart),
 }
 
 impl fmt::Display for ExtensionName {
@@ -21,6 +51,7 @@ impl fmt::Display for ExtensionName {
             Self::Limit(port, slot) => write!(f, "limit/{port}/{slot}"),
             Self::Fault(port, slot) => write!(f, "fault/{port}/{slot}"),
             Self::Revoke(port) => write!(f, "revoke/{port}"),
+            Self::Shadow(port, part) => write!(f, "shadow/{port}/{}", part.word()),
         }
     }
 }
@@ -33,6 +64,7 @@ impl ExtensionName {
             "limit" => Self::Limit(parts.value()?, parts.value()?),
             "fault" => Self::Fault(parts.value()?, parts.value()?),
             "revoke" => Self::Revoke(parts.value()?),
+            "shadow" => Self::Shadow(parts.value()?, ShadowPart::parse(parts.text()?)?),
             _ => return None,
         };
         parts.end(parsed)

@@ -54,6 +54,10 @@ fn every_name_is_parsed_back() {
             ExtensionName::Revoke(9),
         ],
     );
+    back(
+        ExtensionName::parse,
+        &ShadowPart::ALL.map(|part| ExtensionName::Shadow(0, part)),
+    );
 }
 
 #[test]

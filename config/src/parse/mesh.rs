@@ -88,6 +88,7 @@ fn spec(spec: &MeshSpec, findings: &mut Findings) -> MeshNode {
             "limits of scope Mesh are not supported yet; remove it, and use scope Proxy",
         );
     }
+    let (access_log, denial_header) = observability(spec.observability.as_ref(), findings);
     let mesh = Mesh {
         trust_domain: trust_domain(spec.trust_domain.as_deref(), findings),
         mtls,
@@ -95,7 +96,8 @@ fn spec(spec: &MeshSpec, findings: &mut Findings) -> MeshNode {
         egress_allowed,
         revocation_time: revocation_time(spec.revocation_time.as_deref(), findings),
         allow_path_parameters,
-        access_log: observability(spec.observability.as_ref(), findings),
+        access_log,
+        denial_header,
     };
     MeshNode { mesh, overrides }
 }
@@ -192,9 +194,10 @@ fn mode(mode: crds::mesh::MtlsMode) -> MtlsMode {
     }
 }
 
-fn observability(observability: Option<&Observability>, findings: &mut Findings) -> bool {
+/// Whether proxies write an access log, and whether a 403 names its cause.
+fn observability(observability: Option<&Observability>, findings: &mut Findings) -> (bool, bool) {
     let Some(observability) = observability else {
-        return true;
+        return (true, false);
     };
     report_unknown(observability, "spec.observability", findings);
     let mut unsupported = |field: &str, written: bool, message: &str| {
@@ -212,11 +215,8 @@ fn observability(observability: Option<&Observability>, findings: &mut Findings)
         !observability.trace_tags.is_empty(),
         "tracing is not supported yet; remove it",
     );
-    let header = observability.denial_header == Some(true);
-    unsupported(
-        "denialHeader",
-        header,
-        "the header is not supported yet; the access log names the deciding rule",
-    );
-    observability.access_log.unwrap_or(true)
+    (
+        observability.access_log.unwrap_or(true),
+        observability.denial_header == Some(true),
+    )
 }

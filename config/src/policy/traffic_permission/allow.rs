@@ -4,23 +4,33 @@
 //! Not as RBAC rules: those look at each occurrence of a header by itself (measured on 1.40), and an Allow holds only if the
 //! whole joined value does. Nor would they name a missing Allow.
 
+use super::view::View;
 use crate::envoy::api::{match_tree, rbac};
 use crate::envoy::verdict::{all_of, any_of, begins, ends, first_of, header, is, matches, verdict};
-use crate::model::{HeaderMatchType, HttpMatch, PathMatch, PermissionRule, PortPermission, Source};
+use crate::model::{HeaderMatchType, HttpMatch, PathMatch, PermissionRule, Source};
 use crate::names::{PATH_HEADER, SOURCE_HEADER};
 
+use match_tree::matcher::OnMatch;
 use match_tree::matcher::matcher_list::Predicate;
 use rbac::rbac::Action;
 
 /// The tree.
-pub(super) fn matcher(permission: &PortPermission, trust_domain: &str) -> match_tree::Matcher {
-    let mut rules: Vec<_> = permission
+pub(super) fn matcher(view: View<'_>, trust_domain: &str) -> match_tree::Matcher {
+    first_of(
+        entries(view, trust_domain),
+        verdict(&view.default.denied(), Action::Deny),
+    )
+}
+
+/// Everything that allows, in the order in which it is asked.
+pub(super) fn entries(view: View<'_>, trust_domain: &str) -> Vec<(Predicate, OnMatch)> {
+    let mut rules: Vec<_> = view
         .allow
         .iter()
         .filter_map(|rule| Some((rule.origin.to_string(), condition(rule, trust_domain)?)))
         .collect();
     rules.sort_by(|a, b| a.0.cmp(&b.0));
-    let default = &permission.default;
+    let default = view.default;
     let mut remaining = Vec::new();
     if default.allow_mesh {
         remaining.push(caller(&Source::Authenticated, trust_domain));
@@ -29,12 +39,10 @@ pub(super) fn matcher(permission: &PortPermission, trust_domain: &str) -> match_
         remaining.push(caller(&Source::Unauthenticated, trust_domain));
     }
     rules.extend(any_of(remaining).map(|condition| (default.name.to_string(), condition)));
-    let entries = rules
+    rules
         .into_iter()
-        .map(|(name, condition)| (condition, verdict(&name, Action::Allow)));
-    // A default that allows the mesh still denies others: its name says what it does.
-    let denied = default.name.replacen("default/Allow/", "default/Deny/", 1);
-    first_of(entries.collect(), verdict(&denied, Action::Deny))
+        .map(|(name, condition)| (condition, verdict(&name, Action::Allow)))
+        .collect()
 }
 
 /// When a rule allows; absent when it allows nobody. An Allow without sources, which parse refuses, allows nobody.

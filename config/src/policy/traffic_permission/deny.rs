@@ -1,15 +1,17 @@
 //! Deny rules of an HTTP port as RBAC rules. A header that occurs several times matches if any occurrence does.
 
+use std::sync::Arc;
+
 use crate::envoy::api::{matcher as proto, rbac};
 use crate::envoy::matcher;
-use crate::model::{HeaderMatch, HttpMatch, PathMatch, PermissionRule, PortPermission, Source};
+use crate::model::{HeaderMatch, HttpMatch, PathMatch, PermissionRule, Source};
 
 use rbac::permission::Rule;
 use rbac::principal::Identifier;
 
 /// The rules; without any nobody is denied.
-pub(super) fn rules(permission: &PortPermission, trust_domain: &str) -> rbac::Rbac {
-    let policies = permission.deny.iter().filter_map(|rule| policy(rule, trust_domain));
+pub(super) fn rules(deny: &[Arc<PermissionRule>], trust_domain: &str) -> rbac::Rbac {
+    let policies = deny.iter().filter_map(|rule| policy(rule, trust_domain));
     rbac::Rbac {
         action: rbac::rbac::Action::Deny.into(),
         policies: policies.collect(),

@@ -7,7 +7,10 @@ mod draft;
 pub(crate) mod envoy;
 mod merge;
 mod parse;
+mod shadow;
+pub(crate) mod tcp_shadow;
 mod verdict;
+mod view;
 
 pub(crate) use merge::merge;
 pub(crate) use parse::{PermissionNode, parse};
