@@ -13,9 +13,12 @@ mod normalise;
 mod patterns;
 mod permission;
 mod re2;
+mod callers;
+pub mod examples;
 mod request;
 mod route;
 
+pub use callers::{CallerClass, classes};
 pub use decision::{Answer, Arrival, Backing, Decision, Fate, Injected, Limited, RouteDecision, Verdict};
 pub use evaluate::Evaluator;
 pub use nearest::{Difference, Nearest};
