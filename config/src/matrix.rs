@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::evaluator::{Answer, Likeness, Verdict, ask, evaluate, likeness, questions};
+use crate::evaluator::{Answer, Evaluator, Likeness, Verdict, ask, likeness, questions};
 use crate::model::{InboundPort, Key, Model, Protocol, SpiffeId};
 
 /// What of a port a caller may use.
@@ -52,6 +52,7 @@ type Answers = (BTreeMap<SpiffeId, Cell>, Option<Cell>);
 /// The matrix of the wanted callers and Services.
 pub fn matrix(model: &Model, caller: impl Fn(&SpiffeId) -> bool, service: impl Fn(&Key) -> bool) -> Vec<Row> {
     let wanted: BTreeSet<SpiffeId> = model.identities.iter().filter(|identity| caller(identity)).cloned().collect();
+    let evaluator = Evaluator::new(model);
     let mut known: BTreeMap<Likeness, Answers> = BTreeMap::new();
     let mut rows = Vec::new();
     for this in model.services.values().filter(|this| service(&this.key)) {
@@ -69,7 +70,8 @@ pub fn matrix(model: &Model, caller: impl Fn(&SpiffeId) -> bool, service: impl F
                 let Some((key, inbound)) = behind(model, endpoint.workload.as_ref(), endpoint.port) else { continue };
                 let alike = likeness(inbound);
                 if seen.insert(alike.clone()) {
-                    let answers = known.entry(alike).or_insert_with(|| answers(model, key, inbound, endpoint.port, &wanted));
+                    let about = (key, endpoint.port);
+                    let answers = known.entry(alike).or_insert_with(|| answers(&evaluator, about, inbound, model, &wanted));
                     row.merge(answers);
                 }
             }
@@ -85,7 +87,13 @@ fn behind<'a>(model: &'a Model, workload: Option<&'a Key>, port: u16) -> Option<
     Some((key, workload.ports.get(&port).unwrap_or(&workload.undeclared)))
 }
 
-fn answers(model: &Model, workload: &Key, port: &InboundPort, number: u16, wanted: &BTreeSet<SpiffeId>) -> Answers {
+fn answers(
+    evaluator: &Evaluator<'_>,
+    (workload, number): (&Key, u16),
+    port: &InboundPort,
+    model: &Model,
+    wanted: &BTreeSet<SpiffeId>,
+) -> Answers {
     let questions = questions(&[port], wanted, &model.mesh.trust_domain);
     let mut answers = Answers::default();
     for class in &questions.callers {
@@ -95,7 +103,7 @@ fn answers(model: &Model, workload: &Key, port: &InboundPort, number: u16, wante
             continue;
         }
         let verdicts = questions.operations.iter().flat_map(|operation| {
-            let decision = evaluate(model, &ask(class, workload, number, operation));
+            let decision = evaluator.evaluate(&ask(class, workload, number, operation));
             decision.arrivals.into_iter().map(|arrival| arrival.verdict)
         });
         let cell = Cell::of(verdicts);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Callee, Callers};
 use crate::evaluator::{
-    Answer, CallerClass, Likeness, Operation, Questions, Verdict, ask, evaluate, likeness, questions,
+    Answer, CallerClass, Evaluator, Likeness, Operation, Questions, Verdict, ask, likeness, questions,
 };
 use crate::model::{InboundPort, Key, Model, SpiffeId, Workload};
 
@@ -33,11 +33,12 @@ pub struct AccessChange {
 /// All of them.
 pub(super) fn changes(before: &Model, after: &Model) -> Vec<AccessChange> {
     let identities: BTreeSet<SpiffeId> = before.identities.union(&after.identities).cloned().collect();
+    let evaluators = (Evaluator::new(before), Evaluator::new(after));
     let mut found: BTreeMap<Found, Vec<Callee>> = BTreeMap::new();
     for pair in pairs(before, after).into_values() {
         let questions = questions(&[pair.before, pair.after], &identities, &after.mesh.trust_domain);
         for caller in &questions.callers {
-            for one in compare(before, after, &pair, caller, &questions) {
+            for one in compare(&evaluators, &pair, caller, &questions) {
                 found.entry(one).or_default().extend(pair.callees.iter().cloned());
             }
         }
@@ -105,15 +106,20 @@ fn same(a: &InboundPort, b: &InboundPort) -> bool {
 struct Found {
     allowed: bool,
     shadow: bool,
-    before: (Answer, Arc<str>),
-    after: (Answer, Arc<str>),
+    before: Verdict,
+    after: Verdict,
     example: Operation,
     whole: bool,
     callers: Callers,
 }
 
 /// Everything that changes for one class of callers: one for each pair of deciding rules.
-fn compare(before: &Model, after: &Model, pair: &Pair<'_>, caller: &CallerClass, questions: &Questions) -> Vec<Found> {
+fn compare(
+    (before, after): &(Evaluator<'_>, Evaluator<'_>),
+    pair: &Pair<'_>,
+    caller: &CallerClass,
+    questions: &Questions,
+) -> Vec<Found> {
     let mut changed: BTreeMap<(bool, Verdict, Verdict), (&Operation, usize)> = BTreeMap::new();
     for operation in &questions.operations {
         let request = ask(caller, &pair.workload, pair.number, operation);
@@ -133,8 +139,8 @@ fn compare(before: &Model, after: &Model, pair: &Pair<'_>, caller: &CallerClass,
     let found = changed.into_iter().map(|((shadow, was, is), (example, count))| Found {
         allowed: is.answer == Answer::Allowed,
         shadow,
-        before: (was.answer, was.rule),
-        after: (is.answer, is.rule),
+        before: was,
+        after: is,
         example: example.clone(),
         whole: count == all,
         callers: Callers {
@@ -151,8 +157,8 @@ struct Decided {
     reported: Verdict,
 }
 
-fn decide(model: &Model, request: &crate::evaluator::Request) -> Option<Decided> {
-    let arrival = evaluate(model, request).arrivals.into_iter().next()?;
+fn decide(evaluator: &Evaluator<'_>, request: &crate::evaluator::Request) -> Option<Decided> {
+    let arrival = evaluator.evaluate(request).arrivals.into_iter().next()?;
     let reported = arrival.shadow.unwrap_or_else(|| arrival.verdict.clone());
     Some(Decided {
         enforced: arrival.verdict,
@@ -185,8 +191,8 @@ fn join_callers(found: BTreeMap<Found, Vec<Callee>>) -> Vec<AccessChange> {
                 callees,
                 example: one.example,
                 whole: one.whole,
-                before: Verdict { answer: one.before.0, rule: one.before.1 },
-                after: Verdict { answer: one.after.0, rule: one.after.1 },
+                before: one.before,
+                after: one.after,
             }),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::evaluator::examples::examples;
-use crate::evaluator::{Caller, Destination, Fate, HttpRequest, Operation, Request, RouteDecision, evaluate};
+use crate::evaluator::{Caller, Destination, Evaluator, Fate, HttpRequest, Operation, Request, RouteDecision};
 use crate::lint::covering;
 use crate::model::{Key, Model, Protocol, RouteTable, ServicePort};
 use crate::origin::Origin;
@@ -43,6 +43,8 @@ pub struct Unreachable {
 
 /// All of both.
 pub(super) fn changes(before: &Model, after: &Model) -> (Vec<RouteChange>, Vec<Unreachable>) {
+    let evaluators = (Evaluator::new(before), Evaluator::new(after));
+    let models = (before, after);
     let (mut routes, mut unreachable) = (Vec::new(), BTreeSet::new());
     for (key, new) in &after.services {
         let Some(old) = before.services.get(key).filter(|old| !Arc::ptr_eq(old, new)) else { continue };
@@ -60,7 +62,7 @@ pub(super) fn changes(before: &Model, after: &Model) -> (Vec<RouteChange>, Vec<U
                     covered_by,
                 });
             }
-            routes.extend(port(before, after, key, was, is));
+            routes.extend(port(models, &evaluators, key, was, is));
         }
     }
     (routes, unreachable.into_iter().collect())
@@ -85,7 +87,13 @@ fn idle(port: &ServicePort) -> BTreeMap<Origin, Origin> {
 }
 
 /// All changes of one Service port: for consumers with routes of their own, and for all others.
-fn port(before: &Model, after: &Model, service: &Key, was: &ServicePort, is: &ServicePort) -> Vec<RouteChange> {
+fn port(
+    (before, after): (&Model, &Model),
+    evaluators: &(Evaluator<'_>, Evaluator<'_>),
+    service: &Key,
+    was: &ServicePort,
+    is: &ServicePort,
+) -> Vec<RouteChange> {
     let matches = tables(was).chain(tables(is)).flat_map(|table| table.entries.iter().map(|entry| &entry.matches));
     let requests = examples(matches, is.protocol == Protocol::Grpc, &service.name);
     let consumers: BTreeSet<&Arc<str>> = was.consumer_routes.keys().chain(is.consumer_routes.keys()).collect();
@@ -102,7 +110,7 @@ fn port(before: &Model, after: &Model, service: &Key, was: &ServicePort, is: &Se
     for (consumer, caller) in others.into_iter().chain(own) {
         let mut seen = BTreeSet::new();
         for request in &requests {
-            let route = |model: &Model| {
+            let route = |evaluator: &Evaluator<'_>| {
                 let request = Request {
                     from: Caller::Workload(caller.clone()),
                     to: Destination::Service {
@@ -111,9 +119,9 @@ fn port(before: &Model, after: &Model, service: &Key, was: &ServicePort, is: &Se
                     },
                     operation: Operation::Http(request.clone()),
                 };
-                evaluate(model, &request).route
+                evaluator.evaluate(&request).route
             };
-            let (old, new) = (route(before), route(after));
+            let (old, new) = (route(&evaluators.0), route(&evaluators.1));
             if old != new && seen.insert((say(old.as_ref()), say(new.as_ref()))) {
                 found.push(RouteChange {
                     service: service.clone(),
