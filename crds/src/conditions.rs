@@ -65,6 +65,14 @@ pub enum Reason {
     NothingInForce,
     /// Some of it is in force.
     PartiallyInvalid,
+    /// Nothing that exists can match it.
+    NeverMatches,
+    /// Another rule does the same already.
+    Redundant,
+    /// It takes more than its text suggests.
+    WiderThanItLooks,
+    /// It names a caller that no workload can be.
+    UnknownIdentity,
 }
 
 impl fmt::Display for ConditionType {

@@ -11,6 +11,8 @@ pub struct Environment {
     pub cache_dir: PathBuf,
     /// Whether we may make network namespaces.
     pub is_root: bool,
+    /// `TULLE_STATE`, the state folder of a control plane.
+    pub state: Option<PathBuf>,
 }
 
 impl Environment {
@@ -22,6 +24,7 @@ impl Environment {
             path: std::env::var_os("PATH"),
             cache_dir: crate::envoy_binary::default_cache_dir(is_root, cache.as_deref(), home.as_deref()),
             is_root,
+            state: std::env::var_os("TULLE_STATE").map(PathBuf::from),
         }
     }
 }

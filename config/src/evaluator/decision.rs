@@ -90,7 +90,7 @@ pub struct Arrival {
 }
 
 /// Whether a request or connection is let in, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Verdict {
     /// What the caller sees.
     pub answer: Answer,

@@ -13,13 +13,18 @@ mod normalise;
 mod patterns;
 mod permission;
 mod re2;
+mod callers;
+pub mod examples;
+mod questions;
 mod request;
 mod route;
 
+pub use callers::{CallerClass, classes};
 pub use decision::{Answer, Arrival, Backing, Decision, Fate, Injected, Limited, RouteDecision, Verdict};
 pub use evaluate::Evaluator;
 pub use nearest::{Difference, Nearest};
 pub use normalise::{Seen, Side, normalise};
+pub use questions::{Likeness, Questions, ask, likeness, questions, rules_of};
 pub use request::{Caller, Destination, HttpRequest, Operation, Request};
 
 use crate::model::Model;

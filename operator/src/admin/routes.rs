@@ -19,6 +19,7 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// All routes.
 pub(super) fn router(state: AdminState) -> Router {
     Router::new()
+        .route("/objects", get(all_objects))
         .route("/objects/{kind}", get(objects))
         .route("/problems", get(problems))
         .route("/proxies", get(proxies))
@@ -59,6 +60,13 @@ async fn objects(State(state): State<AdminState>, Path(kind): Path<String>, Quer
     };
     let items = status::objects(&view, &kind.kind);
     Json(json!({"kind": format!("{}List", kind.kind), "version": view.version, "items": items})).into_response()
+}
+
+/// Everything that is served, as of one moment, without status.
+async fn all_objects(State(state): State<AdminState>) -> Json<Value> {
+    let view = state.engine.borrow().clone();
+    let items: Vec<Value> = view.source.by_name.values().map(crate::source::Object::to_json).collect();
+    Json(json!({"kind": "List", "version": view.revision, "items": items}))
 }
 
 /// Broken files and findings about objects.

@@ -1,4 +1,5 @@
-//! `tulle lint DIR`: everything that is wrong with a folder, without a control plane.
+//! `tulle lint DIR`: everything that is wrong with a folder, without a control plane: what parse and link report, and what
+//! `config::lint` warns about.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,25 +26,23 @@ pub(super) struct LintArgs {
 pub(super) fn run(args: &LintArgs) -> anyhow::Result<ExitCode> {
     let view = source::read_once(&args.folder)?;
     let model = config::build(&view.objects, &Settings::default(), SystemTime::now());
-    let errors = view.problems.len()
-        + model
-            .diagnostics
-            .iter()
-            .filter(|d| d.severity == Severity::Error)
-            .count();
-    let warnings = model
-        .diagnostics
-        .iter()
-        .filter(|d| d.severity == Severity::Warning)
-        .count();
+    let mut findings = model.diagnostics.clone();
+    // Without the files that cannot be read, rules would seem to be about nobody.
+    if view.problems.is_empty() {
+        findings.extend(config::lint::lint(&view.objects, &model));
+        findings.sort();
+    }
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let errors = view.problems.len() + count(Severity::Error);
+    let warnings = count(Severity::Warning);
     if args.output == "json" {
-        super::print(&format!("{:#}\n", as_json(&view, &model.diagnostics)))?;
+        super::print(&format!("{:#}\n", as_json(&view, &findings)))?;
     } else {
         let mut text = String::new();
         for problem in &view.problems {
             text.extend([problem.to_string().as_str(), "\n"]);
         }
-        for finding in &model.diagnostics {
+        for finding in &findings {
             text.push_str(&line(&view, finding));
         }
         super::print(&text)?;

@@ -3,7 +3,11 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed or something is wrong with
 //! what was looked at, 2 the command line itself is wrong.
 
+mod ask;
+mod can_i;
 mod demo;
+mod diff;
+mod explain;
 pub(crate) mod get;
 mod lint;
 mod logging;
@@ -51,6 +55,13 @@ enum Command {
     Get(get::GetArgs),
     /// Check a folder of YAML without a control plane.
     Lint(lint::LintArgs),
+    /// Say what happens to a call and why: who may, by which rule, where it goes, and what would have to differ.
+    Explain(explain::ExplainArgs),
+    /// Say in one line whether a call is allowed; or list who may call what.
+    #[command(name = "can-i")]
+    CanI(can_i::CanIArgs),
+    /// Say what objects would change in meaning if they were applied: who may call what, routes, what is sent.
+    Diff(diff::DiffArgs),
     /// Join tokens for proxies.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -93,6 +104,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Get(args) => get::run(args).await,
         Command::Lint(args) => lint::run(&args),
+        Command::Explain(args) => Ok(explain::run(args).await),
+        Command::CanI(args) => Ok(can_i::run(args).await),
+        Command::Diff(args) => Ok(diff::run(args).await),
         Command::Token(command) => token::run(&command),
         Command::Proxy(args) => proxy::run(args).await,
         Command::Version(args) => {

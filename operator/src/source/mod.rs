@@ -16,6 +16,7 @@ mod store;
 mod view;
 mod walk;
 mod watch;
+mod whatif;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ pub use object::{Object, Place};
 pub use problem::{FileProblem, Served};
 pub use view::{SourceView, check_folder, read_once};
 pub use watch::{SourceHandle, start};
+pub use whatif::{Written, view_of};
 
 use crate::allocate::{AllocateError, WorkloadAddresses};
 

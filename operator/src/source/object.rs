@@ -79,6 +79,18 @@ macro_rules! object_kinds {
                 match self { $(Self::$variant(object) => objects.$list.push(Arc::clone(object)),)* }
             }
 
+            /// An object as the admin socket shows it; `None` for kinds that nobody writes. Status is left out.
+            pub fn from_json(value: serde_json::Value) -> Option<serde_json::Result<Self>> {
+                let mut value = value;
+                let fields = value.as_object_mut()?;
+                fields.remove("status");
+                let text = |name: &str| fields.get(name).and_then(serde_json::Value::as_str).map(ToOwned::to_owned);
+                match (text("apiVersion")?.as_str(), text("kind")?.as_str()) {
+                    $(($group, $kind) => Some(serde_json::from_value(value).map(|object| Self::$variant(Arc::new(object)))),)*
+                    _ => None,
+                }
+            }
+
             /// The object as JSON, with `apiVersion` and `kind`.
             pub fn to_json(&self) -> serde_json::Value {
                 let value = match self { $(Self::$variant(object) => serde_json::to_value(&**object),)* };

@@ -157,7 +157,8 @@ pub fn check_folder(folder: &Path) -> Result<(), SourceError> {
         })
 }
 
-fn stand_in(namespace: &str, name: &str) -> Option<IpAddr> {
+/// An address for a workload that nobody starts.
+pub(super) fn stand_in(namespace: &str, name: &str) -> Option<IpAddr> {
     let hash = xxh3_64(format!("{namespace}/{name}").as_bytes()).to_be_bytes();
     hash.first_chunk::<3>().map(|[a, b, c]| IpAddr::from([10, *a, *b, *c]))
 }

@@ -14,22 +14,27 @@ const POLL: u64 = 30;
 
 /// A list as the admin socket gives it.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct List {
-    pub(super) version: u64,
-    pub(super) items: Vec<Value>,
+pub(crate) struct List {
+    pub(crate) version: u64,
+    pub(crate) items: Vec<Value>,
 }
 
 /// A client of one control plane.
-pub(super) struct Client {
+pub(crate) struct Client {
     http: AdminClient,
 }
 
 impl Client {
-    pub(super) fn new(state_dir: &Path) -> Self {
+    pub(crate) fn new(state_dir: &Path) -> Self {
         let timeout = Duration::from_secs(POLL + 10);
         Self {
             http: AdminClient::new(crate::admin::socket_path(state_dir)).with_timeout(timeout),
         }
+    }
+
+    /// Everything that is served, as of one moment, without status.
+    pub(crate) async fn everything(&self) -> anyhow::Result<List> {
+        self.ask("/objects").await
     }
 
     /// All objects of a kind.

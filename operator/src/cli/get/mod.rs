@@ -1,6 +1,6 @@
 //! `tulle get KIND [NAME]`: objects with their status, as `kubectl get` prints them.
 
-mod client;
+pub(crate) mod client;
 mod output;
 mod path;
 pub(crate) mod table;

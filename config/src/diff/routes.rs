@@ -1,0 +1,172 @@
+//! Where requests go, before and after, and route rules that no request reaches any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::evaluator::examples::examples;
+use crate::evaluator::{Caller, Destination, Evaluator, Fate, HttpRequest, Operation, Request, RouteDecision};
+use crate::lint::covering;
+use crate::model::{Key, Model, Protocol, RouteTable, ServicePort};
+use crate::origin::Origin;
+
+/// Requests that are routed differently.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteChange {
+    /// The Service whose address is dialled.
+    pub service: Key,
+    /// Its port.
+    pub port: u16,
+    /// Only callers of this namespace.
+    pub consumer: Option<Arc<str>>,
+    /// One such request.
+    pub example: HttpRequest,
+    /// Who was asked for.
+    pub caller: Key,
+    /// Before.
+    pub before: Option<RouteDecision>,
+    /// After.
+    pub after: Option<RouteDecision>,
+}
+
+/// A rule that no request reaches.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unreachable {
+    /// The Service.
+    pub service: Key,
+    /// Its port.
+    pub port: u16,
+    /// The rule.
+    pub rule: Origin,
+    /// The rule that takes everything first.
+    pub covered_by: Origin,
+}
+
+/// All of both.
+pub(super) fn changes(before: &Model, after: &Model) -> (Vec<RouteChange>, Vec<Unreachable>) {
+    let evaluators = (Evaluator::new(before), Evaluator::new(after));
+    let models = (before, after);
+    let (mut routes, mut unreachable) = (Vec::new(), BTreeSet::new());
+    for (key, new) in &after.services {
+        let Some(old) = before.services.get(key).filter(|old| !Arc::ptr_eq(old, new)) else { continue };
+        for (number, is) in &new.ports {
+            let Some(was) = old.ports.get(number) else { continue };
+            if was.routes == is.routes && was.consumer_routes == is.consumer_routes {
+                continue;
+            }
+            let gone: BTreeSet<Origin> = idle(was).into_keys().collect();
+            for (rule, covered_by) in idle(is).into_iter().filter(|(rule, _)| !gone.contains(rule)) {
+                unreachable.insert(Unreachable {
+                    service: key.clone(),
+                    port: *number,
+                    rule,
+                    covered_by,
+                });
+            }
+            routes.extend(port(models, &evaluators, key, was, is));
+        }
+    }
+    (routes, unreachable.into_iter().collect())
+}
+
+fn tables(port: &ServicePort) -> impl Iterator<Item = &Arc<RouteTable>> {
+    port.routes.iter().chain(port.consumer_routes.values())
+}
+
+/// Rules none of whose matches is reached in any table, with what comes first.
+fn idle(port: &ServicePort) -> BTreeMap<Origin, Origin> {
+    let mut idle: BTreeMap<Origin, Option<Origin>> = BTreeMap::new();
+    for table in tables(port) {
+        for (index, entry) in table.entries.iter().enumerate() {
+            let by = covering(table, index).map(|early| early.origin.clone());
+            idle.entry(entry.origin.clone())
+                .and_modify(|known| *known = known.take().filter(|_| by.is_some()))
+                .or_insert(by);
+        }
+    }
+    idle.into_iter().filter_map(|(rule, by)| Some((rule, by?))).collect()
+}
+
+/// All changes of one Service port: for consumers with routes of their own, and for all others.
+fn port(
+    (before, after): (&Model, &Model),
+    evaluators: &(Evaluator<'_>, Evaluator<'_>),
+    service: &Key,
+    was: &ServicePort,
+    is: &ServicePort,
+) -> Vec<RouteChange> {
+    let matches = tables(was).chain(tables(is)).flat_map(|table| table.entries.iter().map(|entry| &entry.matches));
+    let requests = examples(matches, is.protocol == Protocol::Grpc, &service.name);
+    let consumers: BTreeSet<&Arc<str>> = was.consumer_routes.keys().chain(is.consumer_routes.keys()).collect();
+    let caller = |fits: &dyn Fn(&Arc<str>) -> bool| {
+        let mut both = after.workloads.keys().filter(|key| before.workloads.contains_key(key));
+        both.find(|key| fits(&key.namespace)).cloned()
+    };
+    let others = caller(&|namespace| !consumers.contains(namespace)).map(|caller| (None, caller));
+    let own = consumers.iter().filter_map(|consumer| {
+        let caller = caller(&|namespace| namespace == *consumer)?;
+        Some((Some(Arc::clone(consumer)), caller))
+    });
+    let mut found = Vec::new();
+    for (consumer, caller) in others.into_iter().chain(own) {
+        let mut seen = BTreeSet::new();
+        for request in &requests {
+            let route = |evaluator: &Evaluator<'_>| {
+                let request = Request {
+                    from: Caller::Workload(caller.clone()),
+                    to: Destination::Service {
+                        service: service.clone(),
+                        port: is.number,
+                    },
+                    operation: Operation::Http(request.clone()),
+                };
+                evaluator.evaluate(&request).route
+            };
+            let (old, new) = (route(&evaluators.0), route(&evaluators.1));
+            if old != new && seen.insert((say(old.as_ref()), say(new.as_ref()))) {
+                found.push(RouteChange {
+                    service: service.clone(),
+                    port: is.number,
+                    consumer: consumer.clone(),
+                    example: request.clone(),
+                    caller: caller.clone(),
+                    before: old,
+                    after: new,
+                });
+            }
+        }
+    }
+    found
+}
+
+/// A decision in words, without the request itself.
+pub fn say(route: Option<&RouteDecision>) -> String {
+    let Some(route) = route else { return "not routed".to_owned() };
+    let mut text = match &route.fate {
+        Fate::NoMatch => "no rule matches, 404".to_owned(),
+        Fate::Malformed(reason) => format!("malformed, 400: {reason}"),
+        Fate::Redirect(redirect) => format!("redirect {} by {}", redirect.status, route.rule),
+        Fate::Forward { backends, invalid_weight } => {
+            let all: u64 = backends.iter().map(|backend| u64::from(backend.weight)).sum::<u64>() + u64::from(*invalid_weight);
+            let share = |weight: u32| match all {
+                0 => String::new(),
+                all if u64::from(weight) == all => String::new(),
+                all => format!(" {} %", u64::from(weight) * 100 / all),
+            };
+            let mut to: Vec<String> = backends
+                .iter()
+                .map(|backend| format!("{}:{}{}", backend.service, backend.port, share(backend.weight)))
+                .collect();
+            if *invalid_weight > 0 {
+                to.push(format!("answer 500{}", share(*invalid_weight)));
+            }
+            format!("{} by {}", to.join(", "), route.rule)
+        }
+    };
+    let extras = [
+        route.timeout.map(|time| format!(", timeout {time:?}")),
+        route.backend_timeout.map(|time| format!(", {time:?} a try")),
+        route.retry.as_ref().map(|retry| format!(", {} retries", retry.attempts)),
+    ];
+    text.extend(extras.into_iter().flatten());
+    text
+}

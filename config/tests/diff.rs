@@ -1,0 +1,169 @@
+//! What `tulle diff` says, and the matrix of who may call what.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop"
+)]
+
+mod support;
+
+use std::sync::Arc;
+
+use tulle_config::Model;
+use tulle_config::diff::{Change, Diff, diff};
+use tulle_config::evaluator::Operation;
+use tulle_config::matrix::{Access, matrix};
+
+const MESH: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: payments, namespace: shop}
+spec: {clusterIP: 10.0.0.1, selector: {app: payments}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {clusterIP: 10.0.0.2, selector: {app: db}, ports: [{name: tcp, port: 5432, targetPort: 5432}]}
+---
+apiVersion: mesh.tulle.dev/v1alpha1
+kind: Workload
+metadata: {name: payments-1, namespace: shop, labels: {app: payments}}
+spec: {address: 10.1.0.1, serviceAccount: payments, ports: [{name: http, port: 8080}]}
+---
+apiVersion: mesh.tulle.dev/v1alpha1
+kind: Workload
+metadata: {name: payments-2, namespace: shop, labels: {app: payments}}
+spec: {address: 10.1.0.2, serviceAccount: payments, ports: [{name: http, port: 8080}]}
+---
+apiVersion: mesh.tulle.dev/v1alpha1
+kind: Workload
+metadata: {name: db-1, namespace: shop, labels: {app: db}}
+spec: {address: 10.1.0.3, serviceAccount: db, ports: [{name: tcp, port: 5432}]}
+---
+apiVersion: mesh.tulle.dev/v1alpha1
+kind: Workload
+metadata: {name: orders-1, namespace: shop, labels: {app: orders}}
+spec: {address: 10.1.0.4, serviceAccount: orders, ports: []}
+---
+";
+
+const ORDERS: &str = "sources: [{type: ServiceAccount, serviceAccount: {namespace: shop, name: orders}}]";
+
+fn permission(name: &str, target: &str, action: &str, rules: &str) -> String {
+    format!(
+        "---\napiVersion: mesh.tulle.dev/v1alpha1\nkind: TrafficPermission\nmetadata: {{name: {name}, namespace: shop}}\n\
+         spec: {{targetRefs: [{{kind: Service, name: {target}}}], action: {action}, rules: {rules}}}\n"
+    )
+}
+
+fn model(yaml: &str) -> Arc<Model> {
+    support::model(&format!("{MESH}{yaml}"))
+}
+
+fn compare(before: &str, after: &str) -> Diff {
+    diff(&model(before), &model(after), &support::settings())
+}
+
+/// `+`/`-`, who, whom, what: before -> after.
+fn lines(diff: &Diff) -> Vec<String> {
+    let line = |change: &tulle_config::diff::AccessChange| {
+        let sign = if change.allowed { '+' } else { '-' };
+        let who: Vec<&str> = change.callers.members.iter().filter_map(|id| id.as_str().rsplit('/').next()).collect();
+        let whom: Vec<String> = change.callees.iter().map(|callee| format!("{}:{}", callee.group.name, callee.port)).collect();
+        let what = match &change.example {
+            Operation::Connect => "connect".to_owned(),
+            Operation::Http(request) => format!("{} {}", request.method, request.target),
+        };
+        let whole = if change.whole { "all, as " } else { "" };
+        format!("{sign}{} {} {whole}{what}: {} -> {}", who.join(","), whom.join(","), change.before.rule, change.after.rule)
+    };
+    diff.access.iter().map(line).collect()
+}
+
+#[test]
+fn nothing_changes_if_only_the_order_or_the_name_of_a_file_does() {
+    let rule = permission("a", "payments", "Allow", &format!("[{{name: r, {ORDERS}}}]"));
+    let diff = compare(&rule, &rule);
+    assert!(!diff.changes_meaning() && diff.sent.resources == 0 && diff.sent.proxies.is_empty(), "{diff:?}");
+}
+
+#[test]
+fn a_narrowed_rule_says_what_it_takes_away_and_whom_from() {
+    let wide = permission("a", "payments", "Allow", &format!("[{{name: r, {ORDERS}}}]"));
+    let narrow = permission(
+        "a",
+        "payments",
+        "Allow",
+        &format!("[{{name: r, {ORDERS}, http: [{{path: {{type: PathPrefix, value: /charges}}}}]}}]"),
+    );
+    let diff = compare(&wide, &narrow);
+    assert_eq!(
+        lines(&diff),
+        ["-orders payments:8080 GET /: TrafficPermission/shop/a/r -> default/Deny/http"]
+    );
+    assert_eq!(diff.sent.proxies.len(), 2, "both replicas");
+    assert!(diff.sent.bytes > 0 && diff.sent.resources == 2, "{:?}", diff.sent);
+    let back = compare(&narrow, &wide);
+    assert_eq!(lines(&back)[0].chars().next(), Some('+'));
+}
+
+#[test]
+fn a_first_allow_takes_away_from_everybody_else_and_connections_count() {
+    let diff = compare("", &permission("a", "db", "Allow", &format!("[{{name: r, {ORDERS}}}]")));
+    assert_eq!(
+        lines(&diff),
+        ["-db,payments db:5432 all, as connect: default/Allow/tcp -> default/Deny/tcp"]
+    );
+}
+
+#[test]
+fn a_renamed_rule_changes_no_meaning_and_is_sent_all_the_same() {
+    let named = |name: &str| permission("a", "payments", "Allow", &format!("[{{name: {name}, {ORDERS}}}]"));
+    let diff = compare(&named("r"), &named("s"));
+    assert!(!diff.changes_meaning() && diff.sent.resources > 0, "{diff:?}");
+}
+
+#[test]
+fn routes_limits_and_comings_and_goings() {
+    let route = |weight: u32| {
+        format!(
+            "---\napiVersion: mesh.tulle.dev/v1alpha1\nkind: TrafficRoute\nmetadata: {{name: r, namespace: shop}}\n\
+             spec: {{parentRefs: [{{kind: Service, name: payments, port: 80}}], rules: [{{name: split, \
+             backendRefs: [{{name: payments, port: 80, weight: {weight}}}, {{name: db, port: 5432, weight: 1}}]}}]}}\n"
+        )
+    };
+    let limit = "---\napiVersion: mesh.tulle.dev/v1alpha1\nkind: RateLimit\nmetadata: {name: l, namespace: shop}\n\
+                 spec: {targetRefs: [{kind: Service, name: payments}], limits: [{name: all, rate: {requests: 5, unit: Second}}]}\n";
+    let diff = compare(&route(1), &(route(3) + limit));
+    assert_eq!(diff.routes.len(), 1, "{:?}", diff.routes);
+    let effects: Vec<_> = diff.effects.iter().map(|effect| (effect.subject.as_str(), effect.change)).collect();
+    assert_eq!(effects, [("RateLimit/shop/l/all", Change::Begins)]);
+    assert!(diff.access.is_empty());
+
+    let gone = diff_of_models(&model(""), &support::model(MESH.rsplit_once("---\napi").unwrap().0));
+    assert!(gone.effects.iter().any(|effect| effect.subject == "Workload shop/orders-1" && effect.change == Change::Ends));
+}
+
+fn diff_of_models(before: &Arc<Model>, after: &Arc<Model>) -> Diff {
+    diff(before, after, &support::settings())
+}
+
+#[test]
+fn the_matrix_tells_all_some_and_none() {
+    let yaml = permission("db", "db", "Allow", &format!("[{{name: r, {ORDERS}}}]"))
+        + &permission("no-delete", "payments", "Deny", &format!("[{{name: d, {ORDERS}, http: [{{method: DELETE}}]}}]"));
+    let rows = matrix(&model(&yaml), |_| true, |_| true);
+    let cell = |service: &str, caller: &str| {
+        let row = rows.iter().find(|row| &*row.service.name == service).unwrap();
+        let (_, cell) = row.callers.iter().find(|(id, _)| id.as_str().ends_with(caller)).unwrap();
+        (cell.access, cell.rules.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    assert_eq!(cell("db", "orders"), (Access::Yes, vec!["TrafficPermission/shop/db/r".to_owned()]));
+    assert_eq!(cell("db", "payments"), (Access::No, vec!["default/Deny/tcp".to_owned()]));
+    assert_eq!(cell("payments", "db").0, Access::Yes);
+    let (access, rules) = cell("payments", "orders");
+    assert_eq!(access, Access::Some);
+    assert!(rules.contains(&"TrafficPermission/shop/no-delete/d".to_owned()), "{rules:?}");
+    assert_eq!(matrix(&model(&yaml), |id| id.as_str().ends_with("orders"), |key| &*key.name == "db").len(), 1);
+}

@@ -1,0 +1,173 @@
+//! What lint warns about, and what it must not.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+mod support;
+
+use tulle_config::lint::lint;
+use tulle_config::{Diagnostic, Severity};
+
+/// Two callers and two services behind one namespace; `db` speaks TCP.
+const MESH: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: payments, namespace: shop}
+spec: {clusterIP: 10.0.0.1, selector: {app: payments}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {clusterIP: 10.0.0.2, selector: {app: db}, ports: [{name: tcp, port: 5432, targetPort: 5432}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: empty, namespace: shop}
+spec: {clusterIP: 10.0.0.3, selector: {app: nobody}, ports: [{name: http, port: 80}]}
+---
+apiVersion: mesh.tulle.dev/v1alpha1
+kind: Workload
+metadata: {name: payments-1, namespace: shop, labels: {app: payments}}
+spec: {address: 10.1.0.1, serviceAccount: payments, ports: [{name: http, port: 8080}]}
+---
+apiVersion: mesh.tulle.dev/v1alpha1
+kind: Workload
+metadata: {name: db-1, namespace: shop, labels: {app: db}}
+spec: {address: 10.1.0.2, serviceAccount: db, ports: [{name: tcp, port: 5432}]}
+---
+apiVersion: mesh.tulle.dev/v1alpha1
+kind: Workload
+metadata: {name: orders-1, namespace: shop, labels: {app: orders}}
+spec: {address: 10.1.0.3, serviceAccount: orders, ports: []}
+---
+";
+
+fn permission(name: &str, target: &str, action: &str, rules: &str) -> String {
+    format!(
+        "---\napiVersion: mesh.tulle.dev/v1alpha1\nkind: TrafficPermission\nmetadata: {{name: {name}, namespace: shop}}\n\
+         spec: {{targetRefs: [{{kind: Service, name: {target}}}], action: {action}, rules: {rules}}}\n"
+    )
+}
+
+fn found(yaml: &str) -> Vec<Diagnostic> {
+    let objects = support::objects(&format!("{MESH}{yaml}"));
+    let model = tulle_config::build(&objects, &support::settings(), support::now());
+    let errors: Vec<_> = model.diagnostics.iter().filter(|one| one.severity == Severity::Error).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    lint(&objects, &model)
+}
+
+/// `object path reason` of each finding.
+fn lines(yaml: &str) -> Vec<String> {
+    found(yaml).iter().map(|one| format!("{} {} {}", one.object, one.path, one.reason)).collect()
+}
+
+const ORDERS: &str = "sources: [{type: ServiceAccount, serviceAccount: {namespace: shop, name: orders}}]";
+
+#[test]
+fn a_good_policy_is_left_alone() {
+    let good = permission(
+        "good",
+        "payments",
+        "Allow",
+        &format!("[{{name: a, {ORDERS}, http: [{{path: {{type: PathPrefix, value: /charges}}}}]}}]"),
+    ) + &permission("deny", "payments", "Deny", "[{name: no-delete, http: [{method: DELETE}]}]")
+        + &permission("db", "db", "Allow", &format!("[{{name: a, {ORDERS}}}]"));
+    assert_eq!(lines(&good), Vec::<String>::new());
+}
+
+#[test]
+fn an_allow_inside_a_deny_never_matches() {
+    let allow = permission(
+        "a",
+        "payments",
+        "Allow",
+        &format!("[{{name: r, {ORDERS}, http: [{{method: POST, path: {{type: Exact, value: /charges/x}}}}]}}]"),
+    );
+    let deny = |rule: &str| permission("d", "payments", "Deny", rule);
+    let wide = allow.clone() + &deny("[{name: all, http: [{path: {type: PathPrefix, value: /charges}}]}]");
+    assert_eq!(lines(&wide), ["TrafficPermission/shop/a spec.rules[0] NeverMatches"]);
+    for narrower in [
+        "[{name: some, http: [{path: {type: PathPrefix, value: /charges}, headers: [{name: x, value: a}]}]}]",
+        "[{name: some, sources: [{type: ServiceAccount, serviceAccount: {namespace: shop, name: db}}]}]",
+        "[{name: some, http: [{path: {type: PathPrefix, value: /charge}}]}]",
+    ] {
+        assert_eq!(lines(&(allow.clone() + &deny(narrower))), Vec::<String>::new(), "{narrower}");
+    }
+}
+
+#[test]
+fn a_rule_inside_another_is_redundant_only_if_it_is_so_everywhere() {
+    let wide = permission("b", "payments", "Allow", "[{name: all, sources: [{type: Authenticated}]}]");
+    let narrow = permission("a", "payments", "Allow", &format!("[{{name: r, {ORDERS}}}]"));
+    assert_eq!(lines(&(wide.clone() + &narrow)), ["TrafficPermission/shop/a spec.rules[0] Redundant"]);
+    let also_db = narrow.replace("targetRefs: [", "targetRefs: [{kind: Service, name: db}, ");
+    assert_eq!(lines(&(wide + &also_db)), Vec::<String>::new());
+}
+
+#[test]
+fn of_twins_only_one_is_redundant() {
+    let twins = permission("a", "payments", "Allow", &format!("[{{name: r, {ORDERS}}}]"))
+        + &permission("b", "payments", "Allow", &format!("[{{name: r, {ORDERS}}}]"));
+    assert_eq!(lines(&twins), ["TrafficPermission/shop/b spec.rules[0] Redundant"]);
+}
+
+#[test]
+fn sources_that_nobody_is() {
+    let rules = "[{name: r, sources: [\
+        {type: ServiceAccount, serviceAccount: {namespace: shop, name: orders}}, \
+        {type: ServiceAccount, serviceAccount: {namespace: shop, name: order}}, \
+        {type: Namespace, namespace: {name: shops}}, \
+        {type: SPIFFE, spiffe: {match: PathPrefix, value: 'spiffe://tulle.local/ns/sh'}}, \
+        {type: SPIFFE, spiffe: {match: TrustDomain, value: partner.example}}]}]";
+    let yaml = permission("a", "payments", "Allow", rules);
+    let expected = [1, 2, 3].map(|n| format!("TrafficPermission/shop/a spec.rules[0].sources[{n}] UnknownIdentity"));
+    assert_eq!(lines(&yaml), expected);
+    let found = found(&yaml);
+    assert!(found.iter().any(|one| one.message.contains("whole segments")), "{found:?}");
+}
+
+#[test]
+fn plaintext_callers_where_plaintext_is_refused() {
+    let rule = permission("a", "payments", "Deny", "[{name: r, sources: [{type: Unauthenticated}]}]");
+    assert_eq!(lines(&rule), ["TrafficPermission/shop/a spec.rules[0].sources NeverMatches"]);
+    let permissive = "---\napiVersion: mesh.tulle.dev/v1alpha1\nkind: Mesh\nmetadata: {name: default}\nspec: {mtls: {mode: Permissive}}\n";
+    assert_eq!(lines(&(rule + permissive)), Vec::<String>::new());
+}
+
+#[test]
+fn targets_without_ports() {
+    let yaml = permission("a", "empty", "Allow", &format!("[{{name: r, {ORDERS}}}]"));
+    assert_eq!(lines(&yaml), ["TrafficPermission/shop/a spec.targetRefs[0] NoMatchingProxies"]);
+    let tcp = permission("a", "db", "Deny", "[{name: r, http: [{method: GET}]}]");
+    let found = found(&tcp);
+    assert!(found.len() == 1 && found.iter().all(|one| one.message.contains("carries TCP")), "{found:?}");
+}
+
+#[test]
+fn expressions_with_an_open_segment() {
+    let with = |value: &str| {
+        let path = format!("{{type: RegularExpression, value: '{value}'}}");
+        permission("a", "payments", "Deny", &format!("[{{name: r, http: [{{path: {path}}}]}}]"))
+    };
+    assert_eq!(
+        lines(&with("/charges.*")),
+        ["TrafficPermission/shop/a spec.rules[0].http[0].path.value WiderThanItLooks"]
+    );
+    assert_eq!(lines(&with("/charges(/.*)?")), Vec::<String>::new());
+}
+
+#[test]
+fn routes_that_no_request_reaches() {
+    let route = |name: &str, matches: &str| {
+        format!(
+            "---\napiVersion: mesh.tulle.dev/v1alpha1\nkind: TrafficRoute\nmetadata: {{name: {name}, namespace: shop}}\n\
+             spec: {{parentRefs: [{{kind: Service, name: payments, port: 80}}], rules: [{{name: r, matches: {matches}, \
+             backendRefs: [{{name: payments, port: 80}}]}}]}}\n"
+        )
+    };
+    let twins = route("a", "[{path: {type: PathPrefix, value: /x}}]") + &route("b", "[{path: {type: PathPrefix, value: /x}}]");
+    assert_eq!(lines(&twins), ["TrafficRoute/shop/b spec.rules[0].matches NeverMatches"]);
+    // The more specific match goes first, whatever the order of objects.
+    let nested = route("a", "[{path: {type: PathPrefix, value: /}}]") + &route("b", "[{path: {type: PathPrefix, value: /x}}]");
+    assert_eq!(lines(&nested), Vec::<String>::new());
+}

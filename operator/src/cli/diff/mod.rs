@@ -1,0 +1,79 @@
+//! `tulle diff -f NEW`: what would change in meaning if NEW were applied. Nothing is applied.
+//!
+//! Exit codes as of `diff` and `kubectl diff`: 0 nothing changes in meaning, 1 something does, 2 trouble.
+
+mod json;
+mod text;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Args;
+use config::diff::Diff;
+use config::{Diagnostic, Settings};
+
+use super::ask::{Output, SourceArgs, World, model_of, or_trouble, unreadable};
+use crate::source::{SourceView, Written};
+
+/// Flags of `tulle diff`.
+#[derive(Debug, Args)]
+pub(super) struct DiffArgs {
+    /// What would be applied. A file replaces or adds the objects in it, as `kubectl apply -f` would; a folder takes the place
+    /// of everything, so what is missing in it is removed; `-` is a file on standard input.
+    #[arg(short = 'f', long = "filename", value_name = "NEW")]
+    new: PathBuf,
+    #[command(flatten)]
+    source: SourceArgs,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Both sides and what differs.
+pub(super) struct Compared {
+    pub(super) before: Arc<SourceView>,
+    pub(super) after: SourceView,
+    pub(super) trust_domain: Arc<str>,
+    pub(super) diff: Diff,
+    /// Findings that are new.
+    pub(super) findings: Vec<Diagnostic>,
+    pub(super) from: String,
+}
+
+pub(super) async fn run(args: DiffArgs) -> ExitCode {
+    or_trouble(compare(&args).await)
+}
+
+async fn compare(args: &DiffArgs) -> anyhow::Result<ExitCode> {
+    let World { view: before, from } = World::find(&args.source).await?;
+    let (written, whole) = read(&args.new)?;
+    let after = written.applied_to(&before, whole);
+    let (old, new) = (model_of(&before), model_of(&after));
+    let findings = new.diagnostics.iter().filter(|finding| !old.diagnostics.contains(finding)).cloned().collect();
+    let compared = Compared {
+        diff: config::diff::diff(&old, &new, &Settings::default()),
+        before,
+        after,
+        trust_domain: Arc::clone(&new.mesh.trust_domain),
+        findings,
+        from,
+    };
+    super::print(&match args.output {
+        Output::Text => text::render(&compared),
+        Output::Json => format!("{:#}\n", json::render(&compared)),
+    })?;
+    Ok(ExitCode::from(u8::from(compared.diff.changes_meaning())))
+}
+
+fn read(new: &Path) -> anyhow::Result<(Written, bool)> {
+    let said = |problems: Vec<crate::source::FileProblem>| anyhow::anyhow!(unreadable(&problems));
+    if new == Path::new("-") {
+        let mut text = Vec::new();
+        std::io::stdin().read_to_end(&mut text).context("cannot read standard input")?;
+        return Ok((Written::parse(text, new).map_err(said)?, false));
+    }
+    Ok((Written::read(new).map_err(said)?, new.is_dir()))
+}
