@@ -16,6 +16,7 @@ pub mod intercept;
 pub mod netns;
 pub mod packages;
 pub mod process;
+pub mod rules;
 pub mod run;
 pub mod settings;
 pub mod shop;

@@ -151,9 +151,19 @@ fn up_get_and_the_end() {
     );
     let (_, out, _) = run(&["get", "tp", "-A", "-o", "json"], dir.path());
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(json.pointer("/items/0/status/acked").unwrap(), "0/0");
+    assert_eq!(json.pointer("/items/0/status/acked").unwrap(), "0/1");
     assert_eq!(run(&["get", "tp/none", "-n", "shop"], dir.path()).0, Some(1));
     assert!(run(&["get", "pods"], dir.path()).2.contains("trafficpermissions"));
+
+    let (_, out, _) = run(&["get", "rules", "-n", "shop"], dir.path());
+    assert!(
+        out.contains("\nTrafficPermission/shop/payments/orders   Allow     0"),
+        "{out}"
+    );
+    let (_, out, _) = run(&["get", "rules", "-A", "--never", "-o", "name"], dir.path());
+    assert_eq!(out, "TrafficPermission/shop/payments/orders\n");
+    assert_eq!(run(&["get", "rules/none", "-A"], dir.path()).0, Some(1));
+    assert_eq!(run(&["get", "tp", "-A", "--never"], dir.path()).0, Some(1));
 
     let (code, out, _) = run(&["token", "create", "shop/payments-1"], dir.path());
     assert_eq!((code, out.split('.').count()), (Some(0), 3));
