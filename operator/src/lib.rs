@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod allocate;
 pub mod bootstrap;
+pub mod callers;
 pub mod cli;
 pub mod control_plane;
 pub mod demo;

@@ -488,6 +488,10 @@ async fn an_identity_that_changes_before_the_slot_is_taken_gets_no_stream() {
     // Whoever comes back is judged by what holds now.
     let mut client = Client::connect(address, "ns/a", "x").await.unwrap();
     client.send(subscription(Kind::Secret, &["leaf"])).await;
-    let first = timeout(SOON, client.responses.message()).await.unwrap().unwrap().unwrap();
+    let first = timeout(SOON, client.responses.message())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
     assert_eq!(first.resources[0].version, "spiffe://test/after");
 }

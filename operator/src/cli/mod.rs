@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed or something is wrong with
 //! what was looked at, 2 the command line itself is wrong.
 
+mod callers;
 mod demo;
 pub(crate) mod get;
 mod lint;
@@ -49,6 +50,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Show objects with their status, as kubectl does.
     Get(get::GetArgs),
+    /// Add up who called what, and under which rule, from access logs of proxies.
+    Callers(callers::CallersArgs),
     /// Check a folder of YAML without a control plane.
     Lint(lint::LintArgs),
     /// Join tokens for proxies.
@@ -92,6 +95,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Get(args) => get::run(args).await,
+        Command::Callers(args) => callers::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Token(command) => token::run(&command),
         Command::Proxy(args) => proxy::run(args).await,

@@ -44,5 +44,7 @@ pub(super) fn strangers(before: &Model, after: &Model) -> BTreeSet<Key> {
         Some((workload.identity.clone(), workload.address))
     };
     let keys = before.workloads.keys().chain(after.workloads.keys());
-    keys.filter(|key| who(before, key) != who(after, key)).cloned().collect()
+    keys.filter(|key| who(before, key) != who(after, key))
+        .cloned()
+        .collect()
 }

@@ -83,7 +83,8 @@ impl State {
         ));
         let strangers = changes::strangers(&self.model, &model);
         self.ledger.forget_strangers(&strangers, &model);
-        self.leaving.extend(strangers.iter().map(|key| ProxyId::new(key.to_string())));
+        self.leaving
+            .extend(strangers.iter().map(|key| ProxyId::new(key.to_string())));
         (self.model, self.source) = (model, source);
         self.publish_all();
     }

@@ -34,7 +34,10 @@ pub(super) fn count<'a>(view: &'a EngineView, object: &Arc<ObjectRef>, of: &BTre
         rejection: None,
         failed: None,
     };
-    for key in of.iter().filter_map(|key| Some(view.model.workloads.get_key_value(key)?.0)) {
+    for key in of
+        .iter()
+        .filter_map(|key| Some(view.model.workloads.get_key_value(key)?.0))
+    {
         counted.counts.matched += 1;
         let Some(proxy) = view.proxies.get(key) else {
             counted.pending.push(key);

@@ -139,9 +139,15 @@ fn a_proxy_that_has_not_come_back_is_pending() {
     let good = ObjectRef::new("TrafficPermission", "shop", "good");
     let one = statuses(&view(&[("payments-1", proxy(5, Some(5)))]));
     let words = words(&one, "good");
-    assert_eq!((&*words[0], &*words[4]), ("Ready=False/Pending", "Enforced=False/Pending"));
+    assert_eq!(
+        (&*words[0], &*words[4]),
+        ("Ready=False/Pending", "Enforced=False/Pending")
+    );
     let status = &one.policies[&good];
-    assert_eq!((status.proxies.matched, status.proxies.acked, &*status.acked), (2, 1, "1/2"));
+    assert_eq!(
+        (status.proxies.matched, status.proxies.acked, &*status.acked),
+        (2, 1, "1/2")
+    );
     let message = &status.conditions[0].message;
     assert!(message.contains("missing: shop/payments-2"), "{message}");
 
