@@ -42,6 +42,9 @@ fn rules_are_counted_exactly_on_real_traffic() -> Result<()> {
     steps.run("nothing is sent when no rule decided anything", || silence(&mesh));
     steps.run("the command shows the same, and what never decided", || command(&mesh));
     steps.run("sums survive a restart of the proxy", || restarted_proxy(&mesh));
+    steps.run("a new control plane counts from 0, exactly", || {
+        restarted_control_plane(&mesh)
+    });
     steps.finish()
 }
 
@@ -223,4 +226,21 @@ fn restarted_proxy(mesh: &Mesh) -> Result<()> {
     })?;
     ensure!(figures(&rules(mesh)?, READ)? == figures(&before, READ)?);
     Ok(())
+}
+
+/// Sums begin with the control plane, and say since when.
+fn restarted_control_plane(mesh: &Mesh) -> Result<()> {
+    let before = rules(mesh)?;
+    mesh.kill_control_plane()?;
+    mesh.settled()?;
+    let fresh = settled(mesh)?;
+    ensure!(fresh.since > before.since, "{} {}", fresh.since, before.since);
+    ensure!(fresh.items.iter().all(|row| row.matched() == 0), "{fresh:?}");
+    let orders = mesh.workload("shop/orders-1")?;
+    ensure!(orders.call(&["http://payments/charges", "-n", "9"])?.all(200));
+    mesh.await_condition("the figures arrive", WAIT, || {
+        let now = figures(&rules(mesh)?, READ)?;
+        ensure!(now == (9, 0), "{now:?}");
+        Ok(Some(()))
+    })
 }

@@ -486,6 +486,7 @@ async fn an_identity_that_changes_before_the_slot_is_taken_gets_no_stream() {
     assert_eq!(server.counters().streams_refused.load(Ordering::Relaxed), 1);
 
     // Whoever comes back is judged by what holds now.
+    publisher.publish(&ProxyId::new("ns/a"), snapshot(1, &[]));
     let mut client = Client::connect(address, "ns/a", "x").await.unwrap();
     client.send(subscription(Kind::Secret, &["leaf"])).await;
     let first = timeout(SOON, client.responses.message())

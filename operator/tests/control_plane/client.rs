@@ -28,9 +28,9 @@ pub(crate) type Held = BTreeMap<Kind, BTreeMap<String, String>>;
 
 /// A connection to the control plane.
 pub(crate) async fn channel(address: SocketAddr, root: &str) -> Channel {
+    let endpoint = Endpoint::from_static("http://xds.tulle.internal");
     let tls = connector(root);
-    let connecting =
-        Endpoint::from_static("http://xds.tulle.internal").connect_with_connector(Connector { address, tls });
+    let connecting = endpoint.connect_with_connector(Connector { address, tls });
     connecting.await.expect("a connection")
 }
 
