@@ -8,6 +8,7 @@ mod extension;
 mod listener;
 mod parts;
 mod route;
+mod rule_counter;
 mod secret;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ pub use cluster::{AppProtocol, ClusterName};
 pub use extension::{ExtensionName, ShadowPart};
 pub use listener::ListenerName;
 pub use route::RouteName;
+pub use rule_counter::{RuleCounter, RuleOutcome};
 pub use secret::SecretName;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -47,6 +49,9 @@ pub const LOCAL_ENDPOINTS: &str = "local";
 
 /// The RTDS layer.
 pub const RUNTIME_LAYER: &str = "tulle";
+
+/// What stands before a rule's name in the names of Envoy's own counters of rules.
+pub const RULE_STATISTICS: &str = ".rbac.policy.";
 
 /// The namespace of our route metadata.
 pub const METADATA: &str = "tulle";

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod allocate;
 pub mod bootstrap;
+pub mod callers;
 pub mod cli;
 pub mod control_plane;
 pub mod demo;
@@ -16,6 +17,7 @@ pub mod intercept;
 pub mod netns;
 pub mod packages;
 pub mod process;
+pub mod rules;
 pub mod run;
 pub mod settings;
 pub mod shop;

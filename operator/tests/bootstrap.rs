@@ -102,6 +102,21 @@ fn what_cannot_be_added_later_is_there() {
     assert_eq!(at("/dynamic_resources/ads_config/set_node_on_first_message_only"), true);
     assert_eq!(at("/dynamic_resources/cds_config/initial_fetch_timeout"), "0s");
     assert_eq!(at("/dynamic_resources/lds_config/initial_fetch_timeout"), "0s");
+    // Reports share everything with xDS but the connections: those are kept while there is something to report.
+    let mut reports = at("/static_resources/clusters/2");
+    let connections = |cluster: &Value| {
+        let options = &cluster["typed_extension_protocol_options"];
+        options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"]["common_http_protocol_options"].clone()
+    };
+    let xds = at("/static_resources/clusters/0");
+    assert_eq!(connections(&xds)["max_requests_per_connection"], 1);
+    assert_eq!(connections(&reports)["max_requests_per_connection"], Value::Null);
+    assert_eq!(reports["transport_socket"], xds["transport_socket"]);
+    assert_eq!(reports["name"].take(), "reports");
+    let sink = at("/stats_sinks/0/typed_config");
+    assert_eq!(sink["grpc_service"]["envoy_grpc"]["cluster_name"], "reports");
+    assert_eq!(sink["report_counters_as_deltas"], true);
+    assert!(sink["custom_metric_conversions"].to_string().contains(".rbac.policy."));
     let names: Vec<Value> = (0..3)
         .map(|n| at(&format!("/layered_runtime/layers/{n}/name")))
         .collect();

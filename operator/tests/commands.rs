@@ -151,9 +151,19 @@ fn up_get_and_the_end() {
     );
     let (_, out, _) = run(&["get", "tp", "-A", "-o", "json"], dir.path());
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(json.pointer("/items/0/status/acked").unwrap(), "0/0");
+    assert_eq!(json.pointer("/items/0/status/acked").unwrap(), "0/1");
     assert_eq!(run(&["get", "tp/none", "-n", "shop"], dir.path()).0, Some(1));
     assert!(run(&["get", "pods"], dir.path()).2.contains("trafficpermissions"));
+
+    let (_, out, _) = run(&["get", "rules", "-n", "shop"], dir.path());
+    assert!(
+        out.contains("\nTrafficPermission/shop/payments/orders   Allow     0"),
+        "{out}"
+    );
+    let (_, out, _) = run(&["get", "rules", "-A", "--never", "-o", "name"], dir.path());
+    assert_eq!(out, "TrafficPermission/shop/payments/orders\n");
+    assert_eq!(run(&["get", "rules/none", "-A"], dir.path()).0, Some(1));
+    assert_eq!(run(&["get", "tp", "-A", "--never"], dir.path()).0, Some(1));
 
     let (code, out, _) = run(&["token", "create", "shop/payments-1"], dir.path());
     assert_eq!((code, out.split('.').count()), (Some(0), 3));
@@ -188,6 +198,27 @@ fn a_broken_first_start_is_refused_with_file_and_line() {
         !dir.path().join("nowhere").exists(),
         "a state folder was made in a folder that is not there"
     );
+}
+
+#[test]
+fn callers_reads_files_and_standard_input() {
+    let (dir, _) = folder();
+    let line = r#"{"time": "t", "listener": "l", "peer": "spiffe://x/a", "destination": "10.0.0.1:80", "sni": null,
+        "direction": "inbound", "method": "GET", "details": "via_upstream", "allowed_by": "TrafficPermission/shop/a/b"}"#;
+    fs::write(dir.path().join("log"), line.replace('\n', "") + "\nnot ours\n").unwrap();
+    let (code, out, error) = run(&["callers", "log", "log"], dir.path());
+    assert_eq!(code, Some(0));
+    assert!(
+        out.contains("\nspiffe://x/a   10.0.0.1:80   TrafficPermission/shop/a/b   2          2"),
+        "{out}"
+    );
+    assert!(error.contains("2 lines that are not"), "{error}");
+    let mut command = tulle(&["callers", "-", "-o", "json"], dir.path());
+    let log = fs::File::open(dir.path().join("log")).unwrap();
+    let out = command.stdin(log).output().unwrap().stdout;
+    let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!((&json["foreign"], &json["items"][0]["allowed"]), (&1.into(), &1.into()));
+    assert_eq!(run(&["callers", "nowhere"], dir.path()).0, Some(1));
 }
 
 #[test]

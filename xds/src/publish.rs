@@ -59,6 +59,17 @@ impl Publisher {
         self.slots().remove(proxy);
     }
 
+    /// Forgets a slot that nothing was published to and nobody reads.
+    pub(crate) fn abandon(&self, proxy: &ProxyId) {
+        let mut slots = self.slots();
+        if slots
+            .get(proxy)
+            .is_some_and(|slot| slot.receiver_count() == 0 && slot.borrow().is_none())
+        {
+            slots.remove(proxy);
+        }
+    }
+
     /// The proxies with a slot, and how many streams read it.
     pub fn proxies(&self) -> Vec<(ProxyId, usize)> {
         self.slots()

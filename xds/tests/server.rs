@@ -449,3 +449,50 @@ async fn the_other_variant_of_the_protocol_is_not_implemented() {
     assert_eq!(refused.code(), Code::Unimplemented);
     assert!(refused.message().contains("DELTA_GRPC"));
 }
+
+/// Is another one each time that it is asked.
+#[derive(Default)]
+struct Changing(std::sync::atomic::AtomicU64);
+
+impl Authenticator for Changing {
+    async fn authenticate(&self, _: SocketAddr, _: Option<&str>, node: &str) -> Result<Identity, Refusal> {
+        let times = self.0.fetch_add(1, Ordering::Relaxed);
+        // The identity is withdrawn once, between the first look and the second.
+        let account = if times == 0 { "before" } else { "after" };
+        Ok(Identity {
+            proxy: ProxyId::new(node),
+            spiffe_id: format!("spiffe://test/{account}").into(),
+            expires_at: None,
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_identity_that_changes_before_the_slot_is_taken_gets_no_stream() {
+    let publisher = Publisher::new();
+    let config = ServerConfig::default();
+    let (server, mut events) = Server::new(Changing::default(), Names, publisher.clone(), config);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = tonic::transport::Server::builder().add_service(tulle_xds::service(server.clone()));
+    tokio::spawn(router.serve_with_incoming(TcpListenerStream::new(listener)));
+
+    let mut client = Client::connect(address, "ns/a", "x").await.unwrap();
+    client.send(subscription(Kind::Secret, &["leaf"])).await;
+    let refused = timeout(SOON, client.responses.message()).await.unwrap().unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+    assert!(events.try_recv().is_none(), "nobody connected");
+    assert_eq!(publisher.proxies(), [], "nothing is kept of it");
+    assert_eq!(server.counters().streams_refused.load(Ordering::Relaxed), 1);
+
+    // Whoever comes back is judged by what holds now.
+    publisher.publish(&ProxyId::new("ns/a"), snapshot(1, &[]));
+    let mut client = Client::connect(address, "ns/a", "x").await.unwrap();
+    client.send(subscription(Kind::Secret, &["leaf"])).await;
+    let first = timeout(SOON, client.responses.message())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert_eq!(first.resources[0].version, "spiffe://test/after");
+}

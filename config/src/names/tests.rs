@@ -79,3 +79,30 @@ fn strangers_are_not_names_of_ours() {
         assert_eq!(ListenerName::parse(name), None, "{name}");
     }
 }
+
+#[test]
+fn counters_of_rules_are_read_back() {
+    let prefix = StatPrefix::Inbound(8080);
+    // A rule's name may hold what separates the others.
+    for rule in ["TrafficPermission/shop/a.b/r.allowed", "default/Deny/http"] {
+        for outcome in RuleOutcome::ALL {
+            let name = format!("http.{prefix}{RULE_STATISTICS}{rule}.{}", outcome.as_str());
+            let expected = RuleCounter {
+                port: 8080,
+                rule,
+                outcome,
+            };
+            assert_eq!(RuleCounter::parse(&name), Some(expected), "{name}");
+        }
+    }
+    for name in [
+        "",
+        "http.inbound.8080.rbac.denied",
+        "http.inbound.8080.rbac.policy..denied",
+        "http.inbound.x.rbac.policy.a.denied",
+        "http.outbound.a.b.80.rbac.policy.a.denied",
+        "http.inbound.8080.rbac.policy.a.rejected",
+    ] {
+        assert_eq!(RuleCounter::parse(name), None, "{name}");
+    }
+}

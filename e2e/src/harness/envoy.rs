@@ -36,6 +36,12 @@ impl<'a> Envoy<'a> {
         Ok(self.runtime.block_on(self.admin.config_dump())?)
     }
 
+    /// Ends it. Whoever runs it starts it again.
+    pub fn quit(&self) -> Result<()> {
+        self.runtime.block_on(self.admin.post("/quitquitquit"))?;
+        Ok(())
+    }
+
     /// The certificates in use.
     pub fn certs(&self) -> Result<Value> {
         Ok(self.runtime.block_on(self.admin.certs())?)

@@ -1,73 +1,119 @@
-//! The control plane's own figures in Prometheus' text format. Few and fixed, so there is no registry.
+//! The control plane's own figures, and those of rules, as Prometheus reads them (OpenMetrics text).
+//!
+//! The registry is made for each question out of what is known then, so nothing has to be kept up to date. Figures of single
+//! proxies are not here: they would multiply; `/rules` has them.
+
+use std::fmt;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
 
 use crate::engine::EngineView;
+use crate::rules::RuleReport;
+
+/// What the text is.
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// All figures; `streams` are the xDS server's counters.
-pub(super) fn text(view: &EngineView, streams: &[(&'static str, u64)]) -> String {
-    let own = gauges(view).into_iter().chain(counters(view));
-    let figures = own.chain(
-        streams
-            .iter()
-            .map(|(name, value)| (*name, "What the xDS server did.", *value)),
+pub(super) fn text(
+    view: &EngineView,
+    streams: &[(&'static str, u64)],
+    rules: &RuleReport,
+) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("tulle");
+    for (name, help, value) in gauges(view) {
+        // The format knows integers with a sign only.
+        let value = i64::try_from(value).unwrap_or(i64::MAX);
+        registry.register(name, help, ConstGauge::new(value));
+    }
+    let streams = streams
+        .iter()
+        .map(|(name, value)| (*name, "What the xDS server did", *value));
+    for (name, help, value) in counters(view).into_iter().chain(streams) {
+        // The format itself puts `_total` behind the name of a counter.
+        let name = name.strip_suffix("_total").unwrap_or(name);
+        registry.register(name, help, ConstCounter::new(value));
+    }
+    registry.register(
+        "rule_requests",
+        "Requests that a permission rule decided, since the control plane started",
+        by_rule(rules),
     );
-    figures.map(|(name, help, value)| figure(name, help, value)).collect()
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+type Labels = [(&'static str, String); 3];
+
+/// Also those that never decided anything: an absent series could not be told from a missing one.
+fn by_rule(rules: &RuleReport) -> Family<Labels, Counter> {
+    let family = Family::default();
+    for row in rules.items.iter().filter(|row| row.counted) {
+        let outcomes = [
+            ("allowed", row.allowed),
+            ("denied", row.denied),
+            ("shadow_allowed", row.shadow_allowed),
+            ("shadow_denied", row.shadow_denied),
+        ];
+        for (outcome, value) in outcomes {
+            let labels = [
+                ("namespace", row.namespace.clone()),
+                ("rule", row.rule.clone()),
+                ("outcome", outcome.to_owned()),
+            ];
+            let counter: &Counter = &family.get_or_create(&labels);
+            counter.inc_by(value);
+        }
+    }
+    family
 }
 
 type Figure = (&'static str, &'static str, u64);
-
-fn figure(name: &str, help: &str, value: u64) -> String {
-    let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
-    format!("# HELP tulle_{name} {help}\n# TYPE tulle_{name} {kind}\ntulle_{name} {value}\n")
-}
 
 fn gauges(view: &EngineView) -> [Figure; 7] {
     let connected = view.proxies.values().filter(|proxy| proxy.connected).count();
     let synced = view.proxies.values().filter(|proxy| proxy.synced()).count();
     let rejections = view.proxies.values().map(|proxy| proxy.rejections.len()).sum();
     [
-        ("proxies_connected", "Proxies with a stream.", wide(connected)),
+        ("proxies_connected", "Proxies with a stream", wide(connected)),
         (
             "proxies_synced",
-            "Proxies that acknowledged all that they were sent.",
+            "Proxies that acknowledged all that they were sent",
             wide(synced),
         ),
-        ("rejections", "Resources that proxies refuse now.", wide(rejections)),
-        ("objects", "Objects that are served.", wide(view.source.by_name.len())),
+        ("rejections", "Resources that proxies refuse now", wide(rejections)),
+        ("objects", "Objects that are served", wide(view.source.by_name.len())),
         (
             "broken_files",
-            "Files that are not served as they are.",
+            "Files that are not served as they are",
             wide(view.source.problems.len()),
         ),
-        (
-            "findings",
-            "Findings about objects.",
-            wide(view.model.diagnostics.len()),
-        ),
-        ("revision", "The revision of the mesh.", view.revision),
+        ("findings", "Findings about objects", wide(view.model.diagnostics.len())),
+        ("revision", "The revision of the mesh", view.revision),
     ]
 }
 
 fn counters(view: &EngineView) -> [Figure; 8] {
     let counters = &view.counters;
     [
-        ("builds_total", "Models built.", counters.builds),
-        ("snapshots_compiled_total", "Snapshots compiled.", counters.snapshots),
+        ("builds_total", "Models built", counters.builds),
+        ("snapshots_compiled_total", "Snapshots compiled", counters.snapshots),
         (
             "snapshots_published_total",
-            "Snapshots that differed and were published.",
+            "Snapshots that differed and were published",
             counters.published,
         ),
-        ("resources_compiled_total", "Resources compiled.", counters.compiled),
-        (
-            "resources_reused_total",
-            "Resources taken from memory.",
-            counters.reused,
-        ),
-        ("resources_encoded_bytes_total", "Bytes encoded.", counters.encoded),
-        ("nacks_total", "Refusals by proxies.", counters.nacks),
+        ("resources_compiled_total", "Resources compiled", counters.compiled),
+        ("resources_reused_total", "Resources taken from memory", counters.reused),
+        ("resources_encoded_bytes_total", "Bytes encoded", counters.encoded),
+        ("nacks_total", "Refusals by proxies", counters.nacks),
         (
             "compile_failures_total",
-            "Compilations that failed by a defect of tulle.",
+            "Compilations that failed by a defect of tulle",
             counters.failures,
         ),
     ]

@@ -18,7 +18,7 @@ use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 use xds::Publisher;
 
-use crate::engine::EngineHandle;
+use crate::rules::RuleTotals;
 use crate::status::StatusHandle;
 
 /// Unix socket paths are short; the kernel counts the final zero byte too.
@@ -48,6 +48,7 @@ pub(crate) struct AdminState {
     pub(crate) engine: tokio::sync::watch::Receiver<std::sync::Arc<crate::engine::EngineView>>,
     pub(crate) status: StatusHandle,
     pub(crate) publisher: Publisher,
+    pub(crate) rules: RuleTotals,
     pub(crate) streams: StreamFigures,
 }
 
@@ -82,13 +83,7 @@ pub fn socket_path(state_dir: &Path) -> PathBuf {
 }
 
 /// Serves. The caller holds the state folder's lock, so a socket that is there is a leftover.
-pub(crate) fn start(
-    state_dir: &Path,
-    engine: &EngineHandle,
-    status: &StatusHandle,
-    publisher: &Publisher,
-    streams: StreamFigures,
-) -> Result<AdminSocket, AdminSocketError> {
+pub(crate) fn start(state_dir: &Path, state: AdminState) -> Result<AdminSocket, AdminSocketError> {
     let path = socket_path(state_dir);
     if path.as_os_str().len() > LONGEST_PATH {
         return Err(AdminSocketError::TooLong(path));
@@ -100,12 +95,6 @@ pub(crate) fn start(
     };
     let listener = UnixListener::bind(&path).map_err(bind)?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(bind)?;
-    let state = AdminState {
-        engine: engine.subscribe(),
-        status: status.clone(),
-        publisher: publisher.clone(),
-        streams,
-    };
     let task = tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, routes::router(state)).await {
             tracing::error!(%error, "the admin socket ended; `tulle get` does not work any more");

@@ -1,16 +1,19 @@
 //! What the admin socket answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{AdminState, kinds, metrics, snapshot};
+use crate::rules::{self, RuleReport};
 use crate::status;
 
 /// The longest that a request may wait for a change.
@@ -26,7 +29,8 @@ pub(super) fn router(state: AdminState) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(|| async { "ok\n" }))
         .route("/version", get(|| async { Json(version()) }))
-        .route("/metrics", get(|State(state): State<AdminState>| async move { metrics::text(&state.engine.borrow(), &(state.streams)()) }))
+        .route("/rules", get(rules_report))
+        .route("/metrics", get(metrics_text))
         .route("/debug/snapshot/{namespace}/{workload}", get(debug_snapshot))
         .with_state(state)
 }
@@ -97,6 +101,26 @@ async fn proxies(State(state): State<AdminState>) -> Json<Value> {
     });
     let proxies: Vec<Value> = proxies.collect();
     Json(json!({"revision": view.revision, "processed": view.processed, "proxies": proxies}))
+}
+
+/// What each rule decided.
+async fn rules_report(State(state): State<AdminState>) -> Json<RuleReport> {
+    Json(rules_now(&state))
+}
+
+fn rules_now(state: &AdminState) -> RuleReport {
+    let model = Arc::clone(&state.engine.borrow().model);
+    rules::report(&model, &state.rules)
+}
+
+/// Our own figures, as Prometheus reads them.
+async fn metrics_text(State(state): State<AdminState>) -> Response {
+    let rules = rules_now(&state);
+    let view = Arc::clone(&state.engine.borrow());
+    match metrics::text(&view, &(state.streams)(), &rules) {
+        Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
 }
 
 async fn debug_snapshot(

@@ -2,9 +2,11 @@
 //!
 //! A pure function from a plain struct to file contents; nothing is written here. The bootstrap holds only what xDS
 //! cannot bring: where the control plane is and how to prove oneself to it, the admin socket, the local cluster of
-//! workload-wide limits, runtime layers, and how the process defends itself. Everything else comes over ADS.
+//! workload-wide limits, runtime layers, how the process defends itself, and where it reports what rules decided. Everything
+//! else comes over ADS.
 
 mod guard;
+mod rule_sink;
 mod xds_cluster;
 
 use std::net::IpAddr;
@@ -18,6 +20,8 @@ pub use guard::{OverloadSettings, StatsDetail};
 pub const LOCAL_CLUSTER: &str = "local";
 /// The static cluster of the control plane.
 pub const XDS_CLUSTER: &str = "xds";
+/// The same control plane for reports: its connection is kept, and closed when there is nothing to report.
+pub const REPORT_CLUSTER: &str = "reports";
 /// The name of the runtime resource that the control plane serves.
 pub const RUNTIME_LAYER: &str = "tulle";
 /// The longest path that fits into a Unix socket address.
@@ -96,11 +100,17 @@ pub fn render(input: &BootstrapInput) -> Result<BootstrapFiles, BootstrapError> 
         "node": {"id": input.node_id, "cluster": input.cluster},
         "admin": {"address": {"pipe": {"path": admin, "mode": 0o600}}},
         "dynamic_resources": dynamic_resources(),
-        "static_resources": {"clusters": [xds_cluster::render(input)?, local_cluster()]},
+        "static_resources": {"clusters": [
+            xds_cluster::render(input, xds_cluster::Use::Streams)?,
+            local_cluster(),
+            xds_cluster::render(input, xds_cluster::Use::Reports)?,
+        ]},
         "cluster_manager": {"local_cluster_name": LOCAL_CLUSTER},
         "layered_runtime": layered_runtime(),
         "overload_manager": guard::overload_manager(&input.overload),
         "stats_config": guard::stats_config(input.stats),
+        "stats_flush_interval": rule_sink::interval(),
+        "stats_sinks": rule_sink::sinks(),
     });
     Ok(BootstrapFiles {
         bootstrap: pretty(&bootstrap),

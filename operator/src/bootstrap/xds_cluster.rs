@@ -1,4 +1,4 @@
-//! The cluster of the control plane: TLS 1.3 to a name the mesh's CA vouches for, and a token on each stream.
+//! The clusters of the control plane, for xDS and for reports: TLS 1.3 to a name the mesh's CA vouches for, and a token on each stream.
 //!
 //! Stock Envoy needs no agent for this: the credential injector, as an *upstream* HTTP filter, puts the token of a
 //! watched file on every request, and file SDS re-reads token and root when they are replaced. Secrets listed in the
@@ -9,13 +9,40 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{BootstrapError, BootstrapInput, XDS_CLUSTER, XdsHost, text};
+use super::{BootstrapError, BootstrapInput, REPORT_CLUSTER, XDS_CLUSTER, XdsHost, text};
 
 const TOKEN: &str = "token";
 const TRUST: &str = "xds-trust";
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
-pub(super) fn render(input: &BootstrapInput) -> Result<Value, BootstrapError> {
+/// What the cluster is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// xDS: streams that last.
+    Streams,
+    /// Reports: short requests, or none for hours.
+    Reports,
+}
+
+impl Use {
+    fn cluster(self) -> &'static str {
+        match self {
+            Self::Streams => XDS_CLUSTER,
+            Self::Reports => REPORT_CLUSTER,
+        }
+    }
+
+    fn connections(self) -> Value {
+        match self {
+            // Each new stream gets a new connection, so that streams spread over replicas again after a restart.
+            Self::Streams => json!({"max_requests_per_connection": 1}),
+            // A handshake for each report would cost more than the report; a connection that nobody needs is closed.
+            Self::Reports => json!({"idle_timeout": "30s"}),
+        }
+    }
+}
+
+pub(super) fn render(input: &BootstrapInput, purpose: Use) -> Result<Value, BootstrapError> {
     let (kind, host) = match &input.xds_host {
         XdsHost::Address(IpAddr::V4(address)) => ("STATIC", address.to_string()),
         XdsHost::Address(IpAddr::V6(address)) => ("STATIC", address.to_string()),
@@ -23,24 +50,24 @@ pub(super) fn render(input: &BootstrapInput) -> Result<Value, BootstrapError> {
     };
     let address = json!({"socket_address": {"address": host, "port_value": input.xds_port}});
     Ok(json!({
-        "name": XDS_CLUSTER,
+        "name": purpose.cluster(),
         "type": kind,
         "connect_timeout": "2s",
         "dns_lookup_family": "ALL",
         "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 300}},
-        "typed_extension_protocol_options": {HTTP_OPTIONS: http_options(&input.token_sds_file)?},
+        "typed_extension_protocol_options": {HTTP_OPTIONS: http_options(&input.token_sds_file, purpose)?},
         "transport_socket": {
             "name": "envoy.transport_sockets.tls",
             "typed_config": tls_context(input)?,
         },
         "load_assignment": {
-            "cluster_name": XDS_CLUSTER,
+            "cluster_name": purpose.cluster(),
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
         },
     }))
 }
 
-fn http_options(token_sds_file: &Path) -> Result<Value, BootstrapError> {
+fn http_options(token_sds_file: &Path, purpose: Use) -> Result<Value, BootstrapError> {
     let credential = json!({
         "name": "envoy.http.injected_credentials.generic",
         "typed_config": {
@@ -52,8 +79,7 @@ fn http_options(token_sds_file: &Path) -> Result<Value, BootstrapError> {
     });
     Ok(json!({
         "@type": format!("type.googleapis.com/{HTTP_OPTIONS}"),
-        // Each new stream gets a new connection, so that streams spread over replicas again after a restart.
-        "common_http_protocol_options": {"max_requests_per_connection": 1},
+        "common_http_protocol_options": purpose.connections(),
         "explicit_http_config": {
             "http2_protocol_options": {"connection_keepalive": {"interval": "30s", "timeout": "5s"}},
         },

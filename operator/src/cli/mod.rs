@@ -4,6 +4,7 @@
 //! what was looked at, 2 the command line itself is wrong.
 
 mod ask;
+mod callers;
 mod can_i;
 mod demo;
 mod diff;
@@ -53,6 +54,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Show objects with their status, as kubectl does.
     Get(get::GetArgs),
+    /// Add up who called what, and under which rule, from access logs of proxies.
+    Callers(callers::CallersArgs),
     /// Check a folder of YAML without a control plane.
     Lint(lint::LintArgs),
     /// Say what happens to a call and why: who may, by which rule, where it goes, and what would have to differ.
@@ -103,6 +106,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Get(args) => get::run(args).await,
+        Command::Callers(args) => callers::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Explain(args) => Ok(explain::run(args).await),
         Command::CanI(args) => Ok(can_i::run(args).await),

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use config::Model;
 use config::model::Key;
 use tokio::sync::watch;
 
@@ -19,6 +20,12 @@ impl EngineDirectory {
     /// Begins to read these views; only the first call counts.
     pub fn connect(&self, views: watch::Receiver<Arc<EngineView>>) {
         self.views.get_or_init(|| views);
+    }
+
+    /// The newest model, once there is an engine.
+    pub fn model(&self) -> Option<Arc<Model>> {
+        let view = self.views.get()?.borrow();
+        Some(Arc::clone(&view.model))
     }
 }
 

@@ -15,11 +15,12 @@ use std::time::{Duration, SystemTime};
 use config::Settings;
 use xds::Publisher;
 
-use crate::admin::{self, AdminSocket, AdminSocketError};
+use crate::admin::{self, AdminSocket, AdminSocketError, AdminState};
 use crate::allocate::WorkloadAddresses;
 use crate::engine::{self, EngineError, EngineHandle, EngineInputs};
 use crate::identity::token::JoinKeyError;
 use crate::identity::{CaError, CertificateAuthority, JoinKey, LeafPolicy};
+use crate::rules::RuleTotals;
 use crate::source::{self, SourceError, SourceHandle, SourceOptions};
 use crate::status::{self, StatusHandle};
 
@@ -118,8 +119,9 @@ impl ControlPlane {
             leaf: leaf_policy(&source),
         };
         let directory = EngineDirectory::default();
+        let rules = RuleTotals::new(SystemTime::now());
         let (server, proxies, certificates) =
-            server::prepare(listener, identity, directory.clone(), publisher.clone())?;
+            server::prepare(listener, identity, directory.clone(), publisher.clone(), rules.clone())?;
         let inputs = EngineInputs {
             source: source.subscribe(),
             proxies,
@@ -129,7 +131,14 @@ impl ControlPlane {
         let engine = engine::start(inputs)?;
         directory.connect(engine.subscribe());
         let status = status::start(engine.subscribe(), certificates);
-        let admin = admin::start(&options.state_dir, &engine, &status, &publisher, server.figures())?;
+        let state = AdminState {
+            engine: engine.subscribe(),
+            status: status.clone(),
+            publisher: publisher.clone(),
+            rules,
+            streams: server.figures(),
+        };
+        let admin = admin::start(&options.state_dir, state)?;
         let server = server.serve();
         Ok(Self {
             server,

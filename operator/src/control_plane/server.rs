@@ -1,4 +1,4 @@
-//! The xDS port: TLS, tokens, delta ADS.
+//! The xDS port: TLS, tokens, delta ADS, and the reports of rule counters.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,6 +18,7 @@ use crate::identity::{
     CertificateAuthority, IdentitySecrets, IncomingLimits, JoinKey, LeafPolicy, TokenAuthenticator, server_config,
     tls_incoming,
 };
+use crate::rules::{self, Reports, RuleTotals, Who};
 use crate::status::CertificateBook;
 
 /// The lifetime of the port's own certificate.
@@ -39,6 +40,8 @@ pub(super) struct Prepared {
     listener: TcpListener,
     tls: rustls::ServerConfig,
     server: XdsService,
+    reports: Reports,
+    who: Who,
 }
 
 type XdsService = xds::Server<TokenAuthenticator<EngineDirectory>, CertificateBook<IdentitySecrets>>;
@@ -49,6 +52,7 @@ pub(super) fn prepare(
     identity: Identity,
     directory: EngineDirectory,
     publisher: Publisher,
+    totals: RuleTotals,
 ) -> Result<
     (
         Prepared,
@@ -64,7 +68,10 @@ pub(super) fn prepare(
     })?;
     let tls = server_config(Arc::clone(&identity.ca), SERVER_CERTIFICATE)?;
     let (secrets, certificates) = CertificateBook::over(IdentitySecrets::new(identity.ca, identity.leaf));
-    let authenticator = TokenAuthenticator::new(identity.join_key, directory);
+    let authenticator = TokenAuthenticator::new(Arc::clone(&identity.join_key), directory.clone());
+    let reporters = TokenAuthenticator::new(identity.join_key, directory.clone());
+    let who: Who = Arc::new(move |peer, header| Ok(reporters.holder(peer, header)?));
+    let model = Arc::new(move || directory.model());
     let session = xds::SessionConfig {
         stub: config::stub,
         ..xds::SessionConfig::default()
@@ -80,6 +87,8 @@ pub(super) fn prepare(
             listener,
             tls,
             server,
+            reports: Reports { totals, model },
+            who,
         },
         events,
         certificates,
@@ -113,7 +122,8 @@ impl Prepared {
         let router = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(PING_EVERY))
             .http2_keepalive_timeout(Some(PING_ANSWER))
-            .add_service(xds::service(self.server.clone()));
+            .add_service(xds::service(self.server.clone()))
+            .add_service(rules::service(self.reports, self.who));
         let task = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
             if let Err(error) = router.serve_with_incoming_shutdown(incoming, stopped).await {

@@ -1,10 +1,12 @@
-//! When each policy last changed: the watermark that proxies must have acknowledged before it counts as enforced.
+//! What changed from one model to the next: policies, and who workloads are.
 //!
-//! An object changes when its text does (another `Arc` from the source) or when what it reaches does (another report).
+//! When each policy last changed is the watermark that proxies must have acknowledged before it counts as enforced. An object
+//! changes when its text does (another `Arc` from the source) or when what it reaches does (another report).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use config::model::Key;
 use config::{Model, ObjectRef};
 
 use crate::source::{Object, SourceView};
@@ -30,5 +32,19 @@ pub(super) fn update(
             let last = before.get(object).copied().filter(|_| unchanged(object));
             (Arc::clone(object), last.unwrap_or(revision))
         })
+        .collect()
+}
+
+/// Workloads that came, went, or are not who they were: a stream was let in as one identity at one address, and its
+/// certificates would be renewed for that identity for as long as it lasts. Asks nobody who is connected: a stream that is
+/// just being let in is not in the books yet.
+pub(super) fn strangers(before: &Model, after: &Model) -> BTreeSet<Key> {
+    let who = |model: &Model, key: &Key| {
+        let workload = model.workloads.get(key)?;
+        Some((workload.identity.clone(), workload.address))
+    };
+    let keys = before.workloads.keys().chain(after.workloads.keys());
+    keys.filter(|key| who(before, key) != who(after, key))
+        .cloned()
         .collect()
 }

@@ -156,23 +156,10 @@ impl Ledger {
         news
     }
 
-    /// Forgets proxies whose workload is gone or is not who it was, and names them: a stream was let in as one identity at
-    /// one address, and its certificates would be renewed for that identity for as long as it lasts.
-    pub(super) fn forget_strangers(&mut self, before: &Model, after: &Model) -> Vec<ProxyId> {
-        let who = |model: &Model, key: &Key| {
-            let workload = model.workloads.get(key)?;
-            Some((workload.identity.clone(), workload.address))
-        };
-        let mut strangers = Vec::new();
-        self.pages.retain(|key, page| {
-            let now = who(after, key);
-            let same = now.is_some() && now == who(before, key);
-            if !same {
-                strangers.push(page.id.clone());
-            }
-            same
-        });
-        strangers
+    /// Forgets proxies whose workload is not in the mesh any more.
+    pub(super) fn forget_strangers(&mut self, strangers: &BTreeSet<Key>, model: &Model) {
+        self.pages
+            .retain(|key, _| model.workloads.contains_key(key) && !strangers.contains(key));
     }
 
     /// Every proxy.

@@ -25,7 +25,7 @@ pub(super) struct State {
     built_at: SystemTime,
     pub(super) revision: u64,
     pub(super) ledger: Ledger,
-    /// Proxies whose streams must end once the view that says why is published.
+    /// Proxies, connected or just connecting, whose streams must end once the view that says why is published.
     leaving: Vec<ProxyId>,
     pub(super) changed_at: Arc<BTreeMap<Arc<ObjectRef>, u64>>,
     pub(super) counters: Counters,
@@ -81,7 +81,10 @@ impl State {
             (&model, &source),
             self.revision,
         ));
-        self.leaving.extend(self.ledger.forget_strangers(&self.model, &model));
+        let strangers = changes::strangers(&self.model, &model);
+        self.ledger.forget_strangers(&strangers, &model);
+        self.leaving
+            .extend(strangers.iter().map(|key| ProxyId::new(key.to_string())));
         (self.model, self.source) = (model, source);
         self.publish_all();
     }

@@ -236,6 +236,18 @@ async fn another_identity_or_address_ends_the_stream_once_the_new_one_can_connec
     }
 }
 
+/// It is let in before the engine hears of it, so its identity may change in between.
+#[tokio::test]
+async fn a_stream_that_nobody_told_of_yet_ends_with_its_identity() {
+    let world = World::start(&permission(&["orders"]));
+    let mut slot = world.publisher.subscribe(&proxy("payments-1"));
+    let other = world.publisher.subscribe(&proxy("orders-1"));
+    let edited = MESH.replace("serviceAccount: payments", "serviceAccount: till");
+    world.write("mesh.yaml", &edited).await;
+    while slot.changed().await.is_ok() {}
+    assert!(other.has_changed().is_ok());
+}
+
 #[tokio::test]
 async fn a_new_grant_ends_a_revocation_at_once() {
     let world = World::start(&permission(&["orders"]));

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use xds::{Authenticator, Identity, ProxyId, Refusal};
 
-use super::token::{JoinKey, TokenError};
+use super::token::{JoinClaims, JoinKey, TokenError};
 
 /// What the mesh knows about a workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,27 +107,25 @@ impl<D: WorkloadDirectory> TokenAuthenticator<D> {
 
     /// All checks, in the order in which they cost.
     pub async fn check(&self, peer: SocketAddr, authorization: Option<&str>, node: &str) -> Result<Identity, Reason> {
-        let token = authorization.and_then(bearer).ok_or(Reason::NoToken)?;
-        let claims = self.key.verify(token, SystemTime::now())?;
+        let claims = self.claims(authorization)?;
         if claims.sub != node {
             return Err(Reason::OtherNode { node: node.to_owned() });
         }
         let (namespace, name) = claims.sub.split_once('/').ok_or(TokenError::Malformed)?;
         let workload = self.appears(namespace, name).await;
-        let workload = workload.ok_or_else(|| Reason::UnknownWorkload { node: node.to_owned() })?;
-        // A dual-stack socket shows IPv4 peers as ::ffff:a.b.c.d.
-        let peer = peer.ip().to_canonical();
-        if peer != workload.address.to_canonical() {
-            return Err(Reason::OtherAddress {
-                node: node.to_owned(),
-                peer,
-            });
-        }
-        Ok(Identity {
-            proxy: ProxyId::new(node),
-            spiffe_id: workload.spiffe_id.into(),
-            expires_at: Some(claims.expires_at()),
-        })
+        at_home(&claims, workload, peer)
+    }
+
+    /// The same for a request that claims to be nobody: it is of whom its token is. Waits for nothing.
+    pub fn holder(&self, peer: SocketAddr, authorization: Option<&str>) -> Result<Identity, Reason> {
+        let claims = self.claims(authorization)?;
+        let (namespace, name) = claims.sub.split_once('/').ok_or(TokenError::Malformed)?;
+        at_home(&claims, self.directory.workload(namespace, name), peer)
+    }
+
+    fn claims(&self, authorization: Option<&str>) -> Result<JoinClaims, Reason> {
+        let token = authorization.and_then(bearer).ok_or(Reason::NoToken)?;
+        Ok(self.key.verify(token, SystemTime::now())?)
     }
 
     async fn appears(&self, namespace: &str, name: &str) -> Option<WorkloadInfo> {
@@ -154,6 +152,22 @@ impl<D: WorkloadDirectory> Authenticator for TokenAuthenticator<D> {
             reason.into()
         })
     }
+}
+
+/// The last check: the workload exists, and the peer is where it lives.
+fn at_home(claims: &JoinClaims, workload: Option<WorkloadInfo>, peer: SocketAddr) -> Result<Identity, Reason> {
+    let node = || claims.sub.clone();
+    let workload = workload.ok_or_else(|| Reason::UnknownWorkload { node: node() })?;
+    // A dual-stack socket shows IPv4 peers as ::ffff:a.b.c.d.
+    let peer = peer.ip().to_canonical();
+    if peer != workload.address.to_canonical() {
+        return Err(Reason::OtherAddress { node: node(), peer });
+    }
+    Ok(Identity {
+        proxy: ProxyId::new(node()),
+        spiffe_id: workload.spiffe_id.into(),
+        expires_at: Some(claims.expires_at()),
+    })
 }
 
 /// The token of an `authorization` header.

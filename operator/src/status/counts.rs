@@ -13,8 +13,8 @@ use crate::engine::{EngineView, ProxyView, Rejection};
 pub(super) struct Counted<'a> {
     /// For the table.
     pub(super) counts: ProxyCounts,
-    /// How many workloads are concerned, with or without a proxy.
-    pub(super) workloads: usize,
+    /// How many of these proxies were seen since the control plane started.
+    pub(super) seen: usize,
     /// Proxies that have neither acknowledged nor refused.
     pub(super) pending: Vec<&'a Key>,
     /// The first refusal.
@@ -23,19 +23,27 @@ pub(super) struct Counted<'a> {
     pub(super) failed: Option<(&'a Key, &'a str)>,
 }
 
-/// Counts. Proxies that were never seen are not counted; proxies that left but whose workload is still there are pending,
-/// because they may still be running with what they had.
+/// Counts. Each workload of the mesh is expected to have a proxy, seen or not: one that was not seen since the control plane
+/// started may still be running with what it had, and so may one that left. Both are pending.
 pub(super) fn count<'a>(view: &'a EngineView, object: &Arc<ObjectRef>, of: &BTreeSet<Key>) -> Counted<'a> {
     let changed = view.changed_at.get(object).copied().unwrap_or(view.revision);
     let mut counted = Counted {
         counts: ProxyCounts::default(),
-        workloads: of.len(),
+        seen: 0,
         pending: Vec::new(),
         rejection: None,
         failed: None,
     };
-    for (key, proxy) in view.proxies.iter().filter(|(key, _)| of.contains(*key)) {
+    for key in of
+        .iter()
+        .filter_map(|key| Some(view.model.workloads.get_key_value(key)?.0))
+    {
         counted.counts.matched += 1;
+        let Some(proxy) = view.proxies.get(key) else {
+            counted.pending.push(key);
+            continue;
+        };
+        counted.seen += 1;
         if let Some(rejection) = rejection_of(proxy, object) {
             counted.counts.rejected += 1;
             counted.rejection = counted.rejection.or(Some((key, rejection)));

@@ -167,13 +167,13 @@ fn enforced(counted: &Counted<'_>) -> Finding {
             format!("{proxy} refused {:?} {name}: {words}", rejection.kind),
         );
     }
-    if counted.workloads == 0 {
+    if counts.matched == 0 {
         return (false, Reason::NoMatchingProxies, "no workload is concerned".to_owned());
     }
-    if counts.matched == 0 {
+    if counted.seen == 0 {
         let message = format!(
             "none of the {} workloads concerned has connected a proxy yet",
-            counted.workloads
+            counts.matched
         );
         return (false, Reason::Pending, message);
     }

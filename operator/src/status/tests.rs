@@ -133,6 +133,32 @@ fn enforced_follows_acknowledgements() {
     assert_eq!(words(&statuses(&view(&[])), "good")[0], "Ready=False/Pending");
 }
 
+/// After a restart of the control plane the proxies come back one by one; those that did not yet may run with anything.
+#[test]
+fn a_proxy_that_has_not_come_back_is_pending() {
+    let good = ObjectRef::new("TrafficPermission", "shop", "good");
+    let one = statuses(&view(&[("payments-1", proxy(5, Some(5)))]));
+    let words = words(&one, "good");
+    assert_eq!(
+        (&*words[0], &*words[4]),
+        ("Ready=False/Pending", "Enforced=False/Pending")
+    );
+    let status = &one.policies[&good];
+    assert_eq!(
+        (status.proxies.matched, status.proxies.acked, &*status.acked),
+        (2, 1, "1/2")
+    );
+    let message = &status.conditions[0].message;
+    assert!(message.contains("missing: shop/payments-2"), "{message}");
+
+    // Whoever is no workload of the mesh any more is not waited for.
+    let mut gone = view(&[("payments-1", proxy(5, Some(5)))]);
+    let mut model = (*gone.model).clone();
+    model.workloads.remove(&Key::new("shop", "payments-2"));
+    gone.model = Arc::new(model);
+    assert_eq!(statuses(&gone).policies[&good].acked, "1/1");
+}
+
 #[test]
 fn mistakes_show_where_they_are() {
     let statuses = statuses(&view(&[
@@ -222,10 +248,11 @@ fn rows_of_workloads_add_up() {
 #[test]
 fn transition_times_move_only_when_a_condition_flips() {
     let at = |second| Timestamp::from_second(second).unwrap();
-    let pending = view(&[("payments-1", proxy(5, Some(4)))]);
+    let other = ("payments-2", proxy(5, Some(5)));
+    let pending = view(&[("payments-1", proxy(5, Some(4))), other.clone()]);
     let mut first = statuses(&pending);
     keep_times(&Statuses::default(), &mut first, at(10));
-    let mut second = statuses(&view(&[("payments-1", proxy(5, Some(5)))]));
+    let mut second = statuses(&view(&[("payments-1", proxy(5, Some(5))), other]));
     keep_times(&first, &mut second, at(20));
     let good = &second.policies[&ObjectRef::new("TrafficPermission", "shop", "good")];
     let times: BTreeMap<&str, i64> = good

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Endpoint, Uri};
+use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Request, Status, Streaming};
 use tulle_operator::identity::XDS_SERVER_NAME;
 use xds::client::AggregatedDiscoveryServiceClient;
@@ -25,6 +25,14 @@ use xds::{Kind, Snapshot};
 
 /// Versions by kind and name.
 pub(crate) type Held = BTreeMap<Kind, BTreeMap<String, String>>;
+
+/// A connection to the control plane.
+pub(crate) async fn channel(address: SocketAddr, root: &str) -> Channel {
+    let endpoint = Endpoint::from_static("http://xds.tulle.internal");
+    let tls = connector(root);
+    let connecting = endpoint.connect_with_connector(Connector { address, tls });
+    connecting.await.expect("a connection")
+}
 
 /// One stream.
 pub(crate) struct Client {
@@ -51,13 +59,7 @@ impl Client {
         token: &str,
         held: Held,
     ) -> Result<Self, Status> {
-        let channel = Endpoint::from_static("http://xds.tulle.internal")
-            .connect_with_connector(Connector {
-                address,
-                tls: connector(root),
-            })
-            .await
-            .expect("a connection");
+        let channel = channel(address, root).await;
         let (requests, outgoing) = mpsc::channel(64);
         for (index, (kind, versions)) in held.iter().enumerate() {
             let names = if kind.is_wildcard() {

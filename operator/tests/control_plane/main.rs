@@ -9,6 +9,7 @@
 )]
 
 mod client;
+mod reports;
 
 use std::fs;
 use std::path::PathBuf;

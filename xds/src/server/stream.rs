@@ -36,9 +36,9 @@ pub(super) async fn run<A: Authenticator, S: SecretSource>(
         .await
         .unwrap_or_else(|_| Err(Status::deadline_exceeded("no proof of identity in time")))
     {
-        Ok((identity, requests, first)) => {
+        Ok(admitted) => {
             drop(pending);
-            let stream = Stream::open(&shared, id, identity, requests, &responses);
+            let (stream, first) = Stream::open(&shared, id, admitted, &responses);
             stream.serve(first).await
         }
         Err(status) => {
@@ -53,12 +53,20 @@ pub(super) async fn run<A: Authenticator, S: SecretSource>(
     }
 }
 
+/// A stream whose sender is known and whose slot is taken.
+struct Admitted {
+    identity: Identity,
+    snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    requests: Streaming<DeltaDiscoveryRequest>,
+    first: DeltaDiscoveryRequest,
+}
+
 /// Reads the first request and finds out who it is from.
 async fn admit<A: Authenticator, S: SecretSource>(
     shared: &Shared<A, S>,
     peer: SocketAddr,
     request: Request<Streaming<DeltaDiscoveryRequest>>,
-) -> Result<(Identity, Streaming<DeltaDiscoveryRequest>, DeltaDiscoveryRequest), Status> {
+) -> Result<Admitted, Status> {
     let authorization = request
         .metadata()
         .get("authorization")
@@ -70,16 +78,36 @@ async fn admit<A: Authenticator, S: SecretSource>(
         .await?
         .ok_or_else(|| Status::cancelled("the stream ended before its first request"))?;
     let node = first.node.as_ref().map(|node| node.id.as_str()).unwrap_or_default();
-    let identity = shared
-        .authenticator
-        .authenticate(peer, authorization.as_deref(), node)
-        .await;
-    let identity = identity.map_err(|refusal| match refusal {
+    let ask = || shared.authenticator.authenticate(peer, authorization.as_deref(), node);
+    let identity = ask().await.map_err(status)?;
+    let snapshots = shared.publisher.subscribe(&identity.proxy);
+    // A proxy that stops being who it is is retired, which ends the streams that read its slot. If that was just before this
+    // one took it, nothing would end it: so it is asked once more who it is, now that it can be reached.
+    let changed = || Status::unavailable("the workload changed while its proxy connected: connect again");
+    let unchanged = match ask().await.map_err(status) {
+        Ok(again) if (&again.proxy, &again.spiffe_id) == (&identity.proxy, &identity.spiffe_id) => Ok(()),
+        Ok(_) => Err(changed()),
+        Err(refused) => Err(refused),
+    };
+    if let Err(refused) = unchanged {
+        drop(snapshots);
+        shared.publisher.abandon(&identity.proxy);
+        return Err(refused);
+    }
+    Ok(Admitted {
+        identity,
+        snapshots,
+        requests,
+        first,
+    })
+}
+
+fn status(refusal: Refusal) -> Status {
+    match refusal {
         Refusal::Unauthenticated(why) => Status::unauthenticated(why),
         Refusal::Denied(why) => Status::permission_denied(why),
         Refusal::Unavailable(why) => Status::unavailable(why),
-    })?;
-    Ok((identity, requests, first))
+    }
 }
 
 /// A [`SecretSource`] that knows whom it speaks to.
@@ -110,10 +138,15 @@ impl<'a, A: Authenticator, S: SecretSource> Stream<'a, A, S> {
     fn open(
         shared: &'a Shared<A, S>,
         id: u64,
-        identity: Identity,
-        requests: Streaming<DeltaDiscoveryRequest>,
+        admitted: Admitted,
         responses: &'a Responses,
-    ) -> Self {
+    ) -> (Self, DeltaDiscoveryRequest) {
+        let Admitted {
+            identity,
+            mut snapshots,
+            requests,
+            first,
+        } = admitted;
         let own = OwnSecrets {
             source: Arc::clone(&shared.secrets),
             identity: identity.clone(),
@@ -121,11 +154,10 @@ impl<'a, A: Authenticator, S: SecretSource> Stream<'a, A, S> {
         add(&shared.counters.streams_open, 1);
         add(&shared.counters.streams_accepted, 1);
         tracing::info!(proxy = %identity.proxy, stream = id, "xDS stream opened");
-        // First the slot, then the news: whoever publishes on "connected" finds it.
-        let mut snapshots = shared.publisher.subscribe(&identity.proxy);
+        // The slot was taken before the news: whoever publishes on "connected" finds it.
         snapshots.mark_changed();
         shared.events.connected(&identity.proxy, id);
-        Self {
+        let stream = Self {
             session: Session::new(shared.config.session, Box::new(own)),
             shared,
             id,
@@ -134,7 +166,8 @@ impl<'a, A: Authenticator, S: SecretSource> Stream<'a, A, S> {
             responses,
             snapshots,
             opened: Instant::now(),
-        }
+        };
+        (stream, first)
     }
 
     async fn serve(mut self, first: DeltaDiscoveryRequest) -> Result<(), Status> {

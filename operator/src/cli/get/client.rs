@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::process::{AdminClient, AdminError};
@@ -47,7 +48,8 @@ impl Client {
         self.ask(&format!("/objects/{plural}?after={after}&wait={POLL}")).await
     }
 
-    async fn ask(&self, path: &str) -> anyhow::Result<List> {
+    /// Any answer.
+    pub(super) async fn ask<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         let body = self.http.get(path).await.map_err(|error| match error {
             AdminError::Connect { path, source } => anyhow::anyhow!(
                 "no control plane answers at {} ({source}); start it with `tulle up DIR`, or name its state folder with --state",

@@ -3,6 +3,7 @@
 pub(crate) mod client;
 mod output;
 mod path;
+mod rules;
 pub(crate) mod table;
 mod watch;
 
@@ -22,6 +23,7 @@ use client::{Client, List};
 pub(super) struct GetArgs {
     /// The kind, in any form: mesh, meshstatus (ms), trafficpermissions (tp), trafficroutes (tr), ratelimits (rl),
     /// faultinjections (fi), workloads (wl), services (svc), endpointslices, namespaces (ns). KIND/NAME and KIND,KIND work too.
+    /// `rules` shows how often each rule of a permission decided.
     kind: String,
     /// One object.
     name: Option<String>,
@@ -37,6 +39,9 @@ pub(super) struct GetArgs {
     /// Go on and print what changes.
     #[arg(short, long)]
     watch: bool,
+    /// Of rules only those that never decided anything.
+    #[arg(long)]
+    never: bool,
     /// The state folder of the control plane.
     #[arg(long, env = "TULLE_STATE", value_name = "DIR")]
     state: Option<PathBuf>,
@@ -85,12 +90,23 @@ pub(super) async fn run(args: GetArgs) -> anyhow::Result<ExitCode> {
 async fn show(args: GetArgs) -> anyhow::Result<ExitCode> {
     let (kind, name) = match args.kind.split_once('/') {
         Some((kind, name)) => (kind.to_owned(), Some(name.to_owned())),
-        None => (args.kind, args.name),
+        None => (args.kind.clone(), args.name.clone()),
     };
+    let client = || anyhow::Ok(Client::new(&settings::find_state_dir(args.state.as_deref())?));
+    if rules::is_meant(&kind) {
+        let client = client()?;
+        return rules::show(&client, GetArgs { kind, name, ..args }).await;
+    }
+    anyhow::ensure!(!args.never, "--never goes with `tulle get rules` only");
     let kind = kinds::find(&kind).with_context(|| {
-        let known: Vec<String> = kinds::all().into_iter().map(|kind| kind.plural).collect();
+        let known = kinds::all()
+            .into_iter()
+            .map(|kind| kind.plural)
+            .chain(["rules".to_owned()]);
+        let known: Vec<String> = known.collect();
         format!("there is no kind {kind:?}; ask for one of {}", known.join(", "))
     })?;
+    let client = client()?;
     let namespace = (kind.namespaced && !args.all_namespaces).then_some(args.namespace);
     let question = Question {
         kind,
@@ -98,7 +114,6 @@ async fn show(args: GetArgs) -> anyhow::Result<ExitCode> {
         namespace,
         output: args.output,
     };
-    let client = Client::new(&settings::find_state_dir(args.state.as_deref())?);
     let list = client.list(&question.kind.plural).await?;
     let items = question.select(&list);
     if items.is_empty() && !args.watch {

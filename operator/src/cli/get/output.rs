@@ -80,7 +80,8 @@ fn field(item: &Value, pointer: &str) -> String {
         .to_owned()
 }
 
-fn age(timestamp: &str) -> String {
+/// How long ago that was.
+pub(super) fn age(timestamp: &str) -> String {
     let Ok(since) = timestamp.parse::<jiff::Timestamp>() else {
         return String::new();
     };
