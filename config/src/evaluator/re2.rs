@@ -218,4 +218,17 @@ mod tests {
             assert!(!regex.is_match(list.as_bytes()), "{list}");
         }
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(4000))]
+
+        /// What parse lets through compiles here, so that no rule is in force that cannot be evaluated.
+        #[test]
+        fn whatever_is_taken_compiles(text in r"([\[\](){}^*+?|.\\a-cPxdsSwbn<>:,&~=!'0-9é-]|\(\?:|\(\?P<|\[\^|\[:alpha:\]|\\x4|\\x\{){1,12}") {
+            if let Ok(taken) = crate::parse::regex::checked(&text) {
+                proptest::prop_assert!(compile(taken).is_some(), "{} -> {}", taken, translated(taken));
+                proptest::prop_assert!(compile_element(taken).is_some(), "{}", taken);
+            }
+        }
+    }
 }

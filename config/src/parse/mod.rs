@@ -10,7 +10,7 @@ pub(crate) mod mesh;
 mod nodes;
 pub(crate) mod path;
 pub(crate) mod protocol;
-mod regex;
+pub(crate) mod regex;
 pub(crate) mod service;
 pub(crate) mod source;
 pub(crate) mod target;
