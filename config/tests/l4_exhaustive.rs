@@ -204,6 +204,10 @@ fn compare(compiler: &mut Compiler, settings: &Settings, model: &Arc<Model>, wha
                 "{}",
                 at()
             );
+            if !requests && (caller.is_some() || compiled.is_some()) {
+                let reported = interpreter::connection_shadow(&snapshot, port, caller.as_ref().map(SpiffeId::as_str));
+                assert_eq!(reported, shadow, "{}", at());
+            }
             if requests && (caller.is_some() || permissive) {
                 assert_eq!(compiled, Some(((let_in, rule), shadow.clone())), "{}", at());
             } else if caller.is_none() && !permissive {

@@ -27,6 +27,12 @@ pub(crate) fn problem(value: &str) -> Option<String> {
     if value.contains('\\') {
         return Some("contains a backslash, which normalisation turns into `/`".to_owned());
     }
+    if let Some(c) = value.chars().find(|c| "\"<>^`{|}".contains(*c)) {
+        return Some(format!(
+            "contains {c:?}, which normalisation escapes; write %{:02X}",
+            u32::from(c)
+        ));
+    }
     if value.contains("//") {
         return Some("contains `//`, which normalisation merges; write one slash".to_owned());
     }
@@ -107,6 +113,7 @@ mod tests {
         for bad in [
             "", "a", "//", "/a//b", "/./a", "/a/..", "/a/.", "/a?x", "/a#x", "/a b", "/é", "/%2f", "/%5C", "/%41",
             "/%4", "/%", "/%zz", "/a\\b", "/%00",
+            "/{id}", "/a|b", "/a^b", "/<a>", "/a`", "/\"a\"",
         ] {
             assert!(problem(bad).is_some(), "{bad}");
         }

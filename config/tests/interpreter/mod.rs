@@ -3,20 +3,31 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
+use std::collections::BTreeMap;
+
 use prost::{Message, Name};
+use xds::proto::envoy::config::core::v3::TypedExtensionConfig;
 use xds::proto::envoy::config::listener::v3::Listener;
 use xds::proto::envoy::config::rbac::v3::{self as rbac, permission, principal};
 use xds::proto::envoy::config::route::v3::{Route, RouteConfiguration};
 use xds::proto::envoy::extensions::filters::http::rbac::v3::{Rbac, RbacPerRoute};
+use xds::proto::envoy::extensions::filters::network::rbac::v3::Rbac as NetworkRbac;
+use xds::proto::envoy::extensions::matching::common_inputs::network::v3::{
+    DynamicMetadataInput, dynamic_metadata_input::path_segment,
+};
+use xds::proto::envoy::extensions::matching::common_inputs::ssl::v3::UriSanInput;
+use xds::proto::envoy::extensions::matching::input_matchers::metadata::v3::Metadata;
 use xds::proto::envoy::extensions::transport_sockets::tls::v3::{Secret, secret};
-use xds::proto::envoy::r#type::matcher::v3::{HttpRequestHeaderMatchInput, StringMatcher, string_matcher};
+use xds::proto::envoy::r#type::matcher::v3::{
+    HttpRequestHeaderMatchInput, StringMatcher, string_matcher, value_matcher,
+};
 use xds::proto::xds::r#type::matcher::v3 as tree;
 use xds::{Kind, Snapshot};
 
 use tree::matcher::matcher_list::Predicate;
 use tree::matcher::matcher_list::predicate::single_predicate::Matcher as With;
 use tree::matcher::matcher_list::predicate::{MatchType, SinglePredicate};
-use tree::matcher::{MatcherType, OnMatch, on_match};
+use tree::matcher::{MatcherType, on_match};
 
 /// A resource of a snapshot; absent if there is none of this name.
 pub(crate) fn find<M: Message + Default + Name>(snapshot: &Snapshot, kind: Kind, name: &str) -> Option<M> {
@@ -60,11 +71,15 @@ fn string(matcher: &StringMatcher, value: &str) -> bool {
 /// Whether a caller is let in, and the name of what decided.
 pub(crate) type Verdict = (bool, String);
 
+/// What filters have reported so far: results by key.
+type Reports = BTreeMap<String, &'static str>;
+
 /// The permission filters on the route that leads to the application.
 pub(crate) struct Permission {
-    deny: rbac::Rbac,
-    allow: tree::Matcher,
-    shadow: Option<tree::Matcher>,
+    /// Absent where there is no candidate.
+    shadow: Option<Rbac>,
+    deny: Rbac,
+    allow: Rbac,
 }
 
 impl Permission {
@@ -72,29 +87,73 @@ impl Permission {
     pub(crate) fn of(routes: &RouteConfiguration) -> Self {
         let mut all = routes.virtual_hosts.iter().flat_map(|host| &host.routes);
         let route = all.find(|route| route.name == "application").unwrap();
-        let deny = filter(route, "tulle.rbac.deny").unwrap().rules.unwrap();
-        assert_eq!(deny.action(), rbac::rbac::Action::Deny);
         Self {
-            deny,
-            allow: filter(route, "tulle.rbac.allow").unwrap().matcher.unwrap(),
-            shadow: filter(route, "tulle.rbac.shadow").and_then(|filter| filter.shadow_matcher),
+            shadow: filter(route, "tulle.rbac.shadow"),
+            deny: filter(route, "tulle.rbac.deny").unwrap(),
+            allow: filter(route, "tulle.rbac.allow").unwrap(),
         }
     }
 
     /// What they decide about a caller.
     pub(crate) fn enforced(&self, identity: Option<&str>) -> Verdict {
-        // A map in order of name: the first is the smallest.
-        let denying = self.deny.policies.iter().find(|(_, policy)| holds(policy, identity));
-        if let Some((name, _)) = denying {
-            return (false, name.clone());
+        if let Some(name) = denied(self.deny.rules.as_ref().unwrap(), identity) {
+            return (false, name);
         }
-        decide(&self.allow, identity)
+        let tree = self.allow.matcher.as_ref().unwrap();
+        decide(tree, identity, &Reports::new()).unwrap()
     }
 
-    /// What the shadow filter would decide; absent if it has nothing to say.
+    /// What they report of the candidate, filter by filter; absent if there is none.
     pub(crate) fn shadow(&self, identity: Option<&str>) -> Option<Verdict> {
-        Some(decide(self.shadow.as_ref()?, identity))
+        let shadow = self.shadow.as_ref()?;
+        let mut reports = Reports::new();
+        let by_rule = denied(shadow.shadow_rules.as_ref().unwrap(), identity).map(|name| (false, name));
+        report(&mut reports, shadow, by_rule.is_none());
+        let step = |rbac: &Rbac, reports: &Reports| decide(rbac.shadow_matcher.as_ref()?, identity, reports);
+        let allowed = step(&self.deny, &reports);
+        report(
+            &mut reports,
+            &self.deny,
+            allowed.as_ref().is_some_and(|verdict| verdict.0),
+        );
+        // Whoever the deny filter stops is not seen by the next one.
+        let reached = denied(self.deny.rules.as_ref().unwrap(), identity).is_none();
+        let default = step(&self.allow, &reports).filter(|_| reached);
+        let mut named = by_rule.into_iter().chain(allowed).chain(default);
+        let verdict = named.next();
+        assert_eq!(named.next(), None, "one verdict has one name");
+        Some(verdict.unwrap())
     }
+}
+
+/// What the network filters of a TCP port report of the candidate; absent if there is none.
+pub(crate) fn connection_shadow(snapshot: &Snapshot, port: u16, identity: Option<&str>) -> Option<Verdict> {
+    let parts: &[&str] = if identity.is_some() {
+        &["denied", "allowed"]
+    } else {
+        &["plain"]
+    };
+    let filters = parts.iter().filter_map(|part| {
+        let config: TypedExtensionConfig = find(snapshot, Kind::ExtensionConfig, &format!("shadow/{port}/{part}"))?;
+        let filter: NetworkRbac = config.typed_config.unwrap().to_msg().unwrap();
+        decide(filter.shadow_matcher.as_ref()?, identity, &Reports::new())
+    });
+    let verdicts: Vec<Verdict> = filters.collect();
+    assert!(verdicts.len() < 2, "one verdict has one name: {verdicts:?}");
+    verdicts.into_iter().next()
+}
+
+fn report(reports: &mut Reports, filter: &Rbac, passes: bool) {
+    let key = format!("{}shadow_engine_result", filter.shadow_rules_stat_prefix);
+    reports.insert(key, if passes { "allowed" } else { "denied" });
+}
+
+/// The name of the rule that denies.
+fn denied(rules: &rbac::Rbac, identity: Option<&str>) -> Option<String> {
+    assert_eq!(rules.action(), rbac::rbac::Action::Deny);
+    // A map in order of name: the first is the smallest.
+    let mut denying = rules.policies.iter().filter(|(_, policy)| holds(policy, identity));
+    denying.next().map(|(name, _)| name.clone())
 }
 
 fn filter(route: &Route, name: &str) -> Option<Rbac> {
@@ -125,50 +184,69 @@ fn is(principal: &rbac::Principal, identity: Option<&str>) -> bool {
     }
 }
 
-fn decide(tree: &tree::Matcher, identity: Option<&str>) -> Verdict {
+/// What a tree decides; absent if nothing in it holds.
+fn decide(tree: &tree::Matcher, identity: Option<&str>, reports: &Reports) -> Option<Verdict> {
     let found = match &tree.matcher_type {
         None => None,
         Some(MatcherType::MatcherList(list)) => list
             .matchers
             .iter()
-            .find(|field| predicate(field.predicate.as_ref().unwrap(), identity))
+            .find(|field| predicate(field.predicate.as_ref().unwrap(), identity, reports))
             .map(|field| field.on_match.as_ref().unwrap()),
         Some(other) => panic!("unknown: {other:?}"),
     };
-    ending(found.or(tree.on_no_match.as_deref()).unwrap(), identity)
-}
-
-fn ending(on_match: &OnMatch, identity: Option<&str>) -> Verdict {
-    match on_match.on_match.as_ref().unwrap() {
-        on_match::OnMatch::Matcher(tree) => decide(tree, identity),
+    match found.or(tree.on_no_match.as_deref())?.on_match.as_ref().unwrap() {
+        on_match::OnMatch::Matcher(tree) => decide(tree, identity, reports),
         on_match::OnMatch::Action(action) => {
             let action: rbac::Action = action.typed_config.as_ref().unwrap().to_msg().unwrap();
-            (action.action() == rbac::rbac::Action::Allow, action.name)
+            Some((action.action() == rbac::rbac::Action::Allow, action.name))
         }
     }
 }
 
-fn predicate(one: &Predicate, identity: Option<&str>) -> bool {
+fn predicate(one: &Predicate, identity: Option<&str>, reports: &Reports) -> bool {
     match one.match_type.as_ref().unwrap() {
-        MatchType::SinglePredicate(single) => self::single(single, identity),
-        MatchType::OrMatcher(list) => list.predicate.iter().any(|one| predicate(one, identity)),
-        MatchType::AndMatcher(list) => list.predicate.iter().all(|one| predicate(one, identity)),
-        MatchType::NotMatcher(one) => !predicate(one, identity),
+        MatchType::SinglePredicate(single) => self::single(single, identity, reports),
+        MatchType::OrMatcher(list) => list.predicate.iter().any(|one| predicate(one, identity, reports)),
+        MatchType::AndMatcher(list) => list.predicate.iter().all(|one| predicate(one, identity, reports)),
+        MatchType::NotMatcher(one) => !predicate(one, identity, reports),
     }
 }
 
-/// The only input is the carrier of the caller's identity.
-fn single(single: &SinglePredicate, identity: Option<&str>) -> bool {
+/// Inputs are the carrier of the caller's identity, the identity itself, and what earlier filters reported.
+fn single(single: &SinglePredicate, identity: Option<&str>, reports: &Reports) -> bool {
     let input = single.input.as_ref().unwrap().typed_config.as_ref().unwrap();
-    let input: HttpRequestHeaderMatchInput = input.to_msg().unwrap();
-    assert_eq!(input.header_name, "x-tulle-source");
-    let carrier = format!("{}/", identity.unwrap_or_default());
+    let value = if let Ok(header) = input.to_msg::<HttpRequestHeaderMatchInput>() {
+        assert_eq!(header.header_name, "x-tulle-source");
+        format!("{}/", identity.unwrap_or_default())
+    } else if input.to_msg::<UriSanInput>().is_ok() {
+        identity.unwrap().to_owned()
+    } else {
+        return reported(single, &input.to_msg().unwrap(), reports);
+    };
     let Some(With::ValueMatch(matcher)) = &single.matcher else {
         panic!("not about callers: {single:?}")
     };
     match matcher.match_pattern.as_ref().unwrap() {
-        tree::string_matcher::MatchPattern::Exact(text) => carrier == *text,
-        tree::string_matcher::MatchPattern::Prefix(text) => carrier.starts_with(text.as_str()),
+        tree::string_matcher::MatchPattern::Exact(text) => value == *text,
+        tree::string_matcher::MatchPattern::Prefix(text) => value.starts_with(text.as_str()),
         other => panic!("not about callers: {other:?}"),
     }
+}
+
+fn reported(single: &SinglePredicate, input: &DynamicMetadataInput, reports: &Reports) -> bool {
+    let [segment] = input.path.as_slice() else {
+        panic!("one key: {input:?}")
+    };
+    let Some(path_segment::Segment::Key(key)) = &segment.segment else {
+        panic!("one key: {input:?}")
+    };
+    let Some(With::CustomMatch(test)) = &single.matcher else {
+        panic!("not about reports: {single:?}")
+    };
+    let test: Metadata = test.typed_config.as_ref().unwrap().to_msg().unwrap();
+    let Some(value_matcher::MatchPattern::StringMatch(wanted)) = test.value.unwrap().match_pattern else {
+        panic!("not about reports: {single:?}")
+    };
+    reports.get(key).is_some_and(|found| string(&wanted, found)) != test.invert
 }

@@ -69,7 +69,12 @@ async fn objects(State(state): State<AdminState>, Path(kind): Path<String>, Quer
 /// Everything that is served, as of one moment, without status.
 async fn all_objects(State(state): State<AdminState>) -> Json<Value> {
     let view = state.engine.borrow().clone();
-    let items: Vec<Value> = view.source.by_name.values().map(crate::source::Object::to_json).collect();
+    let items: Vec<Value> = view
+        .source
+        .by_name
+        .values()
+        .map(crate::source::Object::to_json)
+        .collect();
     Json(json!({"kind": "List", "version": view.revision, "items": items}))
 }
 
