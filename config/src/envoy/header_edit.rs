@@ -67,6 +67,9 @@ mod tests {
             remove: vec!["a".into()],
         };
         let names: Vec<_> = added(&edit).into_iter().map(|one| one.header.unwrap().key).collect();
-        assert_eq!((names, removed(&edit)), (vec!["b".to_owned(), "c".to_owned()], vec!["a".to_owned()]));
+        assert_eq!(
+            (names, removed(&edit)),
+            (vec!["b".to_owned(), "c".to_owned()], vec!["a".to_owned()])
+        );
     }
 }

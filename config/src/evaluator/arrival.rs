@@ -60,9 +60,9 @@ pub(super) fn arrive(matching: Matching<'_>, visit: &Visit<'_>) -> Arrival {
         None if port.protocol.is_http() => What::SomeRequest,
         None => What::Connection,
     };
-    let verdict = |rules: Rules<'_>| rules.verdict(matching, identity, what);
-    arrival.verdict = verdict(Rules::enforced(&port.permission));
-    arrival.shadow = Rules::candidate(&port.permission).map(verdict);
+    arrival.verdict = Rules::enforced(&port.permission).verdict(matching, identity, what);
+    let candidate = Rules::candidate(&port.permission);
+    arrival.shadow = candidate.map(|rules| rules.verdict(matching, identity, what));
     if let (Some(seen), Answer::Allowed) = (&seen, arrival.verdict.answer) {
         arrival.limits = limits(matching, port, identity, seen);
         arrival.faults = faults(matching, port, identity, seen);

@@ -45,15 +45,10 @@ impl Matching<'_> {
 
     /// Whether everything in the match holds.
     pub(super) fn request(&self, one: &HttpMatch, seen: &Seen, reading: Reading) -> bool {
-        self.method(one, seen)
+        method(one, seen)
             && one.path.as_ref().is_none_or(|path| self.path(path, seen, reading))
             && one.headers.iter().all(|header| self.header(header, seen, reading))
             && one.query.iter().all(|query| self.query(query, seen))
-    }
-
-    /// Whether the method is the one; it is compared as it is.
-    pub(super) fn method(&self, one: &HttpMatch, seen: &Seen) -> bool {
-        one.method.as_ref().is_none_or(|method| *method == seen.method)
     }
 
     /// Whether the path, without the query, matches.
@@ -104,6 +99,11 @@ impl Matching<'_> {
         seen.parameter(&query.name)
             .is_some_and(|value| self.value(&query.value, value, Over::Whole))
     }
+}
+
+/// Whether the method is the one; it is compared as it is.
+pub(super) fn method(one: &HttpMatch, seen: &Seen) -> bool {
+    one.method.as_ref().is_none_or(|method| *method == seen.method)
 }
 
 /// Whether the comma list has the element, or, if that is a list itself, all of its elements in a row.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::arrival::{Visit, port_of, sight};
 use super::decision::{Answer, Arrival};
-use super::matching::{Matching, Reading};
+use super::matching::{Matching, Reading, method};
 use super::normalise::Seen;
 use crate::model::{HeaderMatch, HttpMatch, PathMatch, PermissionRule, Source};
 use crate::origin::Origin;
@@ -96,8 +96,8 @@ fn ways(
 }
 
 fn request(matching: Matching<'_>, one: &HttpMatch, seen: &Seen) -> Vec<Difference> {
-    let method = one.method.iter().filter(|_| !matching.method(one, seen));
-    let method = method.map(|allowed| Difference::Method {
+    let other = one.method.iter().filter(|_| !method(one, seen));
+    let other = other.map(|allowed| Difference::Method {
         allowed: Arc::clone(allowed),
         sent: Arc::clone(&seen.method),
     });
@@ -117,5 +117,5 @@ fn request(matching: Matching<'_>, one: &HttpMatch, seen: &Seen) -> Vec<Differen
         allowed: allowed.clone(),
         sent: seen.joined(&allowed.name).map(Arc::from),
     });
-    method.chain(path).chain(headers).collect()
+    other.chain(path).chain(headers).collect()
 }

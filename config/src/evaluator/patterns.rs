@@ -16,10 +16,13 @@ pub(super) enum Over {
     Element,
 }
 
+/// Absent regexes could not be compiled.
+type Known = HashMap<(Over, Arc<str>), Option<Arc<Regex>>>;
+
 /// The regexes that have been asked for so far. Parse has checked all of them, so that each compiles.
 #[derive(Debug, Default)]
 pub(super) struct Patterns {
-    known: Mutex<HashMap<(Over, Arc<str>), Option<Arc<Regex>>>>,
+    known: Mutex<Known>,
 }
 
 impl Patterns {

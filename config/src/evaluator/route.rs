@@ -32,55 +32,53 @@ pub(super) fn route(
         backend_timeout: None,
         retry: None,
     };
-    let request = match operation {
-        Operation::Http(request) if port.protocol.is_http() => request,
+    match operation {
+        Operation::Http(request) if port.protocol.is_http() => match received(request) {
+            Ok(seen) => requested(matching, table, &seen, plain),
+            Err(reason) => RouteDecision {
+                rule: "".into(),
+                fate: Fate::Malformed(reason),
+                ..plain
+            },
+        },
         // Bytes are not looked at; of an HTTP port only where requests could go is known.
         Operation::Http(_) | Operation::Connect => {
             let backends = match table.filter(|_| port.protocol.is_http()) {
-                None => vec![itself(service, port, None)],
+                None => vec![itself(&plain, None)],
                 Some(table) => everywhere(table),
             };
             let fate = Fate::Forward {
                 backends,
                 invalid_weight: 0,
             };
-            return RouteDecision { fate, ..plain };
+            RouteDecision { fate, ..plain }
         }
-    };
-    let seen = match received(request) {
-        Ok(seen) => seen,
-        Err(reason) => {
-            let fate = Fate::Malformed(reason);
-            return RouteDecision {
-                rule: "".into(),
-                fate,
-                ..plain
-            };
-        }
+    }
+}
+
+/// The first entry that matches decides; without a table everything goes to the Service itself. `plain` is what nothing takes.
+fn requested(matching: Matching<'_>, table: Option<&RouteTable>, seen: &Seen, plain: RouteDecision) -> RouteDecision {
+    let nothing = |plain| RouteDecision {
+        rule: "".into(),
+        ..plain
     };
     // What is no path (`*`) is taken by nothing.
     if !seen.path.starts_with('/') {
-        return RouteDecision {
-            rule: "".into(),
-            ..plain
-        };
+        return nothing(plain);
     }
     let Some(table) = table else {
         let fate = Fate::Forward {
-            backends: vec![itself(service, port, Some(seen.to_request()))],
+            backends: vec![itself(&plain, Some(seen.to_request()))],
             invalid_weight: 0,
         };
         return RouteDecision { fate, ..plain };
     };
-    let takes = |entry: &&RouteEntry| matching.request(&entry.matches, &seen, Reading::Joined);
+    let takes = |entry: &&RouteEntry| matching.request(&entry.matches, seen, Reading::Joined);
     match table.entries.iter().find(takes) {
-        None => RouteDecision {
-            rule: "".into(),
-            ..plain
-        },
+        None => nothing(plain),
         Some(entry) => RouteDecision {
             rule: entry.origin.to_string().into(),
-            fate: fate(entry, &seen),
+            fate: fate(entry, seen),
             timeout: entry.timeout,
             backend_timeout: entry.backend_timeout,
             retry: entry.retry.clone(),
@@ -119,10 +117,10 @@ fn standing_for_none(service: &Service, port: &ServicePort) -> Arc<str> {
     }
 }
 
-fn itself(service: &Service, port: &ServicePort, request: Option<HttpRequest>) -> Backing {
+fn itself(decision: &RouteDecision, request: Option<HttpRequest>) -> Backing {
     Backing {
-        service: service.key.clone(),
-        port: port.number,
+        service: decision.service.clone(),
+        port: decision.port,
         weight: 1,
         request,
     }

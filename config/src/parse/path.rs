@@ -112,8 +112,7 @@ mod tests {
     fn refuses_what_no_normalised_path_equals() {
         for bad in [
             "", "a", "//", "/a//b", "/./a", "/a/..", "/a/.", "/a?x", "/a#x", "/a b", "/é", "/%2f", "/%5C", "/%41",
-            "/%4", "/%", "/%zz", "/a\\b", "/%00",
-            "/{id}", "/a|b", "/a^b", "/<a>", "/a`", "/\"a\"",
+            "/%4", "/%", "/%zz", "/a\\b", "/%00", "/{id}", "/a|b", "/a^b", "/<a>", "/a`", "/\"a\"",
         ] {
             assert!(problem(bad).is_some(), "{bad}");
         }

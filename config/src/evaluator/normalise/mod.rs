@@ -90,7 +90,8 @@ pub fn normalise(request: &HttpRequest, side: Side) -> Result<Seen, &'static str
         None => (target, None),
     };
     let (method, is_path) = (&request.method, path.starts_with('/'));
-    if !is_path && !(&**method == "OPTIONS" && target == "*") && !in_absolute_form(request) {
+    let asterisk = &**method == "OPTIONS" && target == "*";
+    if !(is_path || asterisk || in_absolute_form(request)) {
         return Err("the target is no path");
     }
     Ok(Seen {
