@@ -20,6 +20,7 @@ pub mod model;
 pub mod names;
 pub mod origin;
 pub mod parse;
+pub mod placement;
 mod policy;
 pub mod scope;
 
@@ -30,6 +31,7 @@ pub use envoy::stub;
 pub use input::{Objects, Settings};
 pub use model::Model;
 pub use origin::{ObjectRef, Origin};
+pub use placement::{LoopbackBlock, Placement};
 
 use std::sync::Arc;
 use std::time::SystemTime;
