@@ -9,6 +9,7 @@ pub mod assemble;
 pub mod compiler;
 pub mod diagnostic;
 pub mod diff;
+pub mod environment;
 mod envoy;
 pub mod evaluator;
 pub mod input;

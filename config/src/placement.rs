@@ -62,6 +62,11 @@ impl LoopbackBlock {
         Self(number + 1)
     }
 
+    /// The block that an address of a workload is in.
+    pub fn of(workload: IpAddr) -> Option<Self> {
+        (1..=Self::COUNT).map(Self).find(|block| block.holds(workload))
+    }
+
     fn first(self) -> u32 {
         (127 << 24) | (u32::from(self.0) << BLOCK_BITS)
     }
@@ -169,6 +174,8 @@ mod tests {
         let last = IpAddr::V4(block.workload(u64::from(LoopbackBlock::WORKLOADS) - 1));
         assert_eq!(last, ip("127.31.252.1"));
         assert!(block.holds(last));
+        assert_eq!(LoopbackBlock::of(last), Some(block));
+        assert_eq!(LoopbackBlock::of(ip("127.0.4.1")), None);
         for stranger in ["127.16.4.2", "127.16.0.1", "127.32.4.1", "127.0.0.1", "10.0.0.1", "::1"] {
             assert!(!block.holds(ip(stranger)), "{stranger}");
         }

@@ -33,6 +33,7 @@ fn input(folder: &Path, host: XdsHost) -> BootstrapInput {
         token_sds_file: folder.join("sds_token.yaml"),
         ca_sds_file: folder.join("sds_ca.yaml"),
         admin_socket: folder.join("admin.sock"),
+        source: None,
         overload: OverloadSettings::default(),
         stats: StatsDetail::Modest,
     }
