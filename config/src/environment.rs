@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use crate::model::{Key, Model, Service, ServicePort};
 use crate::placement::{LoopbackBlock, outbound_port};
 
 /// The environment variables of a workload's application.
 ///
-/// `TULLE_<SERVICE>_URL` leads to the lowest port of a Service of the own namespace, `TULLE_<NAMESPACE>_<SERVICE>_URL` to that
+/// `TULLE_<SERVICE>_URL` leads to the first port of a Service of the own namespace, `TULLE_<NAMESPACE>_<SERVICE>_URL` to that
 /// of any Service, and both with `_<PORT>` before `_URL` to a port by its name or number. Where two names come out equal
 /// the earlier in this list wins.
 pub fn environment(model: &Model, block: LoopbackBlock, workload: &Key) -> BTreeMap<String, String> {
@@ -25,12 +26,19 @@ pub fn environment(model: &Model, block: LoopbackBlock, workload: &Key) -> BTree
     let own = &workload.key.namespace;
     // Longer names later: they never take the place of shorter ones.
     for (with_namespace, with_port) in [(false, false), (true, false), (false, true), (true, true)] {
-        for service in model.services.values().filter(|s| with_namespace || s.key.namespace == *own) {
+        for service in model
+            .services
+            .values()
+            .filter(|s| with_namespace || s.key.namespace == *own)
+        {
             let Some(address) = place(block, workload.address, service) else {
                 continue;
             };
-            for port in service.ports.values().take(if with_port { usize::MAX } else { 1 }) {
-                let Some(url) = url(address, service, port) else { continue };
+            let asked = |port: &&Arc<ServicePort>| with_port || service.first_port == Some(port.number);
+            for port in service.ports.values().filter(asked) {
+                let Some(url) = url(address, service, port) else {
+                    continue;
+                };
                 let number = port.number.to_string();
                 let port = if port.name.is_empty() { &number } else { &*port.name };
                 let parts = [
@@ -61,6 +69,12 @@ fn url(address: Ipv4Addr, service: &Service, port: &ServicePort) -> Option<Strin
 
 /// Names of Kubernetes as shells can hold them.
 fn word(name: &str) -> String {
-    let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    let letter = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_uppercase()
+        } else {
+            '_'
+        }
+    };
     name.chars().map(letter).collect()
 }

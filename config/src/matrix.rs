@@ -51,7 +51,12 @@ type Answers = (BTreeMap<SpiffeId, Cell>, Option<Cell>);
 
 /// The matrix of the wanted callers and Services.
 pub fn matrix(model: &Model, caller: impl Fn(&SpiffeId) -> bool, service: impl Fn(&Key) -> bool) -> Vec<Row> {
-    let wanted: BTreeSet<SpiffeId> = model.identities.iter().filter(|identity| caller(identity)).cloned().collect();
+    let wanted: BTreeSet<SpiffeId> = model
+        .identities
+        .iter()
+        .filter(|identity| caller(identity))
+        .cloned()
+        .collect();
     let evaluator = Evaluator::new(model);
     let mut known: BTreeMap<Likeness, Answers> = BTreeMap::new();
     let mut rows = Vec::new();
@@ -67,11 +72,15 @@ pub fn matrix(model: &Model, caller: impl Fn(&SpiffeId) -> bool, service: impl F
             };
             let mut seen = BTreeSet::new();
             for endpoint in port.endpoints.iter() {
-                let Some((key, inbound)) = behind(model, endpoint.workload.as_ref(), endpoint.port) else { continue };
+                let Some((key, inbound)) = behind(model, endpoint.workload.as_ref(), endpoint.port) else {
+                    continue;
+                };
                 let alike = likeness(inbound);
                 if seen.insert(alike.clone()) {
                     let about = (key, endpoint.port);
-                    let answers = known.entry(alike).or_insert_with(|| answers(&evaluator, about, inbound, model, &wanted));
+                    let answers = known
+                        .entry(alike)
+                        .or_insert_with(|| answers(&evaluator, about, inbound, model, &wanted));
                     row.merge(answers);
                 }
             }
@@ -110,7 +119,9 @@ fn answers(
         if plaintext {
             answers.1 = Some(cell.clone());
         }
-        answers.0.extend(class.members.iter().map(|member| (member.clone(), cell.clone())));
+        answers
+            .0
+            .extend(class.members.iter().map(|member| (member.clone(), cell.clone())));
     }
     answers
 }
@@ -145,7 +156,10 @@ impl Cell {
 impl Row {
     fn merge(&mut self, answers: &Answers) {
         for (identity, cell) in &answers.0 {
-            self.callers.entry(identity.clone()).and_modify(|known| known.merge(cell)).or_insert_with(|| cell.clone());
+            self.callers
+                .entry(identity.clone())
+                .and_modify(|known| known.merge(cell))
+                .or_insert_with(|| cell.clone());
         }
         if let Some(cell) = &answers.1 {
             match &mut self.plaintext {

@@ -69,14 +69,29 @@ fn compare(before: &str, after: &str) -> Diff {
 fn lines(diff: &Diff) -> Vec<String> {
     let line = |change: &tulle_config::diff::AccessChange| {
         let sign = if change.allowed { '+' } else { '-' };
-        let who: Vec<&str> = change.callers.members.iter().filter_map(|id| id.as_str().rsplit('/').next()).collect();
-        let whom: Vec<String> = change.callees.iter().map(|callee| format!("{}:{}", callee.group.name, callee.port)).collect();
+        let who: Vec<&str> = change
+            .callers
+            .members
+            .iter()
+            .filter_map(|id| id.as_str().rsplit('/').next())
+            .collect();
+        let whom: Vec<String> = change
+            .callees
+            .iter()
+            .map(|callee| format!("{}:{}", callee.group.name, callee.port))
+            .collect();
         let what = match &change.example {
             Operation::Connect => "connect".to_owned(),
             Operation::Http(request) => format!("{} {}", request.method, request.target),
         };
         let whole = if change.whole { "all, as " } else { "" };
-        format!("{sign}{} {} {whole}{what}: {} -> {}", who.join(","), whom.join(","), change.before.rule, change.after.rule)
+        format!(
+            "{sign}{} {} {whole}{what}: {} -> {}",
+            who.join(","),
+            whom.join(","),
+            change.before.rule,
+            change.after.rule
+        )
     };
     diff.access.iter().map(line).collect()
 }
@@ -85,7 +100,10 @@ fn lines(diff: &Diff) -> Vec<String> {
 fn nothing_changes_if_only_the_order_or_the_name_of_a_file_does() {
     let rule = permission("a", "payments", "Allow", &format!("[{{name: r, {ORDERS}}}]"));
     let diff = compare(&rule, &rule);
-    assert!(!diff.changes_meaning() && diff.sent.resources == 0 && diff.sent.proxies.is_empty(), "{diff:?}");
+    assert!(
+        !diff.changes_meaning() && diff.sent.resources == 0 && diff.sent.proxies.is_empty(),
+        "{diff:?}"
+    );
 }
 
 #[test]
@@ -137,12 +155,20 @@ fn routes_limits_and_comings_and_goings() {
                  spec: {targetRefs: [{kind: Service, name: payments}], limits: [{name: all, rate: {requests: 5, unit: Second}}]}\n";
     let diff = compare(&route(1), &(route(3) + limit));
     assert_eq!(diff.routes.len(), 1, "{:?}", diff.routes);
-    let effects: Vec<_> = diff.effects.iter().map(|effect| (effect.subject.as_str(), effect.change)).collect();
+    let effects: Vec<_> = diff
+        .effects
+        .iter()
+        .map(|effect| (effect.subject.as_str(), effect.change))
+        .collect();
     assert_eq!(effects, [("RateLimit/shop/l/all", Change::Begins)]);
     assert!(diff.access.is_empty());
 
     let gone = diff_of_models(&model(""), &support::model(MESH.rsplit_once("---\napi").unwrap().0));
-    assert!(gone.effects.iter().any(|effect| effect.subject == "Workload shop/orders-1" && effect.change == Change::Ends));
+    assert!(
+        gone.effects
+            .iter()
+            .any(|effect| effect.subject == "Workload shop/orders-1" && effect.change == Change::Ends)
+    );
 }
 
 fn diff_of_models(before: &Arc<Model>, after: &Arc<Model>) -> Diff {
@@ -152,18 +178,47 @@ fn diff_of_models(before: &Arc<Model>, after: &Arc<Model>) -> Diff {
 #[test]
 fn the_matrix_tells_all_some_and_none() {
     let yaml = permission("db", "db", "Allow", &format!("[{{name: r, {ORDERS}}}]"))
-        + &permission("no-delete", "payments", "Deny", &format!("[{{name: d, {ORDERS}, http: [{{method: DELETE}}]}}]"));
+        + &permission(
+            "no-delete",
+            "payments",
+            "Deny",
+            &format!("[{{name: d, {ORDERS}, http: [{{method: DELETE}}]}}]"),
+        );
     let rows = matrix(&model(&yaml), |_| true, |_| true);
     let cell = |service: &str, caller: &str| {
         let row = rows.iter().find(|row| &*row.service.name == service).unwrap();
-        let (_, cell) = row.callers.iter().find(|(id, _)| id.as_str().ends_with(caller)).unwrap();
-        (cell.access, cell.rules.iter().map(ToString::to_string).collect::<Vec<_>>())
+        let (_, cell) = row
+            .callers
+            .iter()
+            .find(|(id, _)| id.as_str().ends_with(caller))
+            .unwrap();
+        (
+            cell.access,
+            cell.rules.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        )
     };
-    assert_eq!(cell("db", "orders"), (Access::Yes, vec!["TrafficPermission/shop/db/r".to_owned()]));
-    assert_eq!(cell("db", "payments"), (Access::No, vec!["default/Deny/tcp".to_owned()]));
+    assert_eq!(
+        cell("db", "orders"),
+        (Access::Yes, vec!["TrafficPermission/shop/db/r".to_owned()])
+    );
+    assert_eq!(
+        cell("db", "payments"),
+        (Access::No, vec!["default/Deny/tcp".to_owned()])
+    );
     assert_eq!(cell("payments", "db").0, Access::Yes);
     let (access, rules) = cell("payments", "orders");
     assert_eq!(access, Access::Some);
-    assert!(rules.contains(&"TrafficPermission/shop/no-delete/d".to_owned()), "{rules:?}");
-    assert_eq!(matrix(&model(&yaml), |id| id.as_str().ends_with("orders"), |key| &*key.name == "db").len(), 1);
+    assert!(
+        rules.contains(&"TrafficPermission/shop/no-delete/d".to_owned()),
+        "{rules:?}"
+    );
+    assert_eq!(
+        matrix(
+            &model(&yaml),
+            |id| id.as_str().ends_with("orders"),
+            |key| &*key.name == "db"
+        )
+        .len(),
+        1
+    );
 }

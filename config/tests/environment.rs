@@ -28,7 +28,7 @@ spec: {clusterIP: 240.0.0.3, selector: {app: web}, ports: [{name: http, port: 80
 apiVersion: v1
 kind: Service
 metadata: {namespace: shop, name: db}
-spec: {clusterIP: 240.0.0.4, selector: {app: db}, ports: [{name: tcp-pg, port: 5432}, {port: 6000, appProtocol: grpc}]}
+spec: {clusterIP: 240.0.0.4, selector: {app: db}, ports: [{name: tcp-pg, port: 5432}, {port: 2000, appProtocol: grpc}]}
 ---
 apiVersion: v1
 kind: Service
@@ -55,7 +55,7 @@ fn every_service_port_has_a_url() {
         ("TULLE_SHOP_MY_WEB_URL", "http://127.16.4.3:10080"),
         ("TULLE_DB_URL", "tcp://127.16.4.4:5432"),
         ("TULLE_DB_TCP_PG_URL", "tcp://127.16.4.4:5432"),
-        ("TULLE_DB_6000_URL", "http://127.16.4.4:6000"),
+        ("TULLE_DB_2000_URL", "http://127.16.4.4:2000"),
         ("TULLE_OTHER_DB_TCP_PG_URL", "tcp://127.16.4.5:5433"),
         // The Service `other-db` of the own namespace goes before `db` of the namespace `other`.
         ("TULLE_OTHER_DB_URL", "http://127.16.4.6:7000"),

@@ -51,14 +51,21 @@ fn permission(name: &str, target: &str, action: &str, rules: &str) -> String {
 fn found(yaml: &str) -> Vec<Diagnostic> {
     let objects = support::objects(&format!("{MESH}{yaml}"));
     let model = tulle_config::build(&objects, &support::settings(), support::now());
-    let errors: Vec<_> = model.diagnostics.iter().filter(|one| one.severity == Severity::Error).collect();
+    let errors: Vec<_> = model
+        .diagnostics
+        .iter()
+        .filter(|one| one.severity == Severity::Error)
+        .collect();
     assert!(errors.is_empty(), "{errors:?}");
     lint(&objects, &model)
 }
 
 /// `object path reason` of each finding.
 fn lines(yaml: &str) -> Vec<String> {
-    found(yaml).iter().map(|one| format!("{} {} {}", one.object, one.path, one.reason)).collect()
+    found(yaml)
+        .iter()
+        .map(|one| format!("{} {} {}", one.object, one.path, one.reason))
+        .collect()
 }
 
 const ORDERS: &str = "sources: [{type: ServiceAccount, serviceAccount: {namespace: shop, name: orders}}]";
@@ -70,8 +77,12 @@ fn a_good_policy_is_left_alone() {
         "payments",
         "Allow",
         &format!("[{{name: a, {ORDERS}, http: [{{path: {{type: PathPrefix, value: /charges}}}}]}}]"),
-    ) + &permission("deny", "payments", "Deny", "[{name: no-delete, http: [{method: DELETE}]}]")
-        + &permission("db", "db", "Allow", &format!("[{{name: a, {ORDERS}}}]"));
+    ) + &permission(
+        "deny",
+        "payments",
+        "Deny",
+        "[{name: no-delete, http: [{method: DELETE}]}]",
+    ) + &permission("db", "db", "Allow", &format!("[{{name: a, {ORDERS}}}]"));
     assert_eq!(lines(&good), Vec::<String>::new());
 }
 
@@ -91,15 +102,27 @@ fn an_allow_inside_a_deny_never_matches() {
         "[{name: some, sources: [{type: ServiceAccount, serviceAccount: {namespace: shop, name: db}}]}]",
         "[{name: some, http: [{path: {type: PathPrefix, value: /charge}}]}]",
     ] {
-        assert_eq!(lines(&(allow.clone() + &deny(narrower))), Vec::<String>::new(), "{narrower}");
+        assert_eq!(
+            lines(&(allow.clone() + &deny(narrower))),
+            Vec::<String>::new(),
+            "{narrower}"
+        );
     }
 }
 
 #[test]
 fn a_rule_inside_another_is_redundant_only_if_it_is_so_everywhere() {
-    let wide = permission("b", "payments", "Allow", "[{name: all, sources: [{type: Authenticated}]}]");
+    let wide = permission(
+        "b",
+        "payments",
+        "Allow",
+        "[{name: all, sources: [{type: Authenticated}]}]",
+    );
     let narrow = permission("a", "payments", "Allow", &format!("[{{name: r, {ORDERS}}}]"));
-    assert_eq!(lines(&(wide.clone() + &narrow)), ["TrafficPermission/shop/a spec.rules[0] Redundant"]);
+    assert_eq!(
+        lines(&(wide.clone() + &narrow)),
+        ["TrafficPermission/shop/a spec.rules[0] Redundant"]
+    );
     let also_db = narrow.replace("targetRefs: [", "targetRefs: [{kind: Service, name: db}, ");
     assert_eq!(lines(&(wide + &also_db)), Vec::<String>::new());
 }
@@ -123,13 +146,24 @@ fn sources_that_nobody_is() {
     let expected = [1, 2, 3].map(|n| format!("TrafficPermission/shop/a spec.rules[0].sources[{n}] UnknownIdentity"));
     assert_eq!(lines(&yaml), expected);
     let found = found(&yaml);
-    assert!(found.iter().any(|one| one.message.contains("whole segments")), "{found:?}");
+    assert!(
+        found.iter().any(|one| one.message.contains("whole segments")),
+        "{found:?}"
+    );
 }
 
 #[test]
 fn plaintext_callers_where_plaintext_is_refused() {
-    let rule = permission("a", "payments", "Deny", "[{name: r, sources: [{type: Unauthenticated}]}]");
-    assert_eq!(lines(&rule), ["TrafficPermission/shop/a spec.rules[0].sources NeverMatches"]);
+    let rule = permission(
+        "a",
+        "payments",
+        "Deny",
+        "[{name: r, sources: [{type: Unauthenticated}]}]",
+    );
+    assert_eq!(
+        lines(&rule),
+        ["TrafficPermission/shop/a spec.rules[0].sources NeverMatches"]
+    );
     let permissive = "---\napiVersion: mesh.tulle.dev/v1alpha1\nkind: Mesh\nmetadata: {name: default}\nspec: {mtls: {mode: Permissive}}\n";
     assert_eq!(lines(&(rule + permissive)), Vec::<String>::new());
 }
@@ -137,17 +171,28 @@ fn plaintext_callers_where_plaintext_is_refused() {
 #[test]
 fn targets_without_ports() {
     let yaml = permission("a", "empty", "Allow", &format!("[{{name: r, {ORDERS}}}]"));
-    assert_eq!(lines(&yaml), ["TrafficPermission/shop/a spec.targetRefs[0] NoMatchingProxies"]);
+    assert_eq!(
+        lines(&yaml),
+        ["TrafficPermission/shop/a spec.targetRefs[0] NoMatchingProxies"]
+    );
     let tcp = permission("a", "db", "Deny", "[{name: r, http: [{method: GET}]}]");
     let found = found(&tcp);
-    assert!(found.len() == 1 && found.iter().all(|one| one.message.contains("carries TCP")), "{found:?}");
+    assert!(
+        found.len() == 1 && found.iter().all(|one| one.message.contains("carries TCP")),
+        "{found:?}"
+    );
 }
 
 #[test]
 fn expressions_with_an_open_segment() {
     let with = |value: &str| {
         let path = format!("{{type: RegularExpression, value: '{value}'}}");
-        permission("a", "payments", "Deny", &format!("[{{name: r, http: [{{path: {path}}}]}}]"))
+        permission(
+            "a",
+            "payments",
+            "Deny",
+            &format!("[{{name: r, http: [{{path: {path}}}]}}]"),
+        )
     };
     assert_eq!(
         lines(&with("/charges.*")),
@@ -165,9 +210,14 @@ fn routes_that_no_request_reaches() {
              backendRefs: [{{name: payments, port: 80}}]}}]}}\n"
         )
     };
-    let twins = route("a", "[{path: {type: PathPrefix, value: /x}}]") + &route("b", "[{path: {type: PathPrefix, value: /x}}]");
-    assert_eq!(lines(&twins), ["TrafficRoute/shop/b spec.rules[0].matches NeverMatches"]);
+    let twins =
+        route("a", "[{path: {type: PathPrefix, value: /x}}]") + &route("b", "[{path: {type: PathPrefix, value: /x}}]");
+    assert_eq!(
+        lines(&twins),
+        ["TrafficRoute/shop/b spec.rules[0].matches NeverMatches"]
+    );
     // The more specific match goes first, whatever the order of objects.
-    let nested = route("a", "[{path: {type: PathPrefix, value: /}}]") + &route("b", "[{path: {type: PathPrefix, value: /x}}]");
+    let nested =
+        route("a", "[{path: {type: PathPrefix, value: /}}]") + &route("b", "[{path: {type: PathPrefix, value: /x}}]");
     assert_eq!(lines(&nested), Vec::<String>::new());
 }

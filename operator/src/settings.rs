@@ -28,7 +28,9 @@ impl Environment {
             cache_dir: crate::envoy_binary::default_cache_dir(is_root, cache.as_deref(), home.as_deref()),
             is_root,
             state: std::env::var_os("TULLE_STATE").map(PathBuf::from),
-            runtime_dir: std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| is_ours(dir)),
+            runtime_dir: std::env::var_os("XDG_RUNTIME_DIR")
+                .map(PathBuf::from)
+                .filter(|dir| is_ours(dir)),
         }
     }
 }

@@ -43,7 +43,11 @@ pub(super) fn resources(
         all.push(memos.app_ports.get((workload.key.clone(), name), input));
     }
     let listeners = listeners(world, workload, block);
-    all.extend(listeners.into_iter().map(|(name, input)| memos.outbound.get(name, input)));
+    all.extend(
+        listeners
+            .into_iter()
+            .map(|(name, input)| memos.outbound.get(name, input)),
+    );
     all
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use xds::Resource;
 
-use super::{World, loopback};
 use super::memos::{Memos, Owner};
+use super::{World, loopback};
 use crate::access::allowed_identities;
 use crate::envoy::access_log::LogTo;
 use crate::envoy::endpoint::LocalInput;
@@ -74,10 +74,7 @@ pub(super) fn resources(memos: &mut Memos, world: &World<'_>, workload: &Workloa
 fn entrance(world: &World<'_>, workload: &Workload, port: &InboundPort) -> Option<(Takes, ClusterName)> {
     let app = AppProtocol::of(port.protocol);
     match world.settings.placement {
-        Placement::Intercepted => Some((
-            Takes::HandedOver,
-            ClusterName::App(app, workload.address.is_ipv6()),
-        )),
+        Placement::Intercepted => Some((Takes::HandedOver, ClusterName::App(app, workload.address.is_ipv6()))),
         Placement::Loopback(block) => (block.holds(workload.address) && is_free_port(port.number))
             .then_some((Takes::Bound, ClusterName::AppPort(app, port.number))),
     }

@@ -60,7 +60,9 @@ fn pairs<'a>(before: &'a Model, after: &'a Model) -> BTreeMap<(Likeness, Likenes
     let mut pairs: BTreeMap<(Likeness, Likeness), Pair<'a>> = BTreeMap::new();
     let mut groups: BTreeSet<(Key, u16, Likeness, Likeness)> = BTreeSet::new();
     for (key, new) in &after.workloads {
-        let Some(old) = before.workloads.get(key).filter(|old| !Arc::ptr_eq(old, new)) else { continue };
+        let Some(old) = before.workloads.get(key).filter(|old| !Arc::ptr_eq(old, new)) else {
+            continue;
+        };
         for (number, was, is) in ports(old, new) {
             if same(was, is) {
                 continue;
@@ -92,7 +94,9 @@ fn ports<'a>(old: &'a Workload, new: &'a Workload) -> Vec<(u16, &'a InboundPort,
     let of = |workload: &'a Workload, number: u16| -> &'a InboundPort {
         workload.ports.get(&number).unwrap_or(&workload.undeclared)
     };
-    let declared = numbers.into_iter().map(|number| (number, of(old, number), of(new, number)));
+    let declared = numbers
+        .into_iter()
+        .map(|number| (number, of(old, number), of(new, number)));
     declared.chain([(0, &*old.undeclared, &*new.undeclared)]).collect()
 }
 
@@ -123,7 +127,9 @@ fn compare(
     let mut changed: BTreeMap<(bool, Verdict, Verdict), (&Operation, usize)> = BTreeMap::new();
     for operation in &questions.operations {
         let request = ask(caller, &pair.workload, pair.number, operation);
-        let (Some(was), Some(is)) = (decide(before, &request), decide(after, &request)) else { continue };
+        let (Some(was), Some(is)) = (decide(before, &request), decide(after, &request)) else {
+            continue;
+        };
         let differ = |a: &Verdict, b: &Verdict| (a.answer == Answer::Allowed) != (b.answer == Answer::Allowed);
         let (key, changes) = if differ(&was.enforced, &is.enforced) {
             ((false, was.enforced, is.enforced), true)
@@ -176,7 +182,11 @@ fn join_callers(found: BTreeMap<Found, Vec<Callee>>) -> Vec<AccessChange> {
         let anonymous = Found {
             callers: Callers {
                 // Callers that exist are joined; made up ones stand for themselves.
-                example: if known { crate::evaluator::Caller::Plaintext } else { one.callers.example.clone() },
+                example: if known {
+                    crate::evaluator::Caller::Plaintext
+                } else {
+                    one.callers.example.clone()
+                },
                 members: Vec::new(),
             },
             ..one.clone()

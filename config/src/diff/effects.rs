@@ -54,14 +54,20 @@ pub(super) fn changes(before: &Model, after: &Model) -> Vec<Effect> {
             };
             for change in port(was, is) {
                 let callees = found.entry(change).or_default();
-                if !callees.iter().any(|known| (&known.group, known.port) == (&here.group, here.port)) {
+                if !callees
+                    .iter()
+                    .any(|known| (&known.group, known.port) == (&here.group, here.port))
+                {
                     callees.insert(here.clone());
                 }
             }
         }
     }
     for key in before.workloads.keys().filter(|key| !after.workloads.contains_key(key)) {
-        found.insert((format!("Workload {key}"), Change::Ends, String::new()), BTreeSet::new());
+        found.insert(
+            (format!("Workload {key}"), Change::Ends, String::new()),
+            BTreeSet::new(),
+        );
     }
     let effect = |((subject, change, detail), callees): (_, BTreeSet<Callee>)| Effect {
         subject,
@@ -75,7 +81,10 @@ pub(super) fn changes(before: &Model, after: &Model) -> Vec<Effect> {
 }
 
 fn ports<'a>(old: &'a Workload, new: &'a Workload) -> impl Iterator<Item = (u16, &'a InboundPort, &'a InboundPort)> {
-    let both = new.ports.iter().filter_map(|(number, is)| Some((*number, &**old.ports.get(number)?, &**is)));
+    let both = new
+        .ports
+        .iter()
+        .filter_map(|(number, is)| Some((*number, &**old.ports.get(number)?, &**is)));
     both.chain([(0, &*old.undeclared, &*new.undeclared)])
 }
 
@@ -87,8 +96,16 @@ fn port(was: &InboundPort, is: &InboundPort) -> Vec<(String, Change, String)> {
         found.push(("protocol".to_owned(), Change::Changes, detail));
     }
     if was.mtls != is.mtls {
-        let says = if is.mtls == MtlsMode::Permissive { "accepts" } else { "refuses" };
-        found.push(("mtls".to_owned(), Change::Changes, format!("the port {says} plaintext now")));
+        let says = if is.mtls == MtlsMode::Permissive {
+            "accepts"
+        } else {
+            "refuses"
+        };
+        found.push((
+            "mtls".to_owned(),
+            Change::Changes,
+            format!("the port {says} plaintext now"),
+        ));
     }
     if was.limits != is.limits {
         compare(&limits(was), &limits(is), limit, &mut found);
@@ -125,7 +142,11 @@ fn compare<T: PartialEq>(
             None => found.push((name.clone(), Change::Begins, text(new))),
             Some(old) if old != new => {
                 let (old, new) = (text(old), text(new));
-                let detail = if old == new { "what it matches".to_owned() } else { format!("{new} instead of {old}") };
+                let detail = if old == new {
+                    "what it matches".to_owned()
+                } else {
+                    format!("{new} instead of {old}")
+                };
                 found.push((name.clone(), Change::Changes, detail));
             }
             Some(_) => {}
@@ -140,7 +161,10 @@ fn compare<T: PartialEq>(
 pub fn limit(limit: &Limit) -> String {
     let bucket = &limit.bucket;
     let mode = if limit.shadow { ", only counted" } else { "" };
-    format!("{} in {:?}, at most {} at once{mode}", bucket.tokens_per_fill, bucket.fill_interval, bucket.max_tokens)
+    format!(
+        "{} in {:?}, at most {} at once{mode}",
+        bucket.tokens_per_fill, bucket.fill_interval, bucket.max_tokens
+    )
 }
 
 /// A fault in a few words.
@@ -171,7 +195,11 @@ fn services(before: &Model, after: &Model) -> Vec<Effect> {
             match old.ports.get(number) {
                 None => found.push(effect(key, Change::Changes, format!("port {number} is new"))),
                 Some(was) if was.endpoints != is.endpoints => {
-                    let detail = format!("port {number} has {} endpoints instead of {}", is.endpoints.len(), was.endpoints.len());
+                    let detail = format!(
+                        "port {number} has {} endpoints instead of {}",
+                        is.endpoints.len(),
+                        was.endpoints.len()
+                    );
                     let moved = format!("port {number} has other endpoints");
                     let same_number = is.endpoints.len() == was.endpoints.len();
                     found.push(effect(key, Change::Changes, if same_number { moved } else { detail }));

@@ -47,7 +47,9 @@ pub(super) fn changes(before: &Model, after: &Model) -> (Vec<RouteChange>, Vec<U
     let models = (before, after);
     let (mut routes, mut unreachable) = (Vec::new(), BTreeSet::new());
     for (key, new) in &after.services {
-        let Some(old) = before.services.get(key).filter(|old| !Arc::ptr_eq(old, new)) else { continue };
+        let Some(old) = before.services.get(key).filter(|old| !Arc::ptr_eq(old, new)) else {
+            continue;
+        };
         for (number, is) in &new.ports {
             let Some(was) = old.ports.get(number) else { continue };
             if was.routes == is.routes && was.consumer_routes == is.consumer_routes {
@@ -94,7 +96,9 @@ fn port(
     was: &ServicePort,
     is: &ServicePort,
 ) -> Vec<RouteChange> {
-    let matches = tables(was).chain(tables(is)).flat_map(|table| table.entries.iter().map(|entry| &entry.matches));
+    let matches = tables(was)
+        .chain(tables(is))
+        .flat_map(|table| table.entries.iter().map(|entry| &entry.matches));
     let requests = examples(matches, is.protocol == Protocol::Grpc, &service.name);
     let consumers: BTreeSet<&Arc<str>> = was.consumer_routes.keys().chain(is.consumer_routes.keys()).collect();
     let caller = |fits: &dyn Fn(&Arc<str>) -> bool| {
@@ -140,13 +144,19 @@ fn port(
 
 /// A decision in words, without the request itself.
 pub fn say(route: Option<&RouteDecision>) -> String {
-    let Some(route) = route else { return "not routed".to_owned() };
+    let Some(route) = route else {
+        return "not routed".to_owned();
+    };
     let mut text = match &route.fate {
         Fate::NoMatch => "no rule matches, 404".to_owned(),
         Fate::Malformed(reason) => format!("malformed, 400: {reason}"),
         Fate::Redirect(redirect) => format!("redirect {} by {}", redirect.status, route.rule),
-        Fate::Forward { backends, invalid_weight } => {
-            let all: u64 = backends.iter().map(|backend| u64::from(backend.weight)).sum::<u64>() + u64::from(*invalid_weight);
+        Fate::Forward {
+            backends,
+            invalid_weight,
+        } => {
+            let all: u64 =
+                backends.iter().map(|backend| u64::from(backend.weight)).sum::<u64>() + u64::from(*invalid_weight);
             let share = |weight: u32| match all {
                 0 => String::new(),
                 all if u64::from(weight) == all => String::new(),
@@ -165,7 +175,10 @@ pub fn say(route: Option<&RouteDecision>) -> String {
     let extras = [
         route.timeout.map(|time| format!(", timeout {time:?}")),
         route.backend_timeout.map(|time| format!(", {time:?} a try")),
-        route.retry.as_ref().map(|retry| format!(", {} retries", retry.attempts)),
+        route
+            .retry
+            .as_ref()
+            .map(|retry| format!(", {} retries", retry.attempts)),
     ];
     text.extend(extras.into_iter().flatten());
     text

@@ -41,13 +41,20 @@ pub(super) fn sent(before: &Arc<Model>, after: &Arc<Model>, settings: &Settings)
         .workloads
         .iter()
         .filter(|(key, new)| {
-            shared || before.workloads.get(*key).is_none_or(|old| !Arc::ptr_eq(old, new) && old != *new)
+            shared
+                || before
+                    .workloads
+                    .get(*key)
+                    .is_none_or(|old| !Arc::ptr_eq(old, new) && old != *new)
         })
         .map(|(key, _)| key)
         .collect();
     let mut sent = Sent::default();
     let mut compiler = Compiler::new();
-    let old: Vec<Option<Snapshot>> = concerned.iter().map(|key| compiler.snapshot(before, settings, key).ok()).collect();
+    let old: Vec<Option<Snapshot>> = concerned
+        .iter()
+        .map(|key| compiler.snapshot(before, settings, key).ok())
+        .collect();
     // Proxies share layers, so each pair of layers is compared once.
     let mut known: BTreeMap<(usize, usize), LayerChange> = BTreeMap::new();
     for (key, old) in concerned.into_iter().zip(old) {
@@ -60,7 +67,13 @@ pub(super) fn sent(before: &Arc<Model>, after: &Arc<Model>, settings: &Settings)
 }
 
 impl Sent {
-    fn add(&mut self, key: &Key, old: Option<&Snapshot>, new: &Snapshot, known: &mut BTreeMap<(usize, usize), LayerChange>) {
+    fn add(
+        &mut self,
+        key: &Key,
+        old: Option<&Snapshot>,
+        new: &Snapshot,
+        known: &mut BTreeMap<(usize, usize), LayerChange>,
+    ) {
         let nothing = Arc::new(Layer::from_resources([]));
         let mut concerned = false;
         for (index, layer) in new.layers.iter().enumerate() {
@@ -92,12 +105,18 @@ fn compare(before: &Layer, after: &Layer) -> LayerChange {
     let mut change = LayerChange::default();
     for kind in Kind::ALL {
         for resource in after.iter(kind) {
-            if before.get(kind, &resource.name).is_none_or(|old| old.version != resource.version) {
+            if before
+                .get(kind, &resource.name)
+                .is_none_or(|old| old.version != resource.version)
+            {
                 *change.changed.entry(kind).or_default() += 1;
                 change.bytes += u64::try_from(resource.body.len()).unwrap_or_default();
             }
         }
-        change.removed += before.iter(kind).filter(|old| after.get(kind, &old.name).is_none()).count();
+        change.removed += before
+            .iter(kind)
+            .filter(|old| after.get(kind, &old.name).is_none())
+            .count();
     }
     change
 }

@@ -10,10 +10,20 @@ pub(super) fn changes(before: &Model, after: &Model) -> Vec<Effect> {
     let mut found = Vec::new();
     compare("trustDomain", &was.trust_domain, &is.trust_domain, &mut found);
     compare("mtls.mode", &was.mtls, &is.mtls, &mut found);
-    compare("permissions.defaultAction", &was.default_action, &is.default_action, &mut found);
+    compare(
+        "permissions.defaultAction",
+        &was.default_action,
+        &is.default_action,
+        &mut found,
+    );
     compare("egress allowed", &was.egress_allowed, &is.egress_allowed, &mut found);
     compare("revocationTime", &was.revocation_time, &is.revocation_time, &mut found);
-    compare("allowPathParameters", &was.allow_path_parameters, &is.allow_path_parameters, &mut found);
+    compare(
+        "allowPathParameters",
+        &was.allow_path_parameters,
+        &is.allow_path_parameters,
+        &mut found,
+    );
     compare("access log", &was.access_log, &is.access_log, &mut found);
     found
 }

@@ -32,7 +32,9 @@ pub(crate) fn fixed_cluster(name: &ClusterName) -> Resource {
     let message = match name {
         ClusterName::App(protocol, ipv6) => app(*protocol, *ipv6),
         ClusterName::Passthrough => original_destination(),
-        ClusterName::Blackhole | ClusterName::Service(..) | ClusterName::Pod(..) | ClusterName::AppPort(..) => blackhole(),
+        ClusterName::Blackhole | ClusterName::Service(..) | ClusterName::Pod(..) | ClusterName::AppPort(..) => {
+            blackhole()
+        }
     };
     let name = name.to_string();
     Resource::new(Kind::Cluster, name.clone(), &cluster::Cluster { name, ..message })

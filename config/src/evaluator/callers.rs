@@ -38,12 +38,19 @@ pub fn classes<'a>(
                     named.entry(identity).or_default().push(index);
                 }
                 if nobody {
-                    named.entry(SpiffeId::from_uri(&format!("{prefix}anyone"))).or_default().push(index);
+                    named
+                        .entry(SpiffeId::from_uri(&format!("{prefix}anyone")))
+                        .or_default()
+                        .push(index);
                 }
             }
         }
     }
-    let unnamed: Vec<SpiffeId> = identities.iter().filter(|identity| !named.contains_key(identity)).cloned().collect();
+    let unnamed: Vec<SpiffeId> = identities
+        .iter()
+        .filter(|identity| !named.contains_key(identity))
+        .cloned()
+        .collect();
     let mut groups: BTreeMap<Vec<usize>, Vec<SpiffeId>> = BTreeMap::new();
     for (identity, by) in named {
         groups.entry(by).or_default().push(identity);

@@ -71,7 +71,11 @@ impl Found {
         if self.list.len() >= MOST {
             return;
         }
-        let query: Vec<String> = draft.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let query: Vec<String> = draft
+            .query
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         let target = if query.is_empty() {
             Arc::clone(&draft.path)
         } else {
@@ -99,7 +103,11 @@ struct Parts {
 
 impl Parts {
     fn new(grpc: bool) -> Self {
-        let (path, method) = if grpc { ("/any.Service/Any", "POST") } else { ("/", "GET") };
+        let (path, method) = if grpc {
+            ("/any.Service/Any", "POST")
+        } else {
+            ("/", "GET")
+        };
         let plain = Draft {
             path: path.into(),
             method: method.into(),
@@ -123,7 +131,10 @@ impl Parts {
             .iter()
             .map(|header| (Arc::clone(&header.name), value(&header.value)))
             .collect();
-        let query = one.query.iter().map(|query| (Arc::clone(&query.name), value(&query.value)));
+        let query = one
+            .query
+            .iter()
+            .map(|query| (Arc::clone(&query.name), value(&query.value)));
         self.paths.insert(Arc::clone(&path));
         self.methods.insert(Arc::clone(method));
         self.headers.insert(headers.clone());
@@ -171,7 +182,9 @@ fn path(one: &PathMatch) -> Arc<str> {
         PathMatch::Prefix(prefix) if prefix.is_empty() => "/".into(),
         PathMatch::Prefix(prefix) => Arc::clone(prefix),
         PathMatch::Suffix(suffix) => format!("/any.Service{suffix}").into(),
-        PathMatch::Regex(regex) => sample::of(regex).filter(|path| path.starts_with('/')).unwrap_or_else(|| "/".into()),
+        PathMatch::Regex(regex) => sample::of(regex)
+            .filter(|path| path.starts_with('/'))
+            .unwrap_or_else(|| "/".into()),
     }
 }
 
@@ -182,7 +195,11 @@ fn near(one: &PathMatch) -> Vec<Arc<str>> {
     if bare.is_empty() {
         return vec!["/x".into()];
     }
-    vec![format!("{bare}/x").into(), format!("{bare}x").into(), format!("{bare}/").into()]
+    vec![
+        format!("{bare}/x").into(),
+        format!("{bare}x").into(),
+        format!("{bare}/").into(),
+    ]
 }
 
 fn value(one: &HeaderMatchType) -> Arc<str> {
@@ -203,7 +220,10 @@ mod tests {
             headers.collect::<String>()
         };
         let requests = examples(matches, grpc, "payments");
-        requests.iter().map(|request| format!("{} {}{}", request.method, request.target, headers(request))).collect()
+        requests
+            .iter()
+            .map(|request| format!("{} {}{}", request.method, request.target, headers(request)))
+            .collect()
     }
 
     #[test]
@@ -215,7 +235,13 @@ mod tests {
         };
         let lines = lines(&[charges], false);
         assert_eq!(lines.first().unwrap(), "GET /");
-        for wanted in ["POST /charges", "POST /charges/x", "POST /chargesx", "GET /charges", "POST /"] {
+        for wanted in [
+            "POST /charges",
+            "POST /charges/x",
+            "POST /chargesx",
+            "GET /charges",
+            "POST /",
+        ] {
             assert!(lines.iter().any(|line| line == wanted), "{wanted} is not in {lines:?}");
         }
     }

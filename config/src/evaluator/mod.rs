@@ -4,18 +4,18 @@
 //! `tulle explain` is an opinion of its own, and real Envoys are compared with it. What it does not know is in `docs/evaluator.md`.
 
 mod arrival;
+mod callers;
 mod decision;
 mod edits;
 mod evaluate;
+pub mod examples;
 mod matching;
 mod nearest;
 mod normalise;
 mod patterns;
 mod permission;
-mod re2;
-mod callers;
-pub mod examples;
 mod questions;
+mod re2;
 mod request;
 mod route;
 

@@ -42,7 +42,10 @@ pub fn questions(ports: &[&InboundPort], identities: &BTreeSet<SpiffeId>, trust_
 
 /// Every rule of a port, shadowed ones included.
 pub fn rules_of(permission: &PortPermission) -> impl Iterator<Item = &Arc<PermissionRule>> {
-    let candidate = permission.candidate.iter().flat_map(|candidate| candidate.deny.iter().chain(&candidate.allow));
+    let candidate = permission
+        .candidate
+        .iter()
+        .flat_map(|candidate| candidate.deny.iter().chain(&candidate.allow));
     permission.deny.iter().chain(&permission.allow).chain(candidate)
 }
 
@@ -67,7 +70,9 @@ pub fn likeness(port: &InboundPort) -> Likeness {
             candidate.map_or_else(Vec::new, |candidate| addresses(&candidate.deny)),
             candidate.map_or_else(Vec::new, |candidate| addresses(&candidate.allow)),
         ],
-        defaults: defaults.map(|one| (one.allow_mesh, one.allow_plaintext, Arc::clone(&one.name))).collect(),
+        defaults: defaults
+            .map(|one| (one.allow_mesh, one.allow_plaintext, Arc::clone(&one.name)))
+            .collect(),
         port: (port.protocol, port.mtls, port.refuse_path_parameters),
     }
 }

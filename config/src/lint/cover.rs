@@ -18,7 +18,9 @@ pub(super) fn http_covers(wide: Option<&Vec<HttpMatch>>, narrow: Option<&Vec<Htt
     let Some(wide) = wide else { return true };
     let anything = [HttpMatch::default()];
     let narrow = narrow.map_or(&anything[..], Vec::as_slice);
-    narrow.iter().all(|one| wide.iter().any(|other| match_covers(other, one)))
+    narrow
+        .iter()
+        .all(|one| wide.iter().any(|other| match_covers(other, one)))
 }
 
 /// Whether headers mean the same in a Deny, which looks at each value of a list, and in an Allow, which looks at the whole.
@@ -32,7 +34,9 @@ pub(super) fn sources_cover(wide: Option<&Vec<Source>>, narrow: Option<&Vec<Sour
     let (Some(wide), Some(narrow)) = (wide, narrow) else {
         return wide.is_none();
     };
-    narrow.iter().all(|one| wide.iter().any(|other| source_covers(other, one, trust_domain)))
+    narrow
+        .iter()
+        .all(|one| wide.iter().any(|other| source_covers(other, one, trust_domain)))
 }
 
 fn source_covers(wide: &Source, narrow: &Source, trust_domain: &str) -> bool {
@@ -95,7 +99,11 @@ mod tests {
             (prefix("/a"), on(PathMatch::Regex("/a/.*".into())), false),
             (prefix("/a"), HttpMatch::default(), false),
             (HttpMatch::default(), on(PathMatch::Regex("x".into())), true),
-            (on(PathMatch::Suffix("/M".into())), on(PathMatch::Exact("/s/M".into())), true),
+            (
+                on(PathMatch::Suffix("/M".into())),
+                on(PathMatch::Exact("/s/M".into())),
+                true,
+            ),
             (on(PathMatch::Exact("/a".into())), prefix("/a"), false),
         ] {
             assert_eq!(match_covers(&wide, &narrow), covers, "{wide:?} {narrow:?}");
@@ -113,7 +121,10 @@ mod tests {
             method: method.map(Into::into),
             ..HttpMatch::default()
         };
-        assert!(match_covers(&with(&[header("a")], None), &with(&[header("a")], Some("GET"))));
+        assert!(match_covers(
+            &with(&[header("a")], None),
+            &with(&[header("a")], Some("GET"))
+        ));
         assert!(!match_covers(&with(&[header("a")], None), &with(&[header("b")], None)));
         assert!(!match_covers(&with(&[], Some("GET")), &with(&[], None)));
         let both = vec![with(&[], Some("GET")), with(&[], Some("POST"))];
@@ -127,10 +138,18 @@ mod tests {
         let shop = Source::Prefix("spiffe://t/ns/shop/".into());
         let orders = Source::Identity(SpiffeId::of("t", "shop", "orders"));
         let all = vec![Source::Authenticated];
-        assert!(sources_cover(Some(&all), Some(&vec![shop.clone(), orders.clone()]), "t"));
+        assert!(sources_cover(
+            Some(&all),
+            Some(&vec![shop.clone(), orders.clone()]),
+            "t"
+        ));
         assert!(!sources_cover(Some(&all), Some(&vec![orders.clone()]), "other"));
         assert!(!sources_cover(Some(&all), Some(&vec![Source::Unauthenticated]), "t"));
-        assert!(sources_cover(Some(&vec![shop.clone()]), Some(&vec![orders.clone()]), "t"));
+        assert!(sources_cover(
+            Some(&vec![shop.clone()]),
+            Some(&vec![orders.clone()]),
+            "t"
+        ));
         assert!(!sources_cover(Some(&vec![orders]), Some(&vec![shop.clone()]), "t"));
         assert!(sources_cover(None, Some(&vec![shop.clone()]), "t"));
         assert!(!sources_cover(Some(&vec![shop]), None, "t"));

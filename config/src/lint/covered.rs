@@ -33,7 +33,14 @@ pub(super) fn check(model: &Model, rules: &Rules, found: &mut Vec<Diagnostic>) {
             }
             for (is_deny, list) in [(true, &permission.deny), (false, &permission.allow)] {
                 for rule in list {
-                    let here = covering(rule, is_deny, &permission.deny, &permission.allow, trust_domain, &mut cache);
+                    let here = covering(
+                        rule,
+                        is_deny,
+                        &permission.deny,
+                        &permission.allow,
+                        trust_domain,
+                        &mut cache,
+                    );
                     covered
                         .entry((is_deny, rule.origin.clone()))
                         .and_modify(|known| known.retain(|by| here.contains(by)))
@@ -44,8 +51,12 @@ pub(super) fn check(model: &Model, rules: &Rules, found: &mut Vec<Diagnostic>) {
     }
     for ((is_deny, origin), by) in &covered {
         // A Deny says more than a rule that does the same.
-        let Some((by_deny, other)) = by.iter().max_by_key(|(deny, _)| *deny) else { continue };
-        let Some(rule) = rules.get(origin).filter(|rule| !rule.failed) else { continue };
+        let Some((by_deny, other)) = by.iter().max_by_key(|(deny, _)| *deny) else {
+            continue;
+        };
+        let Some(rule) = rules.get(origin).filter(|rule| !rule.failed) else {
+            continue;
+        };
         found.push(if *by_deny && !is_deny {
             let message = format!(
                 "never matches: {other} denies all of it wherever it holds, and a Deny wins; remove one of the two, or narrow the Deny"
@@ -74,13 +85,18 @@ fn covering(
         return Covering::new();
     }
     let same = if is_deny { deny } else { allow };
-    let others = same.iter().map(|other| (is_deny, other)).chain(deny.iter().filter(|_| !is_deny).map(|other| (true, other)));
+    let others = same
+        .iter()
+        .map(|other| (is_deny, other))
+        .chain(deny.iter().filter(|_| !is_deny).map(|other| (true, other)));
     let mut by = Covering::new();
     for (other_denies, other) in others.filter(|(_, other)| !Arc::ptr_eq(other, rule)) {
         let key = (address(rule), is_deny, address(other), other_denies);
         let covers = *cache.entry(key).or_insert_with(|| {
             let agree = other_denies == is_deny || headers_agree(other.http.as_ref());
-            agree && takes_all(other, rule, trust_domain) && !(other_denies == is_deny && earlier_twin(rule, other, trust_domain))
+            agree
+                && takes_all(other, rule, trust_domain)
+                && !(other_denies == is_deny && earlier_twin(rule, other, trust_domain))
         });
         if covers {
             by.insert((other_denies, other.origin.clone()));

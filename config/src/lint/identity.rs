@@ -15,7 +15,13 @@ pub(super) fn check(model: &Model, rules: &Rules, found: &mut Vec<Diagnostic>) {
         for (index, source) in rule.sources.iter().flatten().enumerate() {
             if let Some(problem) = problem(model, source) {
                 let field = format!("{}[{index}]", rule.sources_at);
-                found.push(warning(&rule.origin, &rule.path, &field, Reason::UnknownIdentity, problem));
+                found.push(warning(
+                    &rule.origin,
+                    &rule.path,
+                    &field,
+                    Reason::UnknownIdentity,
+                    problem,
+                ));
             }
         }
     }
@@ -25,13 +31,22 @@ fn problem(model: &Model, source: &Source) -> Option<String> {
     let ours = format!("spiffe://{}/", model.mesh.trust_domain);
     match source {
         Source::Identity(identity) if identity.as_str().starts_with(&ours) && !model.identities.contains(identity) => {
-            Some(format!("no workload is {identity}; correct the name, or ignore this until the caller exists"))
+            Some(format!(
+                "no workload is {identity}; correct the name, or ignore this until the caller exists"
+            ))
         }
-        Source::Prefix(prefix) if prefix.starts_with(&ours) && first_from(model, prefix).is_none_or(|id| !id.as_str().starts_with(&**prefix)) => {
+        Source::Prefix(prefix)
+            if prefix.starts_with(&ours)
+                && first_from(model, prefix).is_none_or(|id| !id.as_str().starts_with(&**prefix)) =>
+        {
             let bare = prefix.trim_end_matches('/');
             let longer = first_from(model, bare).filter(|id| id.as_str().starts_with(bare));
-            let hint = longer.map_or_else(String::new, |id| format!("; whole segments are compared, so {id} is not below it"));
-            Some(format!("no workload is below {prefix}{hint}; correct it, or ignore this until the caller exists"))
+            let hint = longer.map_or_else(String::new, |id| {
+                format!("; whole segments are compared, so {id} is not below it")
+            });
+            Some(format!(
+                "no workload is below {prefix}{hint}; correct it, or ignore this until the caller exists"
+            ))
         }
         _ => None,
     }

@@ -34,7 +34,9 @@ pub(super) fn check(model: &Model, rules: &Rules, found: &mut Vec<Diagnostic>) {
         }
     }
     for (origin, idle) in idle {
-        let (Some(idle), Some(rule)) = (idle, rules.get(&origin)) else { continue };
+        let (Some(idle), Some(rule)) = (idle, rules.get(&origin)) else {
+            continue;
+        };
         let (field, message) = match idle {
             Idle::Plaintext => (
                 rule.sources_at,
@@ -45,13 +47,20 @@ pub(super) fn check(model: &Model, rules: &Rules, found: &mut Vec<Diagnostic>) {
                 "never matches: its paths contain `;`, and such requests are refused on every port that it reaches; set allowPathParameters in the Mesh, or remove it",
             ),
         };
-        found.push(warning(&origin, &rule.path, field, Reason::NeverMatches, message.to_owned()));
+        found.push(warning(
+            &origin,
+            &rule.path,
+            field,
+            Reason::NeverMatches,
+            message.to_owned(),
+        ));
     }
 }
 
 fn reason(rule: &PermissionRule, port: &InboundPort) -> Option<Idle> {
     let sources = rule.sources.as_ref().filter(|sources| !sources.is_empty());
-    if port.mtls == MtlsMode::Strict && sources.is_some_and(|all| all.iter().all(|one| *one == Source::Unauthenticated)) {
+    if port.mtls == MtlsMode::Strict && sources.is_some_and(|all| all.iter().all(|one| *one == Source::Unauthenticated))
+    {
         return Some(Idle::Plaintext);
     }
     let refused = |one: &HttpMatch| match &one.path {

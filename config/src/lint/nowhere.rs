@@ -14,10 +14,17 @@ use crate::model::{Model, PolicyReport, TargetReport};
 pub(super) fn check(model: &Model, rules: &Rules, found: &mut Vec<Diagnostic>) {
     for report in model.reports.values() {
         // What only reports is not counted port by port, and a route's ports are not workload ports.
-        if rules.shadows.contains(&report.object) || &*report.object.kind == "TrafficRoute" || report.rules_in_force.is_empty() {
+        if rules.shadows.contains(&report.object)
+            || &*report.object.kind == "TrafficRoute"
+            || report.rules_in_force.is_empty()
+        {
             continue;
         }
-        for target in report.targets.iter().filter(|target| target.resolved && target.ports.is_empty()) {
+        for target in report
+            .targets
+            .iter()
+            .filter(|target| target.resolved && target.ports.is_empty())
+        {
             found.push(nowhere(report, target));
         }
     }
@@ -25,7 +32,10 @@ pub(super) fn check(model: &Model, rules: &Rules, found: &mut Vec<Diagnostic>) {
 
 fn nowhere(report: &PolicyReport, target: &TargetReport) -> Diagnostic {
     let message = if target.not_concerned.is_empty() {
-        format!("{} has no workload port, so nothing is protected by this; add the workloads, or correct the target", target.text)
+        format!(
+            "{} has no workload port, so nothing is protected by this; add the workloads, or correct the target",
+            target.text
+        )
     } else {
         format!(
             "every port of {} carries TCP, in which there are no requests, so these rules do nothing there; declare the protocol by appProtocol, or remove the matches",

@@ -17,7 +17,11 @@ use crate::origin::Origin;
 /// The first entry before `index` that takes all that the entry there would.
 pub fn covering(table: &RouteTable, index: usize) -> Option<&RouteEntry> {
     let late = table.entries.get(index)?;
-    table.entries.iter().take(index).find(|early| match_covers(&early.matches, &late.matches))
+    table
+        .entries
+        .iter()
+        .take(index)
+        .find(|early| match_covers(&early.matches, &late.matches))
 }
 
 pub(super) fn check(model: &Model, rules: &Rules, found: &mut Vec<Diagnostic>) {
@@ -35,12 +39,22 @@ pub(super) fn check(model: &Model, rules: &Rules, found: &mut Vec<Diagnostic>) {
         }
     }
     for (origin, by) in covered {
-        let (Some(by), Some(rule)) = (by, rules.get(&origin)) else { continue };
+        let (Some(by), Some(rule)) = (by, rules.get(&origin)) else {
+            continue;
+        };
         let message = if by == origin {
             "never matches: an earlier match of the same rule takes everything; remove it".to_owned()
         } else {
-            format!("never matches: {by} comes first and takes everything that it would; make its match more specific, or remove it")
+            format!(
+                "never matches: {by} comes first and takes everything that it would; make its match more specific, or remove it"
+            )
         };
-        found.push(warning(&origin, &rule.path, rule.http_at, Reason::NeverMatches, message));
+        found.push(warning(
+            &origin,
+            &rule.path,
+            rule.http_at,
+            Reason::NeverMatches,
+            message,
+        ));
     }
 }

@@ -13,13 +13,21 @@ use crate::model::PathMatch;
 pub(super) fn check(rules: &Rules, found: &mut Vec<Diagnostic>) {
     for rule in rules.good() {
         for (index, one) in rule.http.iter().flatten().enumerate() {
-            let Some(PathMatch::Regex(regex)) = &one.path else { continue };
+            let Some(PathMatch::Regex(regex)) = &one.path else {
+                continue;
+            };
             let Some(open) = open_segment(regex) else { continue };
             let message = format!(
                 "{regex:?} takes {open}x too, in the middle of a segment; write PathPrefix {open}, or {open}(/.*)?"
             );
             let field = format!("{}[{index}].path.value", rule.http_at);
-            found.push(warning(&rule.origin, &rule.path, &field, Reason::WiderThanItLooks, message));
+            found.push(warning(
+                &rule.origin,
+                &rule.path,
+                &field,
+                Reason::WiderThanItLooks,
+                message,
+            ));
         }
     }
 }
@@ -27,7 +35,10 @@ pub(super) fn check(rules: &Rules, found: &mut Vec<Diagnostic>) {
 /// The literal path before a final `.*` or `.+`, if it ends inside a segment.
 fn open_segment(regex: &str) -> Option<&str> {
     let path = regex.strip_suffix(".*").or_else(|| regex.strip_suffix(".+"))?;
-    let literal = path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-_~".contains(&byte));
+    let literal = path.starts_with('/')
+        && path
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"/-_~".contains(&byte));
     (literal && !path.ends_with('/')).then_some(path)
 }
 

@@ -359,7 +359,7 @@ fn effective_user() -> Option<u32> {
         .ok()
 }
 
-fn search() -> Search {
+pub(super) fn search() -> Search {
     let home = std::env::var_os("HOME");
     let cache = std::env::var_os("XDG_CACHE_HOME");
     Search {

@@ -1,7 +1,7 @@
 //! What the admin socket answers.
 
-use std::sync::Arc;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -73,7 +73,12 @@ async fn objects(State(state): State<AdminState>, Path(kind): Path<String>, Quer
 /// Everything that is served, as of one moment, without status.
 async fn all_objects(State(state): State<AdminState>) -> Json<Value> {
     let view = state.engine.borrow().clone();
-    let items: Vec<Value> = view.source.by_name.values().map(crate::source::Object::to_json).collect();
+    let items: Vec<Value> = view
+        .source
+        .by_name
+        .values()
+        .map(crate::source::Object::to_json)
+        .collect();
     Json(json!({"kind": "List", "version": view.revision, "items": items}))
 }
 
@@ -134,8 +139,13 @@ async fn environment(
 ) -> Json<BTreeMap<String, String>> {
     let model = state.engine.borrow().model.clone();
     let key = Key::new(&namespace, &workload);
-    let block = model.workloads.get(&key).and_then(|workload| LoopbackBlock::of(workload.address));
-    Json(block.map_or_else(BTreeMap::new, |block| config::environment::environment(&model, block, &key)))
+    let block = model
+        .workloads
+        .get(&key)
+        .and_then(|workload| LoopbackBlock::of(workload.address));
+    Json(block.map_or_else(BTreeMap::new, |block| {
+        config::environment::environment(&model, block, &key)
+    }))
 }
 
 async fn debug_snapshot(

@@ -70,8 +70,10 @@ pub enum AllocateError {
         reason: String,
     },
     /// Loopback blocks are small.
-    #[error("there is no room for the address of Service {0}: {1} is the most on loopback addresses; remove Services, or the file \
-             service-addresses.json in the state folder if many have gone, or run with root")]
+    #[error(
+        "there is no room for the address of Service {0}: {1} is the most on loopback addresses; remove Services, or the file \
+             service-addresses.json in the state folder if many have gone, or run with root"
+    )]
     Full(String, u32),
 }
 
@@ -114,10 +116,7 @@ impl ServiceAddresses {
     /// Gives an address to each of `services` (`namespace/name`) that has none, sparing `reserved` ones. On error none
     /// is given.
     pub fn assign(&mut self, services: &BTreeSet<String>, reserved: &BTreeSet<Ipv4Addr>) -> Result<(), AllocateError> {
-        let missing: Vec<&String> = services
-            .iter()
-            .filter(|name| self.get(name).is_none())
-            .collect();
+        let missing: Vec<&String> = services.iter().filter(|name| self.get(name).is_none()).collect();
         if missing.is_empty() {
             return Ok(());
         }

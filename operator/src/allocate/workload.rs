@@ -81,11 +81,7 @@ struct Table {
 impl Table {
     /// The address of a workload; absent when it cannot be kept, since an address that is forgotten must not be used.
     fn address(&mut self, workload: &str) -> Option<IpAddr> {
-        if let Some(address) = self
-            .given
-            .get(workload)
-            .filter(|address| self.pool.contains(**address))
-        {
+        if let Some(address) = self.given.get(workload).filter(|address| self.pool.contains(**address)) {
             return Some(IpAddr::V4(*address));
         }
         let address = self.pool.address_for(workload, &self.given)?;

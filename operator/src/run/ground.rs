@@ -119,7 +119,10 @@ impl Claim {
                 }
             }
         }
-        bail!("{} runs on loopback addresses are under way on this machine; end one", LoopbackBlock::COUNT)
+        bail!(
+            "{} runs on loopback addresses are under way on this machine; end one",
+            LoopbackBlock::COUNT
+        )
     }
 }
 

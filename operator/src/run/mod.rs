@@ -250,7 +250,10 @@ impl Run {
             return;
         };
         for workload in workloads {
-            let (namespace, name) = (workload.metadata.namespace.as_deref(), workload.metadata.name.as_deref());
+            let (namespace, name) = (
+                workload.metadata.namespace.as_deref(),
+                workload.metadata.name.as_deref(),
+            );
             let id = format!("{}/{}", namespace.unwrap_or("default"), name.unwrap_or_default());
             if let Some(member) = self.members.get_mut(&id) {
                 member.complain(workload.spec.ports.iter().map(|port| port.port));

@@ -41,11 +41,17 @@ impl Written {
                 (reference, Found { file, ..found })
             };
             let objects = resolved.objects.into_iter().map(shown).collect();
-            return if problems.is_empty() { Ok(Self { objects }) } else { Err(problems) };
+            return if problems.is_empty() {
+                Ok(Self { objects })
+            } else {
+                Err(problems)
+            };
         }
         let problem = |mistake: &Mistake| vec![mistake.of(path.to_owned(), Served::Nothing)];
         if std::fs::metadata(path).is_err() {
-            return Err(problem(&Mistake::whole("there is no such file or folder; correct the path")));
+            return Err(problem(&Mistake::whole(
+                "there is no such file or folder; correct the path",
+            )));
         }
         match file::look(path) {
             Look::Still(_, Ok(parsed)) => Ok(Self::of(parsed, path)),
@@ -164,11 +170,21 @@ mod tests {
 
     #[test]
     fn what_is_applied_replaces_and_adds_and_keeps_addresses() {
-        let base = written(&SERVICE.replace("ports:", "clusterIP: 10.0.0.9, ports:")).applied_to(&view_of(Vec::new()), true);
-        let text = format!("{}---\n{}", SERVICE.replace("80", "81"), SERVICE.replace("name: a", "name: b"));
+        let base =
+            written(&SERVICE.replace("ports:", "clusterIP: 10.0.0.9, ports:")).applied_to(&view_of(Vec::new()), true);
+        let text = format!(
+            "{}---\n{}",
+            SERVICE.replace("80", "81"),
+            SERVICE.replace("name: a", "name: b")
+        );
         let after = written(&text).applied_to(&base, false);
         let of = |name: &str| {
-            let service = after.objects.services.iter().find(|one| one.metadata.name.as_deref() == Some(name)).unwrap();
+            let service = after
+                .objects
+                .services
+                .iter()
+                .find(|one| one.metadata.name.as_deref() == Some(name))
+                .unwrap();
             service.spec.clone().unwrap()
         };
         assert_eq!(of("a").cluster_ip.as_deref(), Some("10.0.0.9"));
@@ -183,15 +199,24 @@ mod tests {
     fn what_is_the_same_stays_the_same_allocation() {
         let base = written(SERVICE).applied_to(&view_of(Vec::new()), true);
         let after = written(SERVICE).applied_to(&base, true);
-        let (old, new) = (base.by_name.values().next().unwrap(), after.by_name.values().next().unwrap());
+        let (old, new) = (
+            base.by_name.values().next().unwrap(),
+            after.by_name.values().next().unwrap(),
+        );
         assert!(old.same(new));
     }
 
     #[test]
     fn problems_name_the_place() {
         let problems = Written::parse(b"kind: [".to_vec(), Path::new("-")).unwrap_err();
-        assert!(problems.iter().all(|problem| problem.to_string().starts_with("-:")), "{problems:?}");
+        assert!(
+            problems.iter().all(|problem| problem.to_string().starts_with("-:")),
+            "{problems:?}"
+        );
         let problems = Written::read(Path::new("/no/such/file.yaml")).unwrap_err();
-        assert!(problems.first().unwrap().to_string().contains("no such file"), "{problems:?}");
+        assert!(
+            problems.first().unwrap().to_string().contains("no such file"),
+            "{problems:?}"
+        );
     }
 }

@@ -23,7 +23,9 @@ fn write(hir: &Hir, text: &mut String) -> Option<()> {
         HirKind::Literal(literal) => text.push_str(std::str::from_utf8(&literal.0).ok()?),
         HirKind::Class(class) => text.push(letter(class)?),
         HirKind::Repetition(repetition) => {
-            let times = usize::try_from(repetition.min).ok()?.max(usize::from(repetition.max != Some(0)));
+            let times = usize::try_from(repetition.min)
+                .ok()?
+                .max(usize::from(repetition.max != Some(0)));
             for _ in 0..times {
                 write(&repetition.sub, text)?;
                 if text.len() > LONGEST {
@@ -44,8 +46,16 @@ fn letter(class: &Class) -> Option<char> {
         let Class::Bytes(class) = class else { return None };
         return class.ranges().first().map(|range| char::from(range.start()));
     };
-    let inside = |letter: &char| class.ranges().iter().any(|range| (range.start()..=range.end()).contains(letter));
-    ['x', 'a', 'A', '1', '/'].into_iter().find(inside).or_else(|| class.ranges().first().map(|range| range.start()))
+    let inside = |letter: &char| {
+        class
+            .ranges()
+            .iter()
+            .any(|range| (range.start()..=range.end()).contains(letter))
+    };
+    ['x', 'a', 'A', '1', '/']
+        .into_iter()
+        .find(inside)
+        .or_else(|| class.ranges().first().map(|range| range.start()))
 }
 
 #[cfg(test)]

@@ -56,7 +56,8 @@ impl World {
         match settings::find_state_dir(chosen.as_deref()) {
             Ok(state) => Self::of_state(&state).await,
             Err(settings::NoStateDir::None) if has_objects(Path::new(".")) => Self::of_folder(Path::new(".")),
-            Err(error) => Err(anyhow::Error::new(error).context("it is not clear which objects are meant; name a folder with --folder")),
+            Err(error) => Err(anyhow::Error::new(error)
+                .context("it is not clear which objects are meant; name a folder with --folder")),
         }
     }
 
@@ -72,7 +73,8 @@ impl World {
     async fn of_state(state: &Path) -> anyhow::Result<Self> {
         let list = Client::new(state).everything().await?;
         let objects: Result<Vec<Object>, _> = list.items.into_iter().filter_map(Object::from_json).collect();
-        let objects = objects.context("the control plane's objects are not what was expected; is it another version?")?;
+        let objects =
+            objects.context("the control plane's objects are not what was expected; is it another version?")?;
         Ok(Self {
             view: Arc::new(source::view_of(objects)),
             from: format!("the control plane of {}", state.display()),
@@ -93,7 +95,10 @@ pub(crate) fn model_of(view: &SourceView) -> Arc<Model> {
 /// Files that nobody can read make every answer wrong.
 pub(crate) fn unreadable(problems: &[source::FileProblem]) -> String {
     let lines: Vec<String> = problems.iter().map(|problem| format!("\n  {problem}")).collect();
-    format!("these files cannot be read, so nobody can say what they allow:{}", lines.concat())
+    format!(
+        "these files cannot be read, so nobody can say what they allow:{}",
+        lines.concat()
+    )
 }
 
 fn has_objects(folder: &Path) -> bool {

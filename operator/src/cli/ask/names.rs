@@ -44,15 +44,24 @@ pub(crate) fn caller(model: &Model, text: &str) -> anyhow::Result<Who> {
             ("group", &*workload.group),
             ("sa", service_account(workload)),
         ];
-        for (what, name) in called.into_iter().filter(|(what, _)| kind.is_none_or(|kind| kind == *what)) {
+        for (what, name) in called
+            .into_iter()
+            .filter(|(what, _)| kind.is_none_or(|kind| kind == *what))
+        {
             let full = format!("{}/{name}", workload.key.namespace);
             if full == rest || (name == rest && !rest.contains('/')) {
-                found.entry(&workload.identity).or_insert((format!("{what}/{full}"), &**workload));
+                found
+                    .entry(&workload.identity)
+                    .or_insert((format!("{what}/{full}"), &**workload));
             }
         }
     }
     match found.len() {
-        1 => found.into_values().next().map(|(_, workload)| of(workload)).ok_or_else(|| unknown_caller(model, text)),
+        1 => found
+            .into_values()
+            .next()
+            .map(|(_, workload)| of(workload))
+            .ok_or_else(|| unknown_caller(model, text)),
         0 => Err(unknown_caller(model, text)),
         _ => {
             let names: Vec<String> = found.iter().map(|(id, (name, _))| format!("{name} ({id})")).collect();
@@ -87,7 +96,10 @@ fn service_account(workload: &Workload) -> &str {
 }
 
 fn unknown_caller(model: &Model, text: &str) -> anyhow::Error {
-    let names = model.workloads.values().map(|workload| format!("{}/{}", workload.key.namespace, workload.group));
+    let names = model
+        .workloads
+        .values()
+        .map(|workload| format!("{}/{}", workload.key.namespace, workload.group));
     let known = list(closest(text, names));
     anyhow::anyhow!(
         "no workload, group or service account is called {text}; there are {known}; or write a spiffe:// URI, or `plaintext`"
@@ -104,7 +116,15 @@ pub(crate) fn destination(model: &Model, text: &str, namespace: Option<&str>) ->
         return workload(model, rest, port, text);
     }
     let service = service(model, name, namespace)?;
-    let ports = || list(service.ports.values().map(|port| format!("{}:{} {}", service.key, port.number, port.name)).collect());
+    let ports = || {
+        list(
+            service
+                .ports
+                .values()
+                .map(|port| format!("{}:{} {}", service.key, port.number, port.name))
+                .collect(),
+        )
+    };
     let number = match port {
         Some(port) => {
             let fits = |(number, one): &(&u16, &Arc<config::model::ServicePort>)| {
@@ -116,7 +136,12 @@ pub(crate) fn destination(model: &Model, text: &str, namespace: Option<&str>) ->
         None => anyhow::bail!("Service {} has several ports; write one of {}", service.key, ports()),
     };
     let Some(number) = number else {
-        anyhow::bail!("Service {} has no port {}; it has {}", service.key, port.unwrap_or_default(), ports());
+        anyhow::bail!(
+            "Service {} has no port {}; it has {}",
+            service.key,
+            port.unwrap_or_default(),
+            ports()
+        );
     };
     Ok(Destination::Service {
         service: service.key.clone(),
@@ -125,13 +150,29 @@ pub(crate) fn destination(model: &Model, text: &str, namespace: Option<&str>) ->
 }
 
 fn workload(model: &Model, name: &str, port: Option<&str>, text: &str) -> anyhow::Result<Destination> {
-    let Some(workload) = name.split_once('/').and_then(|(ns, name)| model.workloads.get(&Key::new(ns, name))) else {
-        let known = list(closest(name, model.workloads.keys().map(|key| format!("workload/{key}"))));
+    let Some(workload) = name
+        .split_once('/')
+        .and_then(|(ns, name)| model.workloads.get(&Key::new(ns, name)))
+    else {
+        let known = list(closest(
+            name,
+            model.workloads.keys().map(|key| format!("workload/{key}")),
+        ));
         anyhow::bail!("there is no {text}; there are {known}");
     };
-    let by_name = |port: &str| workload.ports.values().find(|one| *one.name == *port).map(|one| one.number);
+    let by_name = |port: &str| {
+        workload
+            .ports
+            .values()
+            .find(|one| *one.name == *port)
+            .map(|one| one.number)
+    };
     let Some(number) = port.and_then(|port| port.parse().ok().or_else(|| by_name(port))) else {
-        let ports = workload.ports.values().map(|port| format!("workload/{}:{}", workload.key, port.number)).collect();
+        let ports = workload
+            .ports
+            .values()
+            .map(|port| format!("workload/{}:{}", workload.key, port.number))
+            .collect();
         anyhow::bail!("{text} names no port; write for example {}", list(ports));
     };
     Ok(Destination::Workload {
@@ -146,7 +187,11 @@ fn service<'a>(model: &'a Model, name: &str, namespace: Option<&str>) -> anyhow:
     if let Some(service) = here.and_then(|key| model.services.get(&key)) {
         return Ok(service);
     }
-    let same: Vec<&Arc<Service>> = model.services.values().filter(|service| *service.key.name == *name).collect();
+    let same: Vec<&Arc<Service>> = model
+        .services
+        .values()
+        .filter(|service| *service.key.name == *name)
+        .collect();
     match (same.as_slice(), namespace) {
         ([only], None) => Ok(*only),
         ([], _) => {
@@ -168,7 +213,11 @@ fn closest(text: &str, names: impl Iterator<Item = String>) -> Vec<String> {
     all.dedup();
     let last = text.rsplit('/').next().unwrap_or(text);
     let start: String = last.chars().take(3).collect();
-    let near: Vec<String> = all.iter().filter(|name| !start.is_empty() && name.contains(&start)).cloned().collect();
+    let near: Vec<String> = all
+        .iter()
+        .filter(|name| !start.is_empty() && name.contains(&start))
+        .cloned()
+        .collect();
     if near.is_empty() { all } else { near }
 }
 
@@ -178,6 +227,10 @@ fn list(names: Vec<String>) -> String {
     }
     let more = names.len().saturating_sub(MOST);
     let shown: Vec<String> = names.into_iter().take(MOST).collect();
-    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let rest = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
     format!("{}{rest}", shown.join(", "))
 }

@@ -56,7 +56,10 @@ impl RequestArgs {
     fn operation(&self, model: &Model, to: &Destination) -> anyhow::Result<Operation> {
         let (method, path) = match (self.method.as_deref(), self.path.as_deref()) {
             (None, _) => {
-                anyhow::ensure!(self.header.is_empty() && self.host.is_none(), "headers belong to a request; add METHOD and PATH");
+                anyhow::ensure!(
+                    self.header.is_empty() && self.host.is_none(),
+                    "headers belong to a request; add METHOD and PATH"
+                );
                 return Ok(Operation::Connect);
             }
             (Some(path), None) if path.starts_with('/') => {

@@ -8,8 +8,13 @@ use crate::source::SourceView;
 
 /// `shop/orders` for the service account of a workload of ours, else the URI.
 pub(crate) fn identity(id: &SpiffeId, trust_domain: &str) -> String {
-    let ours = id.as_str().strip_prefix("spiffe://").and_then(|rest| rest.strip_prefix(trust_domain));
-    let parts = ours.and_then(|rest| rest.strip_prefix("/ns/")).and_then(|rest| rest.split_once("/sa/"));
+    let ours = id
+        .as_str()
+        .strip_prefix("spiffe://")
+        .and_then(|rest| rest.strip_prefix(trust_domain));
+    let parts = ours
+        .and_then(|rest| rest.strip_prefix("/ns/"))
+        .and_then(|rest| rest.split_once("/sa/"));
     parts.map_or_else(|| id.to_string(), |(namespace, name)| format!("{namespace}/{name}"))
 }
 
@@ -68,7 +73,9 @@ pub(crate) fn rule(verdict: &Verdict) -> String {
 /// `  (shop.yaml:12)` for a rule of an object that stands in a file.
 pub(crate) fn place(view: &SourceView, rule: &str) -> String {
     let place = object_of(rule).and_then(|object| view.places.get(&object));
-    place.map_or_else(String::new, |place| format!("  ({}:{})", place.file.display(), place.line))
+    place.map_or_else(String::new, |place| {
+        format!("  ({}:{})", place.file.display(), place.line)
+    })
 }
 
 /// The object of a rule's name, `kind/namespace/name/rule`.
@@ -92,7 +99,9 @@ pub(crate) fn difference(difference: &Difference, trust_domain: &str) -> String 
                 HeaderMatchType::Exact(value) => format!("{value:?}"),
                 HeaderMatchType::Regex(regex) => format!("what {regex:?} matches"),
             };
-            let sent = sent.as_ref().map_or_else(|| "absent".to_owned(), |value| format!("{value:?}"));
+            let sent = sent
+                .as_ref()
+                .map_or_else(|| "absent".to_owned(), |value| format!("{value:?}"));
             format!("the header {} would have to be {wanted}, not {sent}", allowed.name)
         }
     }

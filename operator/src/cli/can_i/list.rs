@@ -26,7 +26,10 @@ pub(super) fn render(model: &Model, filter: &Filter, output: Output) -> String {
         model,
         |identity| fits(filter.from.as_ref(), &say::identity(identity, trust_domain)),
         |service| {
-            filter.namespace.as_ref().is_none_or(|namespace| *namespace == *service.namespace)
+            filter
+                .namespace
+                .as_ref()
+                .is_none_or(|namespace| *namespace == *service.namespace)
                 && fits(filter.to.as_ref(), &service.to_string())
         },
     );
@@ -47,7 +50,10 @@ struct Line<'a> {
 
 impl<'a> Line<'a> {
     fn of(row: &'a Row, trust_domain: &str) -> Self {
-        let callers = row.callers.iter().map(|(id, cell)| (say::identity(id, trust_domain), cell));
+        let callers = row
+            .callers
+            .iter()
+            .map(|(id, cell)| (say::identity(id, trust_domain), cell));
         let plaintext = row.plaintext.iter().map(|cell| ("plaintext".to_owned(), cell));
         Self {
             row,
@@ -57,7 +63,11 @@ impl<'a> Line<'a> {
     }
 
     fn with(&self, access: Access) -> Vec<&str> {
-        self.cells.iter().filter(|(_, cell)| cell.access == access).map(|(name, _)| name.as_str()).collect()
+        self.cells
+            .iter()
+            .filter(|(_, cell)| cell.access == access)
+            .map(|(name, _)| name.as_str())
+            .collect()
     }
 }
 
@@ -78,10 +88,20 @@ fn pairs(rows: &[Line<'_>]) -> String {
     let mut lines = Vec::new();
     for row in rows {
         if row.cells.is_empty() {
-            lines.push(vec!["-".to_owned(), row.to.clone(), "outside".to_owned(), "no workload of the mesh is behind it".to_owned()]);
+            lines.push(vec![
+                "-".to_owned(),
+                row.to.clone(),
+                "outside".to_owned(),
+                "no workload of the mesh is behind it".to_owned(),
+            ]);
         }
         for (from, cell) in &row.cells {
-            lines.push(vec![from.clone(), row.to.clone(), word(cell.access).to_owned(), rules(&cell.rules)]);
+            lines.push(vec![
+                from.clone(),
+                row.to.clone(),
+                word(cell.access).to_owned(),
+                rules(&cell.rules),
+            ]);
         }
     }
     table.render(&lines)
@@ -90,7 +110,12 @@ fn pairs(rows: &[Line<'_>]) -> String {
 fn summary(rows: &[Line<'_>]) -> String {
     let mut table = Table::new(["To", "Yes", "Some", "No"].map(str::to_owned));
     let line = |row: &Line<'_>| {
-        let cell = |access| names(&row.with(access), &row.cells.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>());
+        let cell = |access| {
+            names(
+                &row.with(access),
+                &row.cells.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            )
+        };
         if row.cells.is_empty() {
             return vec![row.to.clone(), "outside".to_owned(), String::new(), String::new()];
         }
@@ -107,7 +132,11 @@ fn names(some: &[&str], all: &[&str]) -> String {
         (_, 0) => "everybody".to_owned(),
         (count, _) if count <= NAMED => some.join(", "),
         (_, left) if left <= NAMED => format!("everybody but {}", others.join(", ")),
-        (count, _) => format!("{} and {} more", some.iter().take(NAMED).copied().collect::<Vec<_>>().join(", "), count - NAMED),
+        (count, _) => format!(
+            "{} and {} more",
+            some.iter().take(NAMED).copied().collect::<Vec<_>>().join(", "),
+            count - NAMED
+        ),
     }
 }
 
@@ -141,6 +170,9 @@ mod tests {
         assert_eq!(names(&all, &all), "everybody");
         assert_eq!(names(one, &all), "shop/s00");
         assert_eq!(names(most, &all), "everybody but shop/s00");
-        assert_eq!(names(all.split_at(25).0, &all), "shop/s00, shop/s01, shop/s02, shop/s03 and 21 more");
+        assert_eq!(
+            names(all.split_at(25).0, &all),
+            "shop/s00, shop/s01, shop/s02, shop/s03 and 21 more"
+        );
     }
 }

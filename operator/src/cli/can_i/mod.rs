@@ -72,11 +72,18 @@ fn one(request: &RequestArgs, output: Output, world: &World, model: &Model) -> a
         _ => "no",
     };
     // Where some let it in, those that do not are what one wants to know.
-    let refused = decision.arrivals.iter().find(|arrival| arrival.verdict.answer != Answer::Allowed);
+    let refused = decision
+        .arrivals
+        .iter()
+        .find(|arrival| arrival.verdict.answer != Answer::Allowed);
     let reason = match refused.or(decision.arrivals.first()) {
         Some(arrival) => {
             let rule = say::rule(&arrival.verdict);
-            let at = if outcome == Outcome::Partly { format!(" at {}", arrival.workload) } else { String::new() };
+            let at = if outcome == Outcome::Partly {
+                format!(" at {}", arrival.workload)
+            } else {
+                String::new()
+            };
             format!("{rule}{at}{}", say::place(&world.view, &rule))
         }
         None => outcome.say().to_lowercase(),
@@ -84,8 +91,13 @@ fn one(request: &RequestArgs, output: Output, world: &World, model: &Model) -> a
     let text = match output {
         Output::Text => format!("{word}  {reason}\n"),
         Output::Json => {
-            let rule = refused.or(decision.arrivals.first()).map(|arrival| arrival.verdict.rule.to_string());
-            format!("{:#}\n", serde_json::json!({"answer": word, "rule": rule, "text": reason}))
+            let rule = refused
+                .or(decision.arrivals.first())
+                .map(|arrival| arrival.verdict.rule.to_string());
+            format!(
+                "{:#}\n",
+                serde_json::json!({"answer": word, "rule": rule, "text": reason})
+            )
         }
     };
     Ok((text, word == "yes"))

@@ -50,9 +50,7 @@ fn access(it: &Compared, change: &AccessChange) -> Value {
 }
 
 fn callees(callees: &[Callee]) -> Vec<Value> {
-    let one = |callee: &Callee| {
-        json!({"group": callee.group.to_string(), "port": callee.port, "workload": callee.workload.to_string()})
-    };
+    let one = |callee: &Callee| json!({"group": callee.group.to_string(), "port": callee.port, "workload": callee.workload.to_string()});
     callees.iter().map(one).collect()
 }
 

@@ -52,7 +52,12 @@ async fn compare(args: &DiffArgs) -> anyhow::Result<ExitCode> {
     let (written, whole) = read(&args.new)?;
     let after = written.applied_to(&before, whole);
     let (old, new) = (model_of(&before), model_of(&after));
-    let findings = new.diagnostics.iter().filter(|finding| !old.diagnostics.contains(finding)).cloned().collect();
+    let findings = new
+        .diagnostics
+        .iter()
+        .filter(|finding| !old.diagnostics.contains(finding))
+        .cloned()
+        .collect();
     let compared = Compared {
         diff: config::diff::diff(&old, &new, &Settings::default()),
         before,
@@ -72,7 +77,9 @@ fn read(new: &Path) -> anyhow::Result<(Written, bool)> {
     let said = |problems: Vec<crate::source::FileProblem>| anyhow::anyhow!(unreadable(&problems));
     if new == Path::new("-") {
         let mut text = Vec::new();
-        std::io::stdin().read_to_end(&mut text).context("cannot read standard input")?;
+        std::io::stdin()
+            .read_to_end(&mut text)
+            .context("cannot read standard input")?;
         return Ok((Written::parse(text, new).map_err(said)?, false));
     }
     Ok((Written::read(new).map_err(said)?, new.is_dir()))

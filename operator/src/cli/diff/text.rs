@@ -24,8 +24,16 @@ pub(super) fn render(it: &Compared) -> String {
     diff.routes.iter().for_each(|route| one_route(it, route, &mut text));
     for one in &diff.unreachable {
         let (rule, by) = (one.rule.to_string(), one.covered_by.to_string());
-        line(&mut text, "UNREACHABLE", &format!("{rule} at {}:{}{}", one.service, one.port, say::place(&it.after, &rule)));
-        line(&mut text, "", &format!("{by} comes first and takes everything{}", say::place(&it.after, &by)));
+        line(
+            &mut text,
+            "UNREACHABLE",
+            &format!("{rule} at {}:{}{}", one.service, one.port, say::place(&it.after, &rule)),
+        );
+        line(
+            &mut text,
+            "",
+            &format!("{by} comes first and takes everything{}", say::place(&it.after, &by)),
+        );
     }
     for finding in &it.findings {
         line(&mut text, "FINDING", &finding.to_string());
@@ -56,11 +64,18 @@ fn one_access(it: &Compared, change: &AccessChange, text: &mut String) {
         (Operation::Http(_), false) => ", as some requests".to_owned(),
     };
     let who = callers(&change.callers, &it.trust_domain);
-    let what = format!("{who} -> {}  {}{all}", callees(&change.callees), say::operation(&change.example));
+    let what = format!(
+        "{who} -> {}  {}{all}",
+        callees(&change.callees),
+        say::operation(&change.example)
+    );
     line(text, word, &what);
     line(text, "", &format!("before: {}", verdict(&change.before, &it.before)));
     line(text, "", &format!("after:  {}", verdict(&change.after, &it.after)));
-    let ask = change.callees.first().map(|callee| again(change, callee, &it.trust_domain));
+    let ask = change
+        .callees
+        .first()
+        .map(|callee| again(change, callee, &it.trust_domain));
     line(text, "", &format!("ask:    {}", ask.unwrap_or_default()));
 }
 
@@ -69,23 +84,37 @@ fn again(change: &AccessChange, callee: &Callee, trust_domain: &str) -> String {
     let from = match (change.callers.members.first(), &change.callers.example) {
         (Some(id), _) | (None, config::evaluator::Caller::Identity(id)) => {
             let short = say::identity(id, trust_domain);
-            if change.callers.members.is_empty() { id.to_string() } else { format!("sa/{short}") }
+            if change.callers.members.is_empty() {
+                id.to_string()
+            } else {
+                format!("sa/{short}")
+            }
         }
         (None, other) => say::caller(other, trust_domain),
     };
     let request = match &change.example {
         Operation::Connect => String::new(),
         Operation::Http(request) => {
-            let headers = request.headers.iter().map(|(name, value)| format!(" -H '{name}={value}'"));
+            let headers = request
+                .headers
+                .iter()
+                .map(|(name, value)| format!(" -H '{name}={value}'"));
             format!(" {} {}{}", request.method, request.target, headers.collect::<String>())
         }
     };
-    format!("tulle explain {from} workload/{}:{}{request}", callee.workload, callee.port)
+    format!(
+        "tulle explain {from} workload/{}:{}{request}",
+        callee.workload, callee.port
+    )
 }
 
 fn verdict(verdict: &Verdict, view: &SourceView) -> String {
     let rule = say::rule(verdict);
-    let word = if verdict.answer == Answer::Allowed { "allowed" } else { "denied" };
+    let word = if verdict.answer == Answer::Allowed {
+        "allowed"
+    } else {
+        "denied"
+    };
     format!("{word} by {rule}{}", say::place(view, &rule))
 }
 
@@ -97,7 +126,11 @@ pub(super) fn callers(callers: &Callers, trust_domain: &str) -> String {
             other => format!("whoever is as {}", say::caller(other, trust_domain)),
         };
     }
-    few(callers.members.iter().map(|id| say::identity(id, trust_domain)).collect())
+    few(callers
+        .members
+        .iter()
+        .map(|id| say::identity(id, trust_domain))
+        .collect())
 }
 
 fn callees(callees: &[Callee]) -> String {
@@ -111,7 +144,11 @@ fn callees(callees: &[Callee]) -> String {
 fn few(names: Vec<String>) -> String {
     let more = names.len().saturating_sub(NAMED);
     let shown: Vec<String> = names.into_iter().take(NAMED).collect();
-    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let rest = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
     format!("{}{rest}", shown.join(", "))
 }
 
@@ -121,19 +158,59 @@ fn one_effect(it: &Compared, effect: &Effect, text: &mut String) {
         Change::Ends => ("ENDS", &*it.before),
         Change::Changes => ("CHANGES", &it.after),
     };
-    let detail = if effect.detail.is_empty() { String::new() } else { format!(": {}", effect.detail) };
-    let at = if effect.callees.is_empty() { String::new() } else { format!(" at {}", callees(&effect.callees)) };
-    line(text, word, &format!("{}{detail}{at}{}", effect.subject, say::place(view, &effect.subject)));
+    let detail = if effect.detail.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", effect.detail)
+    };
+    let at = if effect.callees.is_empty() {
+        String::new()
+    } else {
+        format!(" at {}", callees(&effect.callees))
+    };
+    line(
+        text,
+        word,
+        &format!("{}{detail}{at}{}", effect.subject, say::place(view, &effect.subject)),
+    );
 }
 
 fn one_route(it: &Compared, route: &RouteChange, text: &mut String) {
-    let consumer = route.consumer.as_ref().map_or_else(String::new, |namespace| format!(" for callers in {namespace}"));
-    line(text, "ROUTE", &format!("{}:{}{consumer}, for example {}", route.service, route.port, say::request(&route.example)));
+    let consumer = route
+        .consumer
+        .as_ref()
+        .map_or_else(String::new, |namespace| format!(" for callers in {namespace}"));
+    line(
+        text,
+        "ROUTE",
+        &format!(
+            "{}:{}{consumer}, for example {}",
+            route.service,
+            route.port,
+            say::request(&route.example)
+        ),
+    );
     let place = |view: &SourceView, rule: Option<&str>| rule.map_or_else(String::new, |rule| say::place(view, rule));
     let rule = |side: &Option<config::evaluator::RouteDecision>| side.as_ref().map(|side| side.rule.to_string());
     let (old, new) = (rule(&route.before), rule(&route.after));
-    line(text, "", &format!("before: {}{}", say_route(route.before.as_ref()), place(&it.before, old.as_deref())));
-    line(text, "", &format!("after:  {}{}", say_route(route.after.as_ref()), place(&it.after, new.as_deref())));
+    line(
+        text,
+        "",
+        &format!(
+            "before: {}{}",
+            say_route(route.before.as_ref()),
+            place(&it.before, old.as_deref())
+        ),
+    );
+    line(
+        text,
+        "",
+        &format!(
+            "after:  {}{}",
+            say_route(route.after.as_ref()),
+            place(&it.after, new.as_deref())
+        ),
+    );
 }
 
 fn sent(it: &Compared, text: &mut String) {

@@ -45,7 +45,11 @@ pub(super) fn render(it: &Explanation<'_>) -> Value {
 
 /// A request.
 pub(crate) fn request(one: &HttpRequest) -> Value {
-    let headers: Vec<Value> = one.headers.iter().map(|(name, value)| json!({"name": &**name, "value": &**value})).collect();
+    let headers: Vec<Value> = one
+        .headers
+        .iter()
+        .map(|(name, value)| json!({"name": &**name, "value": &**value}))
+        .collect();
     json!({"method": &*one.method, "path": &*one.target, "host": &*one.authority, "headers": headers})
 }
 
@@ -78,7 +82,10 @@ pub(crate) fn route(one: &RouteDecision, view: &SourceView) -> Value {
         Fate::NoMatch => json!({"status": 404}),
         Fate::Malformed(reason) => json!({"status": 400, "reason": reason}),
         Fate::Redirect(redirect) => json!({"redirect": redirect.status}),
-        Fate::Forward { backends, invalid_weight } => {
+        Fate::Forward {
+            backends,
+            invalid_weight,
+        } => {
             let backends: Vec<Value> = backends
                 .iter()
                 .map(|backend| {
@@ -106,7 +113,11 @@ pub(crate) fn route(one: &RouteDecision, view: &SourceView) -> Value {
 
 fn arrival(one: &Arrival, nearest: Option<&Nearest>, view: &SourceView, trust_domain: &str) -> Value {
     let nearest = nearest.map(|nearest| {
-        let differences: Vec<String> = nearest.differences.iter().map(|one| say::difference(one, trust_domain)).collect();
+        let differences: Vec<String> = nearest
+            .differences
+            .iter()
+            .map(|one| say::difference(one, trust_domain))
+            .collect();
         json!({"rule": rule(&nearest.origin.to_string(), view), "differences": differences})
     });
     let limit = |limited: &config::evaluator::Limited| {

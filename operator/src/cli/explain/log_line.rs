@@ -31,12 +31,22 @@ pub(crate) struct Logged {
 /// Reads a line.
 pub(crate) fn read(model: &Model, line: &str) -> anyhow::Result<(Who, Request, Logged)> {
     let line = Line(serde_json::from_str(line.trim()).context("this is no line of an access log: it is no JSON")?);
-    let direction = line.text("direction").context("this is no line of our access log: it has no `direction`")?;
+    let direction = line
+        .text("direction")
+        .context("this is no line of our access log: it has no `direction`")?;
     let inbound = direction == "inbound";
-    let who = if inbound { line.peer() } else { line.local_caller(model)? };
+    let who = if inbound {
+        line.peer()
+    } else {
+        line.local_caller(model)?
+    };
     let request = Request {
         from: who.caller.clone(),
-        to: if inbound { line.workload(model)? } else { line.service(model)? },
+        to: if inbound {
+            line.workload(model)?
+        } else {
+            line.service(model)?
+        },
         operation: line.operation(),
     };
     Ok((who, request, line.logged(inbound)))
@@ -106,14 +116,17 @@ impl Line {
             }
         };
         let mut all = model.services.values();
-        if let Some(service) = all.find(|service| service.addresses.contains(&address) && service.ports.contains_key(&port)) {
+        if let Some(service) =
+            all.find(|service| service.addresses.contains(&address) && service.ports.contains_key(&port))
+        {
             return Ok(Destination::Service {
                 service: service.key.clone(),
                 port,
             });
         }
-        let workload = workload_at(model, address, Some(port))
-            .with_context(|| format!("nothing of the mesh has the address {address}:{port} today, to which this went"))?;
+        let workload = workload_at(model, address, Some(port)).with_context(|| {
+            format!("nothing of the mesh has the address {address}:{port} today, to which this went")
+        })?;
         Ok(Destination::Workload { workload, port })
     }
 
@@ -132,12 +145,18 @@ impl Line {
     fn logged(&self, inbound: bool) -> Logged {
         let denied_by = self.text("denied_by");
         let by = if inbound {
-            let permission = denied_by.clone().or_else(|| self.text("allowed_by")).or_else(|| self.text("default"));
+            let permission = denied_by
+                .clone()
+                .or_else(|| self.text("allowed_by"))
+                .or_else(|| self.text("default"));
             permission.or_else(|| self.text("rule"))
         } else {
             self.text("rule").or_else(|| self.text("route"))
         };
-        let refused = ["details", "termination"].iter().filter_map(|name| self.text(name)).any(|text| text.contains("rbac"));
+        let refused = ["details", "termination"]
+            .iter()
+            .filter_map(|name| self.text(name))
+            .any(|text| text.contains("rbac"));
         Logged {
             time: self.text("time").unwrap_or_default(),
             inbound,
@@ -154,7 +173,9 @@ impl Line {
 fn workload_at(model: &Model, address: IpAddr, port: Option<u16>) -> Option<Key> {
     let here = || model.workloads.values().filter(|workload| workload.address == address);
     let declares = |port: u16| here().find(|workload| workload.ports.contains_key(&port));
-    port.and_then(declares).or_else(|| here().next()).map(|workload| workload.key.clone())
+    port.and_then(declares)
+        .or_else(|| here().next())
+        .map(|workload| workload.key.clone())
 }
 
 impl Logged {
@@ -165,10 +186,24 @@ impl Logged {
             (true, true) => "denied",
             (true, false) => "allowed",
         };
-        let by = if self.rule.is_empty() { String::new() } else { format!(" by {}", self.rule) };
-        let status = self.status.as_ref().map_or_else(String::new, |status| format!(", answered {status}"));
-        let instead = self.instead.as_ref().map_or_else(String::new, |rule| format!(" by {rule}"));
-        let time = if self.time.is_empty() { String::new() } else { format!(" at {}", self.time) };
+        let by = if self.rule.is_empty() {
+            String::new()
+        } else {
+            format!(" by {}", self.rule)
+        };
+        let status = self
+            .status
+            .as_ref()
+            .map_or_else(String::new, |status| format!(", answered {status}"));
+        let instead = self
+            .instead
+            .as_ref()
+            .map_or_else(String::new, |rule| format!(" by {rule}"));
+        let time = if self.time.is_empty() {
+            String::new()
+        } else {
+            format!(" at {}", self.time)
+        };
         format!("{word}{by}{status}{instead}{time}")
     }
 
@@ -194,7 +229,8 @@ impl Logged {
 
     /// What is not known.
     pub(super) fn note(&self) -> Option<&'static str> {
-        self.request.then_some("(the log holds no request headers: rules that look at them are asked without)")
+        self.request
+            .then_some("(the log holds no request headers: rules that look at them are asked without)")
     }
 
     pub(super) fn json(&self, it: &Explanation<'_>) -> Value {

@@ -54,7 +54,11 @@ impl<'a> Explanation<'a> {
     pub(super) fn new(world: &'a World, model: &'a Model, who: Who, request: Request, logged: Option<Logged>) -> Self {
         let evaluator = Evaluator::new(model);
         let decision = evaluator.evaluate(&request);
-        let nearest = decision.arrivals.iter().map(|arrival| evaluator.nearest(&request, arrival)).collect();
+        let nearest = decision
+            .arrivals
+            .iter()
+            .map(|arrival| evaluator.nearest(&request, arrival))
+            .collect();
         Self {
             world,
             model,
@@ -97,6 +101,8 @@ fn line_of(text: &str) -> anyhow::Result<String> {
         return Ok(text.to_owned());
     }
     let mut all = String::new();
-    std::io::stdin().read_to_string(&mut all).context("cannot read standard input")?;
+    std::io::stdin()
+        .read_to_string(&mut all)
+        .context("cannot read standard input")?;
     Ok(all)
 }

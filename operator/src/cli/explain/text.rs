@@ -12,7 +12,11 @@ use crate::cli::ask::say;
 /// The whole text.
 pub(super) fn render(it: &Explanation<'_>) -> String {
     let trust_domain = &*it.model.mesh.trust_domain;
-    let from = it.who.identity.as_ref().map_or("plaintext".to_owned(), |id| say::identity(id, trust_domain));
+    let from = it
+        .who
+        .identity
+        .as_ref()
+        .map_or("plaintext".to_owned(), |id| say::identity(id, trust_domain));
     let mut text = format!(
         "{}  {from} -> {}  {}\n\n",
         it.outcome.say(),
@@ -52,14 +56,30 @@ fn route(it: &Explanation<'_>, text: &mut String) {
     let Some(route) = &it.decision.route else { return };
     let place = say::place(&it.world.view, &route.rule);
     step(text, "route", &format!("{}{place}", say_route(Some(route))));
-    let Fate::Forward { backends, .. } = &route.fate else { return };
+    let Fate::Forward { backends, .. } = &route.fate else {
+        return;
+    };
     for backend in backends {
-        let (Some(request), config::evaluator::Operation::Http(sent)) = (&backend.request, &it.request.operation) else {
+        let (Some(request), config::evaluator::Operation::Http(sent)) = (&backend.request, &it.request.operation)
+        else {
             continue;
         };
         if request.target != sent.target || request.authority != sent.authority || request.headers != sent.headers {
-            let host = if request.authority == sent.authority { String::new() } else { format!(" to host {}", request.authority) };
-            step(text, "", &format!("{}:{} receives {}{host}", backend.service, backend.port, say::request(request)));
+            let host = if request.authority == sent.authority {
+                String::new()
+            } else {
+                format!(" to host {}", request.authority)
+            };
+            step(
+                text,
+                "",
+                &format!(
+                    "{}:{} receives {}{host}",
+                    backend.service,
+                    backend.port,
+                    say::request(request)
+                ),
+            );
         }
     }
 }
@@ -68,10 +88,17 @@ fn route(it: &Explanation<'_>, text: &mut String) {
 fn groups<'a>(it: &'a Explanation<'_>) -> Vec<(Vec<&'a Arrival>, Option<&'a Nearest>)> {
     let mut groups: Vec<(Vec<&Arrival>, Option<&Nearest>)> = Vec::new();
     let alike = |a: &Arrival, b: &Arrival| {
-        a.port == b.port && a.verdict == b.verdict && a.shadow == b.shadow && a.limits == b.limits && a.faults == b.faults
+        a.port == b.port
+            && a.verdict == b.verdict
+            && a.shadow == b.shadow
+            && a.limits == b.limits
+            && a.faults == b.faults
     };
     for (arrival, nearest) in it.decision.arrivals.iter().zip(&it.nearest) {
-        match groups.iter_mut().find(|(same, known)| same.iter().any(|one| alike(one, arrival)) && *known == nearest.as_ref()) {
+        match groups
+            .iter_mut()
+            .find(|(same, known)| same.iter().any(|one| alike(one, arrival)) && *known == nearest.as_ref())
+        {
             Some((same, _)) => same.push(arrival),
             None => groups.push((vec![arrival], nearest.as_ref())),
         }
@@ -84,37 +111,64 @@ fn arrival(it: &Explanation<'_>, same: &[&Arrival], nearest: Option<&Nearest>, t
     let view = &it.world.view;
     let by = |rule: &str, what: String| format!("{what} by {rule}{}", say::place(view, rule));
     let verdict = &first.verdict;
-    let word = if verdict.answer == Answer::Allowed { "allowed" } else { "denied" };
+    let word = if verdict.answer == Answer::Allowed {
+        "allowed"
+    } else {
+        "denied"
+    };
     step(text, "permission", &by(&say::rule(verdict), word.to_owned()));
     step(text, "", &format!("at {}", workloads(same)));
     if let Some(nearest) = nearest {
         let rule = nearest.origin.to_string();
-        step(text, "nearest", &format!("{rule} would allow it{}, but", say::place(view, &rule)));
+        step(
+            text,
+            "nearest",
+            &format!("{rule} would allow it{}, but", say::place(view, &rule)),
+        );
         for difference in &nearest.differences {
             step(text, "", &say::difference(difference, &it.model.mesh.trust_domain));
         }
     }
     if let Some(shadow) = first.shadow.as_ref().filter(|shadow| *shadow != verdict) {
-        let word = if shadow.answer == Answer::Allowed { "would be allowed" } else { "would be denied" };
+        let word = if shadow.answer == Answer::Allowed {
+            "would be allowed"
+        } else {
+            "would be denied"
+        };
         step(text, "shadow", &by(&say::rule(shadow), word.to_owned()));
     }
     for limited in &first.limits {
         let rule = limited.limit.origin.to_string();
-        step(text, "limit", &format!("{rule}: {}{}", say_limit(&limited.limit), say::place(view, &rule)));
+        step(
+            text,
+            "limit",
+            &format!("{rule}: {}{}", say_limit(&limited.limit), say::place(view, &rule)),
+        );
     }
     for injected in &first.faults {
         let rule = injected.fault.origin.to_string();
-        step(text, "fault", &format!("{rule}: {}{}", say_fault(&injected.fault), say::place(view, &rule)));
+        step(
+            text,
+            "fault",
+            &format!("{rule}: {}{}", say_fault(&injected.fault), say::place(view, &rule)),
+        );
     }
 }
 
 /// `shop/payments-1:8080, shop/payments-2:8080`, a few of them.
 fn workloads(same: &[&Arrival]) -> String {
     const MOST: usize = 4;
-    let mut names: Vec<Arc<str>> = same.iter().map(|one| format!("{}:{}", one.workload, one.port).into()).collect();
+    let mut names: Vec<Arc<str>> = same
+        .iter()
+        .map(|one| format!("{}:{}", one.workload, one.port).into())
+        .collect();
     names.dedup();
     let more = names.len().saturating_sub(MOST);
     names.truncate(MOST);
-    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let rest = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
     format!("{}{rest}", names.join(", "))
 }

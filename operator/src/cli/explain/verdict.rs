@@ -45,13 +45,20 @@ impl Outcome {
             }
         }
         if decision.arrivals.is_empty() {
-            return if leaves(model, request, decision) { Self::Leaves } else { Self::Nobody };
+            return if leaves(model, request, decision) {
+                Self::Leaves
+            } else {
+                Self::Nobody
+            };
         }
         Self::arrivals(&decision.arrivals)
     }
 
     fn arrivals(arrivals: &[Arrival]) -> Self {
-        let denied: Vec<&Arrival> = arrivals.iter().filter(|one| one.verdict.answer != Answer::Allowed).collect();
+        let denied: Vec<&Arrival> = arrivals
+            .iter()
+            .filter(|one| one.verdict.answer != Answer::Allowed)
+            .collect();
         match denied.first() {
             None => Self::Allowed,
             Some(first) if denied.len() == arrivals.len() => Self::Denied(first.verdict.clone(), first.protocol),
@@ -101,7 +108,10 @@ fn leaves(model: &Model, asked: &Request, decision: &Decision) -> bool {
         Some(Fate::Forward { backends, .. }) => backends.as_slice(),
         _ => &[],
     };
-    let all = backends.iter().map(|backend| (&backend.service, backend.port)).chain(asked_for);
+    let all = backends
+        .iter()
+        .map(|backend| (&backend.service, backend.port))
+        .chain(asked_for);
     let mut endpoints = all
         .filter_map(|(service, port)| model.services.get(service)?.ports.get(&port))
         .flat_map(|port| port.endpoints.iter());
