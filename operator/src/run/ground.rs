@@ -168,15 +168,19 @@ impl Ground {
         }
     }
 
+    /// Whether a workload can run here. If not, the compiler has said so: nothing is served for it either.
+    pub(super) fn holds(&self, desired: &DesiredMember) -> bool {
+        match self {
+            Self::Namespaces(_) => true,
+            Self::Loopback(claim) => claim.block.holds(desired.address.into()),
+        }
+    }
+
     /// Makes a seat: a namespace, with interception in place before anything can start in it.
     pub(super) fn seat(&mut self, desired: &DesiredMember) -> anyhow::Result<Seat> {
         let network = match self {
             Self::Namespaces(network) => network,
-            Self::Loopback(claim) if claim.block.holds(desired.address.into()) => return Ok(Seat::Loopback),
-            Self::Loopback(_) => bail!(
-                "{} is no loopback address of this run; remove `address` from the Workload, or run with root",
-                desired.address
-            ),
+            Self::Loopback(_) => return Ok(Seat::Loopback),
         };
         let made = network.add(&[MemberSpec {
             name: desired.member_name(),

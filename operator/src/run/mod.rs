@@ -161,6 +161,7 @@ impl Run {
         let services = self.plane.services().await?;
         let wanted: BTreeMap<String, DesiredMember> = desired(&workloads)
             .into_iter()
+            .filter(|member| self.ground.holds(member))
             .map(|member| (member.id(), member))
             .collect();
         let gone: Vec<String> = self
