@@ -4,6 +4,7 @@
 //! for each model. A layer in which nothing changed stays the same `Arc`, so that publishing compares pointers. The memory
 //! only saves work: a new compiler gives the same bytes.
 
+mod loopback;
 mod memos;
 mod mesh;
 mod origins;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Namespace, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
+use crate::placement::Placement;
+
 /// Every object the compiler reads, in any order; the same set gives the same bytes.
 ///
 /// Sources keep one `Arc` for an object as long as it does not change, so that comparing is cheap.
@@ -43,6 +45,8 @@ pub struct Settings {
     pub outbound_port: u16,
     /// Where proxies write their access log; absent means standard output.
     pub access_log_path: Option<Arc<str>>,
+    /// How connections reach the proxies.
+    pub placement: Placement,
 }
 
 impl Default for Settings {
@@ -53,6 +57,7 @@ impl Default for Settings {
             inbound_port: 15006,
             outbound_port: 15001,
             access_log_path: None,
+            placement: Placement::default(),
         }
     }
 }

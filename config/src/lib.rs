@@ -9,6 +9,7 @@ pub mod assemble;
 pub mod compiler;
 pub mod diagnostic;
 pub mod diff;
+pub mod environment;
 mod envoy;
 pub mod evaluator;
 pub mod input;
@@ -20,6 +21,7 @@ pub mod model;
 pub mod names;
 pub mod origin;
 pub mod parse;
+pub mod placement;
 mod policy;
 pub mod scope;
 
@@ -30,6 +32,7 @@ pub use envoy::stub;
 pub use input::{Objects, Settings};
 pub use model::Model;
 pub use origin::{ObjectRef, Origin};
+pub use placement::{LoopbackBlock, Placement};
 
 use std::sync::Arc;
 use std::time::SystemTime;

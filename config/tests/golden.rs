@@ -14,7 +14,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use support::{check, folder, folders, model, render, snapshot};
+use support::{check, folder, folders, model, render, settings_of};
 use tulle_config::Compiler;
 use tulle_config::model::Key;
 use xds::{Kind, Resource};
@@ -49,11 +49,11 @@ fn is_empty_slot(resource: &Resource) -> bool {
 
 fn case(folder: &Path) -> Vec<String> {
     let input = std::fs::read_to_string(folder.join("input.yaml")).unwrap();
-    let model = model(&input);
+    let (model, settings) = (model(&input), settings_of(&input));
     let mut compiler = Compiler::new();
     let mut files: BTreeMap<String, String> = BTreeMap::new();
     for show in shown(&input) {
-        let snapshot = snapshot(&mut compiler, &model, &show.workload);
+        let snapshot = compiler.snapshot(&model, &settings, &show.workload).unwrap();
         let resources = snapshot
             .iter(show.kind)
             .filter(|resource| resource.name.starts_with(&show.prefix));

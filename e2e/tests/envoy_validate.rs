@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
-use config::{Compiler, Objects, Settings};
+use config::{Compiler, Objects, Placement, Settings};
 use operator::envoy_binary::{Search, default_cache_dir, locate};
 use prost::Message;
 use serde_json::Value;
@@ -91,6 +91,17 @@ fn objects(yaml: &str) -> Result<Objects> {
     Ok(objects)
 }
 
+/// The settings of a case: a line `# loopback: <block>` chooses loopback placement.
+fn settings(yaml: &str, certificates: &Certificates) -> Result<Settings> {
+    let block = yaml.lines().find_map(|line| line.strip_prefix("# loopback: "));
+    let block = block.map(str::parse).transpose().map_err(anyhow::Error::msg)?;
+    Ok(Settings {
+        trust_bundle: certificates.root.as_str().into(),
+        placement: block.map_or_else(Placement::default, Placement::Loopback),
+        ..Settings::default()
+    })
+}
+
 /// The same snapshot with a stub for each resource that may be replaced by one.
 fn stubbed(snapshot: &Snapshot) -> Snapshot {
     let mut all: BTreeMap<_, _> = BTreeMap::new();
@@ -119,13 +130,11 @@ fn validate(envoy: &Path, folder: &Path, snapshot: &Snapshot, certificates: &Cer
 #[test]
 fn envoy_accepts_every_golden_snapshot() -> Result<()> {
     let (envoy, certificates, folder) = (envoy()?, certificates()?, tempfile::tempdir()?);
-    let settings = Settings {
-        trust_bundle: certificates.root.as_str().into(),
-        ..Settings::default()
-    };
     let now = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
     for input in inputs()? {
-        let objects = objects(&std::fs::read_to_string(&input)?).with_context(|| input.display().to_string())?;
+        let yaml = std::fs::read_to_string(&input)?;
+        let objects = objects(&yaml).with_context(|| input.display().to_string())?;
+        let settings = settings(&yaml, &certificates)?;
         let model = config::build(&objects, &settings, now);
         let mut compiler = Compiler::new();
         for workload in model.workloads.keys() {

@@ -1,5 +1,6 @@
 //! The one place that reads the environment, beside clap's flags.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// What the environment says.
@@ -13,6 +14,8 @@ pub struct Environment {
     pub is_root: bool,
     /// `TULLE_STATE`, the state folder of a control plane.
     pub state: Option<PathBuf>,
+    /// A private folder of this login session, if there is one that is ours.
+    pub runtime_dir: Option<PathBuf>,
 }
 
 impl Environment {
@@ -25,8 +28,17 @@ impl Environment {
             cache_dir: crate::envoy_binary::default_cache_dir(is_root, cache.as_deref(), home.as_deref()),
             is_root,
             state: std::env::var_os("TULLE_STATE").map(PathBuf::from),
+            runtime_dir: std::env::var_os("XDG_RUNTIME_DIR")
+                .map(PathBuf::from)
+                .filter(|dir| is_ours(dir)),
         }
     }
+}
+
+/// After `su` and the like the variable may name somebody else's folder.
+fn is_ours(dir: &Path) -> bool {
+    let owner = std::fs::metadata(dir).map(|metadata| metadata.uid());
+    dir.is_absolute() && owner.is_ok_and(|owner| owner == rustix::process::geteuid().as_raw())
 }
 
 /// The state folder of a folder of objects, unless the user chose another one.

@@ -33,6 +33,7 @@ fn input(folder: &Path, host: XdsHost) -> BootstrapInput {
         token_sds_file: folder.join("sds_token.yaml"),
         ca_sds_file: folder.join("sds_ca.yaml"),
         admin_socket: folder.join("admin.sock"),
+        source: None,
         overload: OverloadSettings::default(),
         stats: StatsDetail::Modest,
     }
@@ -239,4 +240,19 @@ mod provisioning {
         assert_eq!(dir(true, None, Some("/root")), Path::new("/var/cache/tulle"));
         assert_eq!(dir(true, Some("relative"), None), Path::new("/var/cache/tulle"));
     }
+}
+
+#[test]
+fn a_proxy_dials_from_its_address_only_if_it_has_one_of_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = XdsHost::Address([127, 16, 0, 1].into());
+    let mut input = input(folder.path(), host);
+    let source = |input: &BootstrapInput| {
+        let bootstrap: Value = serde_json::from_str(&render(input).unwrap().bootstrap).unwrap();
+        let at = "/cluster_manager/upstream_bind_config/source_address/address";
+        bootstrap.pointer(at).cloned()
+    };
+    assert_eq!(source(&input), None);
+    input.source = Some([127, 16, 4, 1].into());
+    assert_eq!(source(&input), Some("127.16.4.1".into()));
 }

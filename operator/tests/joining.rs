@@ -111,6 +111,7 @@ fn start_envoy(folder: &Path, ca: &CertificateAuthority, port: u16) -> Running {
         token_sds_file: folder.join("sds_token.yaml"),
         ca_sds_file: folder.join("sds_ca.yaml"),
         admin_socket: folder.join("admin.sock"),
+        source: None,
         overload: OverloadSettings::default(),
         stats: StatsDetail::Modest,
     };

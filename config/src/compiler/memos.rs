@@ -2,7 +2,7 @@
 
 use crate::envoy::cluster::{ClusterInput, cluster};
 use crate::envoy::endpoint::{EndpointsInput, LocalInput, endpoints, local};
-use crate::envoy::fixed_cluster::fixed_cluster;
+use crate::envoy::fixed_cluster::{AppPortInput, app_port, fixed_cluster};
 use crate::envoy::inbound::{self, InboundInput};
 use crate::envoy::inbound_route::{InboundRoutesInput, inbound_routes};
 use crate::envoy::outbound::{self, OutboundInput};
@@ -49,6 +49,7 @@ macro_rules! memos {
 memos! {
     clusters: ClusterName => ClusterInput = cluster;
     fixed_clusters: ClusterName => ClusterName = fixed_cluster;
+    app_ports: (Key, ClusterName) => AppPortInput = app_port;
     endpoints: ClusterName => EndpointsInput = endpoints;
     validations: (Owner, SecretName) => ValidationInput = validation;
     outbound: ListenerName => OutboundInput = outbound::outbound;

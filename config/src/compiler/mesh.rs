@@ -16,22 +16,17 @@ use crate::envoy::outbound::CatchAllInput;
 use crate::envoy::secret::{Peers, ValidationInput};
 use crate::model::{Key, ServicePort};
 use crate::names::{ClusterName, SecretName};
+use crate::placement::Placement;
 use crate::scope::{Pod, pods};
 
 /// All resources of the layer.
 pub(super) fn resources(memos: &mut Memos, world: &World<'_>) -> Vec<Arc<Resource>> {
     let (model, settings) = (world.model, world.settings);
-    let mut all: Vec<_> = fixed_cluster::names()
-        .into_iter()
-        .map(|name| memos.fixed_clusters.get(name.clone(), name))
-        .collect();
-    all.push(validation(memos, world, SecretName::Mesh, Peers::Mesh));
-    let catch_all = CatchAllInput {
-        redirect_port: settings.outbound_port,
-        egress_allowed: model.mesh.egress_allowed,
-        log: LogTo::of(&model.mesh, settings),
+    let mut all = match settings.placement {
+        Placement::Intercepted => interception(memos, world),
+        Placement::Loopback(_) => Vec::new(),
     };
-    all.push(memos.outbound_catch_all.get((), catch_all));
+    all.push(validation(memos, world, SecretName::Mesh, Peers::Mesh));
     for service in model.services.values() {
         for port in service.ports.values() {
             service_port(memos, world, &service.key, port, &mut all);
@@ -40,6 +35,22 @@ pub(super) fn resources(memos: &mut Memos, world: &World<'_>) -> Vec<Arc<Resourc
     for ((address, port), pod) in pods(model) {
         headless_endpoint(memos, world, address, port, &pod, &mut all);
     }
+    all
+}
+
+/// What only redirected connections need.
+fn interception(memos: &mut Memos, world: &World<'_>) -> Vec<Arc<Resource>> {
+    let (model, settings) = (world.model, world.settings);
+    let mut all: Vec<_> = fixed_cluster::names()
+        .into_iter()
+        .map(|name| memos.fixed_clusters.get(name.clone(), name))
+        .collect();
+    let catch_all = CatchAllInput {
+        redirect_port: settings.outbound_port,
+        egress_allowed: model.mesh.egress_allowed,
+        log: LogTo::of(&model.mesh, settings),
+    };
+    all.push(memos.outbound_catch_all.get((), catch_all));
     all
 }
 

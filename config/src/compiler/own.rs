@@ -7,19 +7,21 @@ use std::time::Duration;
 
 use xds::Resource;
 
-use super::World;
 use super::memos::{Memos, Owner};
+use super::{World, loopback};
 use crate::access::allowed_identities;
 use crate::envoy::access_log::LogTo;
 use crate::envoy::endpoint::LocalInput;
 use crate::envoy::inbound::{CatchAllInput, InboundInput};
 use crate::envoy::inbound_route::InboundRoutesInput;
+use crate::envoy::listener::Takes;
 use crate::envoy::revoke::RevokeInput;
 use crate::envoy::runtime::RuntimeInput;
 use crate::envoy::secret::{Peers, ValidationInput};
 use crate::envoy::slots;
 use crate::model::{InboundPort, Key, MtlsMode, Protocol, SpiffeId, Workload};
 use crate::names::{AppProtocol, ClusterName, ExtensionName, ListenerName, RouteName, SecretName, ShadowPart};
+use crate::placement::{Placement, is_free_port};
 use crate::policy::traffic_permission::callers;
 use crate::policy::traffic_permission::tcp_shadow::ShadowInput;
 use crate::policy::{fault_injection, rate_limit};
@@ -37,30 +39,30 @@ pub(super) fn resources(memos: &mut Memos, world: &World<'_>, workload: &Workloa
     let mut all = Vec::new();
     let mut revoked = BTreeMap::new();
     for port in workload.ports.values() {
-        let input = inbound(world, workload.address, &group, port);
+        let Some(entrance) = entrance(world, workload, port) else {
+            continue;
+        };
+        let cluster = entrance.1.clone();
+        let input = inbound(world, workload.address, &group, port, entrance);
         all.push(
             memos
                 .inbound
                 .get(ListenerName::Inbound(workload.address, port.number), input),
         );
         if port.protocol.is_http() {
-            all.push(routes(memos, world, workload.address, &group, port));
+            all.push(routes(memos, world, cluster, &group, port));
             filters(memos, world, &owner, port, &mut all);
         }
         let cut = admission(memos, world, &owner, port, &mut all);
         revoked.insert(port.number, cut);
     }
-    let undeclared = &workload.undeclared;
-    let catch_all = CatchAllInput {
-        redirect_port: world.settings.inbound_port,
-        undeclared: InboundInput {
-            protocol: Protocol::Tcp,
-            ..inbound(world, workload.address, &group, undeclared)
-        },
-    };
-    all.push(memos.inbound_catch_all.get(owner.clone(), catch_all));
-    let cut = admission(memos, world, &owner, undeclared, &mut all);
-    revoked.insert(undeclared.number, cut);
+    match world.settings.placement {
+        Placement::Intercepted => {
+            let cut = undeclared(memos, world, workload, &owner, &group, &mut all);
+            revoked.insert(workload.undeclared.number, cut);
+        }
+        Placement::Loopback(block) => all.extend(loopback::resources(memos, world, workload, block)),
+    }
     let denial_header = world.model.mesh.denial_header;
     let runtime = RuntimeInput { revoked, denial_header };
     all.push(memos.runtimes.get(owner.clone(), runtime));
@@ -68,7 +70,45 @@ pub(super) fn resources(memos: &mut Memos, world: &World<'_>, workload: &Workloa
     all
 }
 
-fn inbound(world: &World<'_>, address: IpAddr, group: &Key, port: &InboundPort) -> InboundInput {
+/// How a port's listener comes by connections, and where it leads; absent for a port that it cannot have.
+fn entrance(world: &World<'_>, workload: &Workload, port: &InboundPort) -> Option<(Takes, ClusterName)> {
+    let app = AppProtocol::of(port.protocol);
+    match world.settings.placement {
+        Placement::Intercepted => Some((Takes::HandedOver, ClusterName::App(app, workload.address.is_ipv6()))),
+        Placement::Loopback(block) => (block.holds(workload.address) && is_free_port(port.number))
+            .then_some((Takes::Bound, ClusterName::AppPort(app, port.number))),
+    }
+}
+
+/// What serves the ports that nobody declared. Returns whose connections there are cut.
+fn undeclared(
+    memos: &mut Memos,
+    world: &World<'_>,
+    workload: &Workload,
+    owner: &Owner,
+    group: &Key,
+    all: &mut Vec<Arc<Resource>>,
+) -> BTreeSet<SpiffeId> {
+    let undeclared = &workload.undeclared;
+    let cluster = ClusterName::App(AppProtocol::Tcp, workload.address.is_ipv6());
+    let catch_all = CatchAllInput {
+        redirect_port: world.settings.inbound_port,
+        undeclared: InboundInput {
+            protocol: Protocol::Tcp,
+            ..inbound(world, workload.address, group, undeclared, (Takes::HandedOver, cluster))
+        },
+    };
+    all.push(memos.inbound_catch_all.get(owner.clone(), catch_all));
+    admission(memos, world, owner, undeclared, all)
+}
+
+fn inbound(
+    world: &World<'_>,
+    address: IpAddr,
+    group: &Key,
+    port: &InboundPort,
+    (takes, application): (Takes, ClusterName),
+) -> InboundInput {
     let mesh = &world.model.mesh;
     let tcp = !port.protocol.is_http();
     InboundInput {
@@ -77,6 +117,8 @@ fn inbound(world: &World<'_>, address: IpAddr, group: &Key, port: &InboundPort) 
         protocol: port.protocol,
         mtls: port.mtls,
         plaintext: tcp && port.mtls == MtlsMode::Permissive && callers::plaintext(&port.permission),
+        takes,
+        application,
         route: RouteName::Inbound(group.clone(), port.number),
         // Two pings within the time in which a revoked connection must end.
         keepalive: (mesh.revocation_time / 2).max(SHORTEST_KEEPALIVE),
@@ -84,11 +126,17 @@ fn inbound(world: &World<'_>, address: IpAddr, group: &Key, port: &InboundPort) 
     }
 }
 
-fn routes(memos: &mut Memos, world: &World<'_>, address: IpAddr, group: &Key, port: &InboundPort) -> Arc<Resource> {
+fn routes(
+    memos: &mut Memos,
+    world: &World<'_>,
+    cluster: ClusterName,
+    group: &Key,
+    port: &InboundPort,
+) -> Arc<Resource> {
     let name = RouteName::Inbound(group.clone(), port.number);
     let input = InboundRoutesInput {
         name: name.clone(),
-        cluster: ClusterName::App(AppProtocol::of(port.protocol), address.is_ipv6()),
+        cluster,
         trust_domain: Arc::clone(&world.model.mesh.trust_domain),
         permission: Arc::clone(&port.permission),
         limits: Arc::clone(&port.limits),

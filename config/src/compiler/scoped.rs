@@ -1,4 +1,4 @@
-//! The layer that the proxies of a scope share: outbound listeners and routes.
+//! The layer that the proxies of a scope share: routes, and outbound listeners unless each proxy has addresses of its own.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,10 +9,12 @@ use xds::Resource;
 use super::World;
 use super::memos::Memos;
 use crate::envoy::access_log::LogTo;
+use crate::envoy::listener::Takes;
 use crate::envoy::outbound::{Destination, OutboundInput};
 use crate::envoy::route::RoutesInput;
 use crate::model::{Key, RouteTable, ServicePort};
 use crate::names::{ClusterName, ListenerName, RouteName};
+use crate::placement::Placement;
 use crate::scope::{Scope, pods};
 
 /// All resources of the layer. Of two Services with one address the first by name is served.
@@ -24,9 +26,9 @@ pub(super) fn resources(memos: &mut Memos, world: &World<'_>, scope: &Scope) -> 
         for port in service.ports.values().filter(|_| !service.addresses.is_empty()) {
             let route = scope.route(&service.key, port);
             let cluster = ClusterName::Service(service.key.clone(), port.number);
-            let destination = Destination::of(port.protocol, route.clone(), cluster.clone());
+            let destination = destination(scope, &service.key, port);
             for address in &service.addresses {
-                let input = listener(*address, port.number, &service.key, &destination, &log);
+                let input = listener(*address, port.number, (&service.key, port.number), &destination, &log);
                 listeners.entry((*address, port.number)).or_insert(input);
             }
             if port.protocol.is_http() {
@@ -40,7 +42,7 @@ pub(super) fn resources(memos: &mut Memos, world: &World<'_>, scope: &Scope) -> 
         }
         let (route, cluster) = (RouteName::Pod(address, number), ClusterName::Pod(address, number));
         let destination = Destination::of(pod.port.protocol, route.clone(), cluster.clone());
-        let input = listener(address, number, &pod.service, &destination, &log);
+        let input = listener(address, number, (&pod.service, number), &destination, &log);
         listeners.entry((address, number)).or_insert(input);
         if pod.port.protocol.is_http() {
             // Who dials one endpoint means it: routes choose among backends and do not apply.
@@ -48,15 +50,30 @@ pub(super) fn resources(memos: &mut Memos, world: &World<'_>, scope: &Scope) -> 
         }
     }
     let listener = |((address, port), input)| memos.outbound.get(ListenerName::Outbound(address, port), input);
-    all.extend(listeners.into_iter().map(listener));
+    if world.settings.placement == Placement::Intercepted {
+        all.extend(listeners.into_iter().map(listener));
+    }
     all
 }
 
-fn listener(address: IpAddr, port: u16, service: &Key, destination: &Destination, log: &LogTo) -> OutboundInput {
+/// Where a Service port's listener sends what it takes.
+pub(super) fn destination(scope: &Scope, service: &Key, port: &ServicePort) -> Destination {
+    let cluster = ClusterName::Service(service.clone(), port.number);
+    Destination::of(port.protocol, scope.route(service, port), cluster)
+}
+
+fn listener(
+    address: IpAddr,
+    port: u16,
+    (service, number): (&Key, u16),
+    destination: &Destination,
+    log: &LogTo,
+) -> OutboundInput {
     OutboundInput {
         address,
         port,
-        service: service.clone(),
+        takes: Takes::HandedOver,
+        service: (service.clone(), number),
         destination: destination.clone(),
         log: log.clone(),
     }

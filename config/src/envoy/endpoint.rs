@@ -42,7 +42,16 @@ pub(crate) fn local(input: &LocalInput) -> Resource {
     assignment(LOCAL_ENDPOINTS, members)
 }
 
+/// One endpoint that never changes, within a cluster.
+pub(crate) fn fixed_assignment(cluster: &str, ip: IpAddr, port: u16) -> endpoint::ClusterLoadAssignment {
+    message(cluster, vec![lb_endpoint(ip, port)])
+}
+
 fn assignment(cluster: &str, members: Vec<endpoint::LbEndpoint>) -> Resource {
+    Resource::new(Kind::Endpoints, cluster, &message(cluster, members))
+}
+
+fn message(cluster: &str, members: Vec<endpoint::LbEndpoint>) -> endpoint::ClusterLoadAssignment {
     let localities = if members.is_empty() {
         Vec::new()
     } else {
@@ -51,12 +60,11 @@ fn assignment(cluster: &str, members: Vec<endpoint::LbEndpoint>) -> Resource {
             ..Default::default()
         }]
     };
-    let message = endpoint::ClusterLoadAssignment {
+    endpoint::ClusterLoadAssignment {
         cluster_name: cluster.to_owned(),
         endpoints: localities,
         ..Default::default()
-    };
-    Resource::new(Kind::Endpoints, cluster, &message)
+    }
 }
 
 fn member(member: &Endpoint) -> endpoint::LbEndpoint {

@@ -8,6 +8,7 @@ use xds::{Kind, Resource};
 use super::api::{cluster, core};
 use super::cluster::{generous_breakers, http_options};
 use super::common::{duration, socket_address};
+use super::endpoint::fixed_assignment;
 use crate::model::Protocol;
 use crate::names::{AppProtocol, ClusterName};
 
@@ -31,7 +32,9 @@ pub(crate) fn fixed_cluster(name: &ClusterName) -> Resource {
     let message = match name {
         ClusterName::App(protocol, ipv6) => app(*protocol, *ipv6),
         ClusterName::Passthrough => original_destination(),
-        ClusterName::Blackhole | ClusterName::Service(..) | ClusterName::Pod(..) => blackhole(),
+        ClusterName::Blackhole | ClusterName::Service(..) | ClusterName::Pod(..) | ClusterName::AppPort(..) => {
+            blackhole()
+        }
     };
     let name = name.to_string();
     Resource::new(Kind::Cluster, name.clone(), &cluster::Cluster { name, ..message })
@@ -39,11 +42,6 @@ pub(crate) fn fixed_cluster(name: &ClusterName) -> Resource {
 
 /// The application, at the address that the connection was made to.
 fn app(protocol: AppProtocol, ipv6: bool) -> cluster::Cluster {
-    let protocol = match protocol {
-        AppProtocol::Tcp => Protocol::Tcp,
-        AppProtocol::Http => Protocol::Http,
-        AppProtocol::Http2 => Protocol::Http2,
-    };
     let source = if ipv6 { APP_SOURCE_V6 } else { APP_SOURCE_V4 };
     let bind = core::BindConfig {
         source_address: Some(socket_address(source, 0)),
@@ -51,9 +49,41 @@ fn app(protocol: AppProtocol, ipv6: bool) -> cluster::Cluster {
     };
     cluster::Cluster {
         upstream_bind_config: Some(bind),
-        typed_extension_protocol_options: http_options(protocol, None),
+        typed_extension_protocol_options: http_options(spoken(protocol), None),
         ..original_destination()
     }
+}
+
+fn spoken(protocol: AppProtocol) -> Protocol {
+    match protocol {
+        AppProtocol::Tcp => Protocol::Tcp,
+        AppProtocol::Http => Protocol::Http,
+        AppProtocol::Http2 => Protocol::Http2,
+    }
+}
+
+/// One port of an application that has an address of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AppPortInput {
+    /// What it speaks.
+    pub(crate) protocol: AppProtocol,
+    /// Where it listens.
+    pub(crate) address: Ipv4Addr,
+    /// On which port.
+    pub(crate) port: u16,
+}
+
+/// Compiles the cluster of such a port.
+pub(crate) fn app_port(input: &AppPortInput) -> Resource {
+    let name = ClusterName::AppPort(input.protocol, input.port).to_string();
+    let message = cluster::Cluster {
+        name: name.clone(),
+        load_assignment: Some(fixed_assignment(&name, input.address.into(), input.port)),
+        typed_extension_protocol_options: http_options(spoken(input.protocol), None),
+        circuit_breakers: Some(generous_breakers()),
+        ..blackhole()
+    };
+    Resource::new(Kind::Cluster, name, &message)
 }
 
 fn original_destination() -> cluster::Cluster {

@@ -10,11 +10,11 @@ use xds::{Kind, Reference, Resource};
 use super::access_log::LogTo;
 use super::api::{core, listener, network_rbac as rbac};
 use super::common::{discovered, duration, reference};
-use super::listener::{catch_all, hand_off, loop_guard, original_dst, tcp, tls_inspector};
+use super::listener::{Takes, catch_all, listener_at, loop_guard, original_dst, tcp, tls_inspector};
 use super::{hcm, slots, tls};
 use crate::model::{MtlsMode, Protocol};
 use crate::names::{
-    AppProtocol, ClusterName, ExtensionName, ListenerName, RouteName, SNI_SUFFIX, SecretName, ShadowPart, StatPrefix,
+    ClusterName, ExtensionName, ListenerName, RouteName, SNI_SUFFIX, SecretName, ShadowPart, StatPrefix,
 };
 
 /// A caller that says nothing for so long speaks a protocol in which the server begins.
@@ -33,6 +33,10 @@ pub(crate) struct InboundInput {
     pub(crate) mtls: MtlsMode,
     /// Whether, being TCP and Permissive, it has callers for it.
     pub(crate) plaintext: bool,
+    /// How its listener comes by connections.
+    pub(crate) takes: Takes,
+    /// The application.
+    pub(crate) application: ClusterName,
     /// Its routes, for HTTP.
     pub(crate) route: RouteName,
     /// HTTP/2 pings this often.
@@ -55,7 +59,7 @@ pub(crate) fn inbound(input: &InboundInput) -> Resource {
         listener_filters_timeout: (!http).then(|| duration(SILENT_CALLER)),
         continue_on_listener_filters_timeout: !http,
         filter_chains: chains,
-        ..hand_off(&name, input.address, input.port)
+        ..listener_at(&name, input.address, input.port, input.takes)
     };
     Resource::new(Kind::Listener, name.to_string(), &message).with_references(references(input))
 }
@@ -165,16 +169,12 @@ fn application(input: &InboundInput, verified: bool) -> listener::Filter {
         hcm::inbound(&input.route, input.port, input.keepalive, &input.log)
     } else {
         tcp(
-            &application_cluster(input),
+            &input.application,
             &StatPrefix::Inbound(input.port),
             &input.log,
             verified,
         )
     }
-}
-
-fn application_cluster(input: &InboundInput) -> ClusterName {
-    ClusterName::App(AppProtocol::of(input.protocol), input.address.is_ipv6())
 }
 
 fn references(input: &InboundInput) -> Vec<Reference> {
@@ -187,7 +187,7 @@ fn references(input: &InboundInput) -> Vec<Reference> {
         let filters = slots::limits(input.port).chain(slots::faults(input.port));
         all.extend(filters.map(|slot| reference(Kind::ExtensionConfig, &slot)));
     } else {
-        all.push(reference(Kind::Cluster, &application_cluster(input)));
+        all.push(reference(Kind::Cluster, &input.application));
         let plain = ExtensionName::Shadow(input.port, ShadowPart::Plain);
         let plain = (input.mtls == MtlsMode::Permissive && input.plaintext).then_some(plain);
         let shadows = shadows(input.port).chain(plain);

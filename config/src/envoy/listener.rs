@@ -7,13 +7,31 @@ use super::api::{any, ext, listener, tcp_proxy};
 use super::common::{address, network_filter};
 use crate::names::{ClusterName, ListenerName, StatPrefix};
 
-/// A listener that the catch-all one hands connections over to, by their original destination.
-pub(crate) fn hand_off(name: &ListenerName, ip: IpAddr, port: u16) -> listener::Listener {
-    listener::Listener {
+/// How a listener comes by its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// The catch-all listener hands them over, by their original destination.
+    HandedOver,
+    /// It binds its address. Alone: a process that could share the port would take connections away.
+    Bound,
+}
+
+/// A listener at one address and port.
+pub(crate) fn listener_at(name: &ListenerName, ip: IpAddr, port: u16, takes: Takes) -> listener::Listener {
+    let message = listener::Listener {
         name: name.to_string(),
         address: Some(address(ip, port)),
-        bind_to_port: Some(false),
         ..Default::default()
+    };
+    match takes {
+        Takes::HandedOver => listener::Listener {
+            bind_to_port: Some(false),
+            ..message
+        },
+        Takes::Bound => listener::Listener {
+            enable_reuse_port: Some(false),
+            ..message
+        },
     }
 }
 

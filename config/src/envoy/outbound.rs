@@ -8,7 +8,7 @@ use super::access_log::LogTo;
 use super::api::{core, listener};
 use super::common::reference;
 use super::hcm;
-use super::listener::{catch_all, hand_off, loop_guard, original_dst, tcp};
+use super::listener::{Takes, catch_all, listener_at, loop_guard, original_dst, tcp};
 use crate::model::{Key, Protocol};
 use crate::names::{ClusterName, ListenerName, RouteName, StatPrefix};
 
@@ -39,8 +39,10 @@ pub(crate) struct OutboundInput {
     pub(crate) address: IpAddr,
     /// The port that they dial.
     pub(crate) port: u16,
-    /// The Service, for statistics.
-    pub(crate) service: Key,
+    /// How it comes by connections.
+    pub(crate) takes: Takes,
+    /// The Service and its port, for statistics.
+    pub(crate) service: (Key, u16),
     /// Where it goes.
     pub(crate) destination: Destination,
     /// The access log.
@@ -50,7 +52,7 @@ pub(crate) struct OutboundInput {
 /// Compiles a listener.
 pub(crate) fn outbound(input: &OutboundInput) -> Resource {
     let name = ListenerName::Outbound(input.address, input.port);
-    let prefix = StatPrefix::Outbound(&input.service, input.port);
+    let prefix = StatPrefix::Outbound(&input.service.0, input.service.1);
     let (filter, needs) = match &input.destination {
         Destination::Http(route) => (hcm::outbound(route, &prefix, &input.log), reference(Kind::Route, route)),
         Destination::Tcp(cluster) => (
@@ -66,7 +68,7 @@ pub(crate) fn outbound(input: &OutboundInput) -> Resource {
     let message = listener::Listener {
         traffic_direction: core::TrafficDirection::Outbound.into(),
         filter_chains: vec![chain],
-        ..hand_off(&name, input.address, input.port)
+        ..listener_at(&name, input.address, input.port, input.takes)
     };
     Resource::new(Kind::Listener, name.to_string(), &message).with_references(vec![needs])
 }

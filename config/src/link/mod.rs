@@ -2,6 +2,7 @@
 //!
 //! Order-free: the same objects in another order give an equal model. Nothing here knows Envoy, and nothing reads a clock.
 
+mod loopback;
 pub(crate) mod ports;
 pub(crate) mod reach;
 pub(crate) mod slots;
@@ -24,6 +25,9 @@ pub fn link(parsed: &Parsed, settings: &Settings) -> Model {
     let mut faults = fault_injection::merge(&parsed.faults, &topology);
     let mut routes = traffic_route::merge(&parsed.routes, &topology);
 
+    if let Some(block) = settings.placement.loopback() {
+        loopback::check(&topology, block, &mut diagnostics);
+    }
     diagnostics.append(&mut permissions.diagnostics);
     diagnostics.append(&mut limits.diagnostics);
     diagnostics.append(&mut faults.diagnostics);

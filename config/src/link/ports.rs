@@ -43,6 +43,7 @@ pub(super) fn services(topology: &Topology, routes: &BTreeMap<(Key, u16), PortRo
             Arc::new(Service {
                 key: key.clone(),
                 addresses: facts.addresses.clone(),
+                first_port: facts.first_port,
                 ports,
             }),
         );

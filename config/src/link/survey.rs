@@ -86,6 +86,7 @@ impl<'a> Index<'a> {
             .collect();
         ServiceFacts {
             addresses: node.addresses.clone(),
+            first_port: node.first_port,
             ports,
         }
     }

@@ -57,6 +57,7 @@ pub(crate) struct ServicePortFacts {
 #[derive(Clone, Debug)]
 pub(crate) struct ServiceFacts {
     pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) first_port: Option<u16>,
     pub(crate) ports: BTreeMap<u16, ServicePortFacts>,
 }
 

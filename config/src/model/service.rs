@@ -77,6 +77,8 @@ pub struct Service {
     pub key: Key,
     /// Cluster IPs; empty for headless Services.
     pub addresses: Vec<IpAddr>,
+    /// The number of the port that its author wrote first.
+    pub first_port: Option<u16>,
     /// Ports by number.
     pub ports: BTreeMap<u16, Arc<ServicePort>>,
 }

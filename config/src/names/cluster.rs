@@ -48,6 +48,8 @@ pub enum ClusterName {
     Pod(IpAddr, u16),
     /// The application on this machine: `app/<protocol>/<v4|v6>`.
     App(AppProtocol, bool),
+    /// One port of the application at its own address, in loopback placement: `app/<protocol>/<port>`.
+    AppPort(AppProtocol, u16),
     /// Wherever the connection was going.
     Passthrough,
     /// Nowhere.
@@ -60,6 +62,7 @@ impl fmt::Display for ClusterName {
             Self::Service(service, port) => write!(f, "svc/{service}/{port}"),
             Self::Pod(address, port) => write!(f, "pod/{address}/{port}"),
             Self::App(protocol, ipv6) => write!(f, "app/{}/{}", protocol.word(), if *ipv6 { "v6" } else { "v4" }),
+            Self::AppPort(protocol, port) => write!(f, "app/{}/{port}", protocol.word()),
             Self::Passthrough => f.write_str("passthrough"),
             Self::Blackhole => f.write_str("blackhole"),
         }
@@ -79,7 +82,7 @@ impl ClusterName {
                 match parts.text()? {
                     "v4" => Self::App(protocol, false),
                     "v6" => Self::App(protocol, true),
-                    _ => return None,
+                    port => Self::AppPort(protocol, port.parse().ok()?),
                 }
             }
             "passthrough" => Self::Passthrough,

@@ -47,6 +47,8 @@ pub(crate) struct ServiceNode {
     /// Empty selects nothing.
     pub(crate) selector: BTreeMap<String, String>,
     pub(crate) ports: Vec<ServicePortNode>,
+    /// The number of the one that its author wrote first.
+    pub(crate) first_port: Option<u16>,
 }
 
 /// One place of an `EndpointSlice`.
@@ -82,11 +84,15 @@ pub(crate) fn service(service: &v1::Service) -> (Option<ServiceNode>, Vec<Diagno
         );
         return (None, findings.into_inner());
     }
+    let ports = spec.map(|spec| ports(spec, &mut findings)).unwrap_or_default();
+    let written = spec.into_iter().flat_map(|spec| spec.ports.iter().flatten());
+    let mut written = written.filter_map(|port| port_number(port.port));
     let node = ServiceNode {
+        first_port: written.find(|number| ports.iter().any(|port| port.number == *number)),
         key: Key::new(namespace, name),
         addresses: spec.map(|spec| addresses(spec, &mut findings)).unwrap_or_default(),
         selector: spec.and_then(|spec| spec.selector.clone()).unwrap_or_default(),
-        ports: spec.map(|spec| ports(spec, &mut findings)).unwrap_or_default(),
+        ports,
         object,
     };
     (Some(node), findings.into_inner())

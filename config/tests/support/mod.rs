@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use tulle_config::model::Key;
-use tulle_config::{Compiler, Model, Objects, Settings};
+use tulle_config::{Compiler, Model, Objects, Placement, Settings};
 use xds::Snapshot;
 
 /// Stands for the mesh's certificates where no Envoy reads them.
@@ -64,9 +64,18 @@ pub(crate) fn settings() -> Settings {
     }
 }
 
+/// The settings of a case: a line `# loopback: <block>` chooses loopback placement.
+pub(crate) fn settings_of(yaml: &str) -> Settings {
+    let block = yaml.lines().find_map(|line| line.strip_prefix("# loopback: "));
+    Settings {
+        placement: block.map_or_else(Placement::default, |block| Placement::Loopback(block.parse().unwrap())),
+        ..settings()
+    }
+}
+
 /// Objects -> model.
 pub(crate) fn model(yaml: &str) -> Arc<Model> {
-    tulle_config::build(&objects(yaml), &settings(), now())
+    tulle_config::build(&objects(yaml), &settings_of(yaml), now())
 }
 
 /// The snapshot of one workload's proxy.

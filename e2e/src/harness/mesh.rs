@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use operator::envoy_binary::{self, Search};
 use operator::netns::{self, MemberSpec};
 use operator::process::AdminClient;
-use operator::run::{Run, RunOptions};
+use operator::run::{Isolation, Run, RunOptions, Seat};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -83,6 +83,7 @@ impl Mesh {
             envoy: envoy_binary::locate(&search(), &|line| say(line))?,
             program: tulle()?,
             plane_arguments: Vec::new(),
+            isolation: Isolation::Namespaces,
         };
         let run = runtime.block_on(Run::start(options, &|line| say(line)));
         // Made before the first error can be returned: dropping it is what removes everything.
@@ -204,7 +205,9 @@ impl Mesh {
 
     /// The namespaces of all workloads, by `namespace/name`.
     pub fn members(&self) -> BTreeMap<String, String> {
-        self.run.borrow().as_ref().map(Run::members).unwrap_or_default()
+        let members = self.run.borrow().as_ref().map(Run::members).unwrap_or_default();
+        let in_namespace = |(id, seat): (String, Seat)| Some((id, seat.namespace()?));
+        members.into_iter().filter_map(in_namespace).collect()
     }
 
     /// The namespace of a workload (`namespace/name`).
@@ -214,10 +217,11 @@ impl Mesh {
         let name = run
             .members()
             .get(id)
-            .cloned()
+            .and_then(Seat::namespace)
             .with_context(|| format!("no workload {id} runs"))?;
         let member = run
             .network()
+            .context("the mesh has no network")?
             .member(&id.replace('/', "."))
             .with_context(|| format!("{id} has no namespace"))?;
         Ok(Namespace {
@@ -231,7 +235,7 @@ impl Mesh {
     pub fn outside(&self, name: &str) -> Result<Namespace> {
         let mut run = self.run.borrow_mut();
         let run = run.as_mut().context("the mesh is over")?;
-        let made = run.network().add(&[MemberSpec {
+        let made = run.network().context("the mesh has no network")?.add(&[MemberSpec {
             name: name.to_owned(),
             address: None,
         }])?;
@@ -355,7 +359,7 @@ fn effective_user() -> Option<u32> {
         .ok()
 }
 
-fn search() -> Search {
+pub(super) fn search() -> Search {
     let home = std::env::var_os("HOME");
     let cache = std::env::var_os("XDG_CACHE_HOME");
     Search {

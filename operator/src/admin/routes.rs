@@ -1,5 +1,6 @@
 //! What the admin socket answers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
+use config::LoopbackBlock;
+use config::model::Key;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -26,6 +29,7 @@ pub(super) fn router(state: AdminState) -> Router {
         .route("/objects/{kind}", get(objects))
         .route("/problems", get(problems))
         .route("/proxies", get(proxies))
+        .route("/environment/{namespace}/{workload}", get(environment))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(|| async { "ok\n" }))
         .route("/version", get(|| async { Json(version()) }))
@@ -126,6 +130,22 @@ async fn metrics_text(State(state): State<AdminState>) -> Response {
         Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
+}
+
+/// What a workload's application is told on loopback addresses; nothing elsewhere.
+async fn environment(
+    State(state): State<AdminState>,
+    Path((namespace, workload)): Path<(String, String)>,
+) -> Json<BTreeMap<String, String>> {
+    let model = state.engine.borrow().model.clone();
+    let key = Key::new(&namespace, &workload);
+    let block = model
+        .workloads
+        .get(&key)
+        .and_then(|workload| LoopbackBlock::of(workload.address));
+    Json(block.map_or_else(BTreeMap::new, |block| {
+        config::environment::environment(&model, block, &key)
+    }))
 }
 
 async fn debug_snapshot(

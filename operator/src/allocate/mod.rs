@@ -1,4 +1,5 @@
-//! Addresses that a cluster would have given: to Services from 240.0.0.0/4 by hash, to processes from the run's subnet.
+//! Addresses that a cluster would have given: to Services from 240.0.0.0/4 by hash, to processes from the run's subnet
+//! or loopback block.
 //!
 //! Service addresses are kept on disk before they are used and are never given to another Service, because proxies and
 //! applications hold on to them. Which addresses processes have is up to whoever runs them: a function says it.
@@ -10,7 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use service::{AllocateError, ServiceAddresses};
-pub use workload::kept as kept_workload_addresses;
+pub use workload::{Pool, kept as kept_workload_addresses};
 
 /// Says which address a process-run workload has: `(namespace, name)` -> address.
 #[derive(Clone, Default)]

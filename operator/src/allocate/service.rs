@@ -9,13 +9,46 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
+use config::{LoopbackBlock, Placement};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::identity::files;
 
-/// Addresses are 240.0.0.0 to 254.255.255.255: class E without what is broadcast.
-const FIRST: u32 = 0xF000_0000;
-const COUNT: u32 = 15 << 24;
+/// The addresses that Services are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Range {
+    first: u32,
+    count: u32,
+}
+
+impl Range {
+    fn of(placement: Placement) -> Self {
+        match placement {
+            // 240.0.0.0 to 254.255.255.255: class E without what is broadcast.
+            Placement::Intercepted => Self {
+                first: 0xF000_0000,
+                count: 15 << 24,
+            },
+            // Only these have a place at each caller.
+            Placement::Loopback(_) => Self {
+                first: LoopbackBlock::FIRST_SERVICE.to_bits(),
+                count: LoopbackBlock::SERVICES,
+            },
+        }
+    }
+
+    fn contains(self, address: Ipv4Addr) -> bool {
+        address.to_bits().wrapping_sub(self.first) < self.count
+    }
+
+    /// The first free address from the name's hash on.
+    fn free_address(self, name: &str, taken: &BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr> {
+        let start = u32::try_from(xxh3_64(name.as_bytes()) % u64::from(self.count)).unwrap_or(0);
+        (0..self.count)
+            .map(|step| Ipv4Addr::from_bits(self.first + (start + step) % self.count))
+            .find(|address| !matches!(address.octets(), [.., 0 | 255]) && !taken.contains(address))
+    }
+}
 
 /// Why Services have no addresses.
 #[derive(Debug, thiserror::Error)]
@@ -36,11 +69,18 @@ pub enum AllocateError {
         /// What is wrong.
         reason: String,
     },
+    /// Loopback blocks are small.
+    #[error(
+        "there is no room for the address of Service {0}: {1} is the most on loopback addresses; remove Services, or the file \
+             service-addresses.json in the state folder if many have gone, or run with root"
+    )]
+    Full(String, u32),
 }
 
 /// The addresses given so far.
 #[derive(Debug)]
 pub struct ServiceAddresses {
+    range: Range,
     file: Option<PathBuf>,
     by_service: BTreeMap<String, Ipv4Addr>,
 }
@@ -49,13 +89,14 @@ impl ServiceAddresses {
     /// Addresses that nobody keeps, for offline checks.
     pub fn in_memory() -> Self {
         Self {
+            range: Range::of(Placement::Intercepted),
             file: None,
             by_service: BTreeMap::new(),
         }
     }
 
-    /// The addresses kept in `<state_dir>/service-addresses.json`.
-    pub fn open(state_dir: &Path) -> Result<Self, AllocateError> {
+    /// The addresses kept in `<state_dir>/service-addresses.json`. One that the placement has no use for is given anew.
+    pub fn open(state_dir: &Path, placement: Placement) -> Result<Self, AllocateError> {
         let path = state_dir.join("service-addresses.json");
         let by_service = match fs::read(&path) {
             Ok(content) => serde_json::from_slice(&content).map_err(|error| AllocateError::Damaged {
@@ -66,6 +107,7 @@ impl ServiceAddresses {
             Err(source) => return Err(AllocateError::Io { path, source }),
         };
         Ok(Self {
+            range: Range::of(placement),
             file: Some(path),
             by_service,
         })
@@ -74,10 +116,7 @@ impl ServiceAddresses {
     /// Gives an address to each of `services` (`namespace/name`) that has none, sparing `reserved` ones. On error none
     /// is given.
     pub fn assign(&mut self, services: &BTreeSet<String>, reserved: &BTreeSet<Ipv4Addr>) -> Result<(), AllocateError> {
-        let missing: Vec<&String> = services
-            .iter()
-            .filter(|name| !self.by_service.contains_key(*name))
-            .collect();
+        let missing: Vec<&String> = services.iter().filter(|name| self.get(name).is_none()).collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -89,7 +128,8 @@ impl ServiceAddresses {
             .collect();
         let mut next = self.by_service.clone();
         for name in missing {
-            let address = free_address(name, &taken);
+            let full = || AllocateError::Full(name.clone(), self.range.count);
+            let address = self.range.free_address(name, &taken).ok_or_else(full)?;
             taken.insert(address);
             next.insert(name.clone(), address);
         }
@@ -107,17 +147,11 @@ impl ServiceAddresses {
 
     /// The address of `namespace/name`.
     pub fn get(&self, service: &str) -> Option<Ipv4Addr> {
-        self.by_service.get(service).copied()
+        self.by_service
+            .get(service)
+            .copied()
+            .filter(|address| self.range.contains(*address))
     }
-}
-
-/// The first free address from the name's hash on. There are more addresses than anybody has Services.
-fn free_address(name: &str, taken: &BTreeSet<Ipv4Addr>) -> Ipv4Addr {
-    let start = u32::try_from(xxh3_64(name.as_bytes()) % u64::from(COUNT)).unwrap_or(0);
-    (0..COUNT)
-        .map(|step| Ipv4Addr::from_bits(FIRST + (start + step) % COUNT))
-        .find(|address| !matches!(address.octets(), [.., 0 | 255]) && !taken.contains(address))
-        .unwrap_or(Ipv4Addr::from_bits(FIRST + 1))
 }
 
 #[cfg(test)]
@@ -131,7 +165,7 @@ mod tests {
     #[test]
     fn addresses_are_kept_over_a_restart_and_a_removal() {
         let dir = tempfile::tempdir().unwrap();
-        let mut first = ServiceAddresses::open(dir.path()).unwrap();
+        let mut first = ServiceAddresses::open(dir.path(), Placement::Intercepted).unwrap();
         first
             .assign(&names(&["shop/orders", "shop/payments"]), &BTreeSet::new())
             .unwrap();
@@ -139,9 +173,33 @@ mod tests {
         assert_ne!(Some(orders), first.get("shop/payments"));
         assert!(orders.octets()[0] >= 240 && orders.octets()[0] < 255);
 
-        let mut second = ServiceAddresses::open(dir.path()).unwrap();
+        let mut second = ServiceAddresses::open(dir.path(), Placement::Intercepted).unwrap();
         second.assign(&names(&["shop/ratings"]), &BTreeSet::new()).unwrap();
         assert_eq!(second.get("shop/orders"), Some(orders));
+    }
+
+    #[test]
+    fn on_loopback_every_address_has_a_place_until_none_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut wide = ServiceAddresses::open(dir.path(), Placement::Intercepted).unwrap();
+        wide.assign(&names(&["shop/orders"]), &BTreeSet::new()).unwrap();
+
+        let block = LoopbackBlock::nth(3);
+        let mut narrow = ServiceAddresses::open(dir.path(), Placement::Loopback(block)).unwrap();
+        assert_eq!(narrow.get("shop/orders"), None, "out of range");
+        let many: BTreeSet<String> = (0..1000).map(|n| format!("shop/s{n}")).collect();
+        narrow.assign(&many, &BTreeSet::new()).unwrap();
+        let caller = block.workload(5).into();
+        let places: BTreeSet<Ipv4Addr> = many
+            .iter()
+            .map(|name| block.outbound(caller, narrow.get(name).unwrap().into()).unwrap())
+            .collect();
+        assert_eq!(places.len(), many.len());
+        let more = (0..100).map(|n| format!("shop/t{n}")).collect();
+        assert!(matches!(
+            narrow.assign(&more, &BTreeSet::new()),
+            Err(AllocateError::Full(..))
+        ));
     }
 
     #[test]
@@ -161,7 +219,7 @@ mod tests {
     fn a_damaged_file_is_an_error_that_says_what_to_do() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("service-addresses.json"), "{").unwrap();
-        let error = ServiceAddresses::open(dir.path()).unwrap_err();
+        let error = ServiceAddresses::open(dir.path(), Placement::Intercepted).unwrap_err();
         assert!(error.to_string().contains("remove it"), "{error}");
     }
 }

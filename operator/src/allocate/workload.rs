@@ -1,21 +1,59 @@
-//! Addresses of processes that `tulle up --run` starts: from the run's subnet, by hash of their name, kept in a file.
+//! Addresses of processes that `tulle up --run` starts: from the run's subnet or loopback block, by hash of their name, kept in a file.
 //!
 //! Kept, because an address is part of what is served: a restart of the control plane must find the same ones. An
-//! address outside the subnet (the run had to take another block) is given anew.
+//! address outside of it (the run had to take another one) is given anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use config::LoopbackBlock;
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::{AllocateError, WorkloadAddresses};
 use crate::identity::files;
 use crate::netns::Subnet;
 
-/// Addresses of a subnet, kept in `<state_dir>/workload-addresses.json`.
-pub fn kept(subnet: Subnet, state_dir: &Path) -> Result<WorkloadAddresses, AllocateError> {
+/// Where addresses are taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pool {
+    /// A network of the run's own.
+    Subnet(Subnet),
+    /// Loopback addresses.
+    Loopback(LoopbackBlock),
+}
+
+impl Pool {
+    fn contains(self, address: Ipv4Addr) -> bool {
+        match self {
+            Self::Subnet(subnet) => subnet.contains(address),
+            Self::Loopback(block) => block.holds(address.into()),
+        }
+    }
+
+    /// A free address; the same one for a name whenever it is free.
+    fn address_for(self, name: &str, given: &BTreeMap<String, Ipv4Addr>) -> Option<Ipv4Addr> {
+        let mut taken: BTreeSet<Ipv4Addr> = given.values().copied().collect();
+        match self {
+            Self::Subnet(subnet) => {
+                taken.extend([subnet.gateway(), subnet.host()]);
+                subnet.address_for(name, &taken).ok()
+            }
+            Self::Loopback(block) => {
+                let first = xxh3_64(name.as_bytes()) % u64::from(LoopbackBlock::WORKLOADS);
+                (0..u64::from(LoopbackBlock::WORKLOADS))
+                    .map(|step| block.workload(first + step))
+                    .find(|address| !taken.contains(address))
+            }
+        }
+    }
+}
+
+/// Addresses of a pool, kept in `<state_dir>/workload-addresses.json`.
+pub fn kept(pool: Pool, state_dir: &Path) -> Result<WorkloadAddresses, AllocateError> {
     let path = state_dir.join("workload-addresses.json");
     let given: BTreeMap<String, Ipv4Addr> = match fs::read(&path) {
         Ok(content) => serde_json::from_slice(&content).map_err(|error| AllocateError::Damaged {
@@ -25,7 +63,7 @@ pub fn kept(subnet: Subnet, state_dir: &Path) -> Result<WorkloadAddresses, Alloc
         Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
         Err(source) => return Err(AllocateError::Io { path, source }),
     };
-    let table = Mutex::new(Table { path, subnet, given });
+    let table = Mutex::new(Table { path, pool, given });
     Ok(WorkloadAddresses::by(move |namespace, name| {
         table
             .lock()
@@ -36,23 +74,17 @@ pub fn kept(subnet: Subnet, state_dir: &Path) -> Result<WorkloadAddresses, Alloc
 
 struct Table {
     path: PathBuf,
-    subnet: Subnet,
+    pool: Pool,
     given: BTreeMap<String, Ipv4Addr>,
 }
 
 impl Table {
     /// The address of a workload; absent when it cannot be kept, since an address that is forgotten must not be used.
     fn address(&mut self, workload: &str) -> Option<IpAddr> {
-        if let Some(address) = self
-            .given
-            .get(workload)
-            .filter(|address| self.subnet.contains(**address))
-        {
+        if let Some(address) = self.given.get(workload).filter(|address| self.pool.contains(**address)) {
             return Some(IpAddr::V4(*address));
         }
-        let mut taken: std::collections::BTreeSet<Ipv4Addr> = self.given.values().copied().collect();
-        taken.extend([self.subnet.gateway(), self.subnet.host()]);
-        let address = self.subnet.address_for(workload, &taken).ok()?;
+        let address = self.pool.address_for(workload, &self.given)?;
         let mut next = self.given.clone();
         next.insert(workload.to_owned(), address);
         let content = serde_json::to_vec_pretty(&next).ok()?;
@@ -76,12 +108,31 @@ mod tests {
             address: Ipv4Addr::new(100, 72, 4, 0),
             prefix: 22,
         };
-        let first = kept(subnet, dir.path()).unwrap();
+        let first = kept(Pool::Subnet(subnet), dir.path()).unwrap();
         let orders = first.of("shop", "orders-1").unwrap();
         let payments = first.of("shop", "payments-1").unwrap();
         assert_ne!(orders, payments);
-        let second = kept(subnet, dir.path()).unwrap();
+        let second = kept(Pool::Subnet(subnet), dir.path()).unwrap();
         assert_eq!(second.of("shop", "payments-1"), Some(payments));
         assert_eq!(second.of("shop", "orders-1"), Some(orders));
+    }
+
+    #[test]
+    fn another_pool_gives_anew_and_a_loopback_block_holds_what_it_gives() {
+        let dir = tempfile::tempdir().unwrap();
+        let subnet = Subnet {
+            address: Ipv4Addr::new(100, 72, 4, 0),
+            prefix: 22,
+        };
+        let elsewhere = kept(Pool::Subnet(subnet), dir.path()).unwrap().of("shop", "orders-1");
+        let block = LoopbackBlock::nth(2);
+        let addresses = kept(Pool::Loopback(block), dir.path()).unwrap();
+        let orders = addresses.of("shop", "orders-1").unwrap();
+        assert_ne!(elsewhere, Some(orders));
+        let all: BTreeSet<IpAddr> = (0..500).filter_map(|n| addresses.of("shop", &n.to_string())).collect();
+        assert_eq!(all.len(), 500);
+        assert!(!all.contains(&orders) && all.iter().all(|address| block.holds(*address)));
+        let again = kept(Pool::Loopback(block), dir.path()).unwrap();
+        assert_eq!(again.of("shop", "orders-1"), Some(orders));
     }
 }

@@ -59,6 +59,8 @@ pub struct BootstrapInput {
     pub ca_sds_file: PathBuf,
     /// The Unix socket of the admin interface.
     pub admin_socket: PathBuf,
+    /// The address from which it dials; whatever fits if absent.
+    pub source: Option<IpAddr>,
     /// How the process defends itself.
     pub overload: OverloadSettings,
     /// How much it counts.
@@ -105,7 +107,7 @@ pub fn render(input: &BootstrapInput) -> Result<BootstrapFiles, BootstrapError> 
             local_cluster(),
             xds_cluster::render(input, xds_cluster::Use::Reports)?,
         ]},
-        "cluster_manager": {"local_cluster_name": LOCAL_CLUSTER},
+        "cluster_manager": cluster_manager(input.source),
         "layered_runtime": layered_runtime(),
         "overload_manager": guard::overload_manager(&input.overload),
         "stats_config": guard::stats_config(input.stats),
@@ -136,6 +138,15 @@ pub fn arguments(bootstrap: &Path, concurrency: u32) -> Vec<std::ffi::OsString> 
     ];
     arguments.extend(rest.map(Into::into));
     arguments
+}
+
+fn cluster_manager(source: Option<IpAddr>) -> Value {
+    let mut manager = json!({"local_cluster_name": LOCAL_CLUSTER});
+    if let (Some(source), Some(fields)) = (source, manager.as_object_mut()) {
+        let bind = json!({"source_address": {"address": source.to_string(), "port_value": 0}});
+        fields.insert("upstream_bind_config".to_owned(), bind);
+    }
+    manager
 }
 
 fn dynamic_resources() -> Value {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Args;
 
-use super::run::{locate_envoy, need_root, shutdown};
+use super::run::{locate_envoy, shutdown};
 use crate::demo::{self, DemoOptions, Screen};
 use crate::packages;
 use crate::settings::Environment;
@@ -17,6 +17,9 @@ pub(super) struct DemoArgs {
     /// End after the last step; the exit code says whether everything was as shown.
     #[arg(long)]
     once: bool,
+    /// Loopback addresses instead of network namespaces; without root always so.
+    #[arg(long)]
+    loopback: bool,
     /// An Envoy to run. Default: a fitting one on PATH, else one that is installed into a cache
     #[arg(long, env = "TULLE_ENVOY", value_name = "FILE")]
     envoy: Option<PathBuf>,
@@ -26,14 +29,19 @@ pub(super) struct DemoArgs {
 }
 
 pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    need_root()?;
     let screen = Screen::default();
-    let path = Environment::read().path.unwrap_or_default();
-    tokio::task::spawn_blocking(move || {
-        packages::install_missing(&packages::INTERCEPTION, &path, &|line| Screen::default().progress(line))
-    })
-    .await
-    .context("installing packages ended unexpectedly")??;
+    let environment = Environment::read();
+    let path = environment.path.clone().unwrap_or_default();
+    let loopback = args.loopback || !environment.is_root;
+    if loopback {
+        super::run::LOOPBACK.iter().for_each(|line| screen.say(line));
+    } else {
+        tokio::task::spawn_blocking(move || {
+            packages::install_missing(&packages::INTERCEPTION, &path, &|line| Screen::default().progress(line))
+        })
+        .await
+        .context("installing packages ended unexpectedly")??;
+    }
     let envoy = locate_envoy(args.envoy, |line| Screen::default().progress(line)).await?;
     screen.progress(&format!("Envoy {} is at {}", envoy.version, envoy.path.display()));
     let program = std::env::current_exe().context("cannot find this program")?;
@@ -43,6 +51,8 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         folder,
         envoy,
         program,
+        loopback,
+        runtime_dir: environment.runtime_dir,
     };
     let shown = demo::run(options, &screen, shutdown()?).await?;
     Ok(if shown { ExitCode::SUCCESS } else { ExitCode::FAILURE })

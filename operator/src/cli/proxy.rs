@@ -143,6 +143,7 @@ fn write_bootstrap(args: &ProxyArgs, folder: &Path) -> anyhow::Result<PathBuf> {
         token_sds_file: folder.join("token-sds.json"),
         ca_sds_file: folder.join("ca-sds.json"),
         admin_socket: folder.join("admin.sock"),
+        source: None,
         overload: OverloadSettings::default(),
         stats: StatsDetail::default(),
     };

@@ -8,18 +8,23 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::up::UpArgs;
 use crate::envoy_binary::{self, EnvoyBinary, Search};
-use crate::run::{Run, RunOptions};
+use crate::run::{Isolation, Run, RunOptions, loopback_files};
 use crate::settings::{self, Environment};
 
 pub(super) async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     let shutdown = shutdown()?;
     tokio::pin!(shutdown);
-    need_root()?;
     let progress = |line: &str| tracing::info!("{line}");
     let envoy = locate_envoy(args.envoy.clone(), |line| tracing::info!("{line}")).await?;
+    let state_dir = absolute(&settings::state_dir(&args.folder, args.state.as_deref()))?;
+    let isolation = isolation(args.loopback, &state_dir);
+    if isolation != Isolation::Namespaces {
+        tracing::warn!("{}", LOOPBACK.join(" "));
+    }
     let options = RunOptions {
         folder: absolute(&args.folder)?,
-        state_dir: absolute(&settings::state_dir(&args.folder, args.state.as_deref()))?,
+        state_dir,
+        isolation,
         envoy,
         program: std::env::current_exe().context("cannot find this program")?,
         plane_arguments: args
@@ -64,14 +69,22 @@ pub(super) fn shutdown() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
+/// What people must know who run without namespaces.
+pub(super) const LOOPBACK: [&str; 3] = [
+    "On loopback addresses, without namespaces and interception: NO SECURITY BOUNDARY.",
+    "Any process of this machine can dial an application directly, or use another workload's outbound ports.",
+    "Applications listen on TULLE_ADDRESS and call TULLE_<SERVICE>_URL.",
+];
+
 /// Network namespaces and interception need root.
-pub(super) fn need_root() -> anyhow::Result<()> {
-    anyhow::ensure!(
-        Environment::read().is_root,
-        "network namespaces and interception need root; run this as root (sudo). Without root, `tulle up DIR` serves the mesh, \
-         and `tulle proxy` runs one proxy; loopback ports for processes are not there yet"
-    );
-    Ok(())
+pub(super) fn isolation(loopback: bool, state_dir: &Path) -> Isolation {
+    let environment = Environment::read();
+    if environment.is_root && !loopback {
+        return Isolation::Namespaces;
+    }
+    Isolation::Loopback {
+        files: loopback_files(environment.runtime_dir.as_deref(), state_dir),
+    }
 }
 
 /// Finds Envoy, installing it if need be.

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use config::{LoopbackBlock, Placement};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::allocate::{WorkloadAddresses, kept_workload_addresses};
+use crate::allocate::{Pool, WorkloadAddresses, kept_workload_addresses};
 use crate::control_plane::{ControlPlane, ControlPlaneOptions};
 use crate::netns::Subnet;
 use crate::settings;
@@ -18,18 +19,26 @@ pub struct UpArgs {
     /// The folder of objects; watched for changes.
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
-    /// Also start the processes described there, each with its own Envoy.
+    /// Also start the processes described there, each with its own Envoy. With root each gets a network namespace, and
+    /// applications know nothing of the mesh
     #[arg(long)]
     pub run: bool,
     /// Where the certificate authority, accepted copies and addresses are kept. Default: DIR/.tulle
     #[arg(long, env = "TULLE_STATE", value_name = "DIR")]
     pub state: Option<PathBuf>,
+    /// With --run: no namespaces and no interception, but loopback addresses that applications are told (`TULLE_ADDRESS`,
+    /// `TULLE_<SERVICE>_URL`). No security boundary: any process here can go around the proxies. Without root always so
+    #[arg(long, requires = "run")]
+    pub loopback: bool,
     /// Where proxies connect.
     #[arg(long, default_value = "127.0.0.1:15012", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
     /// Give workloads that are processes their addresses from this IPv4 block.
     #[arg(long, value_name = "ADDRESS/PREFIX")]
     pub workload_subnet: Option<Subnet>,
+    /// What `--run --loopback` serves: each workload on loopback addresses of its own.
+    #[arg(long, hide = true, conflicts_with_all = ["workload_subnet", "run"])]
+    pub loopback_block: Option<LoopbackBlock>,
     /// With --run, an Envoy to run. Default: a fitting one on PATH, else one that is installed into a cache
     #[arg(long, env = "TULLE_ENVOY", value_name = "FILE")]
     pub envoy: Option<PathBuf>,
@@ -59,10 +68,11 @@ pub(super) async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
 pub(crate) fn options(args: &UpArgs) -> anyhow::Result<ControlPlaneOptions> {
     crate::source::check_folder(&args.folder)?;
     let state_dir = settings::state_dir(&args.folder, args.state.as_deref());
-    let workload_addresses = match args.workload_subnet {
-        Some(subnet) => {
+    let subnet = args.workload_subnet.map(Pool::Subnet);
+    let workload_addresses = match subnet.or(args.loopback_block.map(Pool::Loopback)) {
+        Some(pool) => {
             crate::identity::files::ensure_dir(&state_dir, 0o700)?;
-            kept_workload_addresses(subnet, &state_dir)?
+            kept_workload_addresses(pool, &state_dir)?
         }
         None => WorkloadAddresses::default(),
     };
@@ -71,6 +81,7 @@ pub(crate) fn options(args: &UpArgs) -> anyhow::Result<ControlPlaneOptions> {
         state_dir,
         listen: args.listen,
         workload_addresses,
+        placement: args.loopback_block.map_or_else(Placement::default, Placement::Loopback),
         access_log_path: args.access_log.clone(),
     })
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use config::Settings;
+use config::{Placement, Settings};
 use xds::Publisher;
 
 use crate::admin::{self, AdminSocket, AdminSocketError, AdminState};
@@ -38,6 +38,8 @@ pub struct ControlPlaneOptions {
     pub listen: SocketAddr,
     /// Addresses of workloads that run as processes.
     pub workload_addresses: WorkloadAddresses,
+    /// How connections reach the proxies.
+    pub placement: Placement,
     /// Where proxies write their access log; absent means standard output.
     pub access_log_path: Option<String>,
 }
@@ -106,11 +108,13 @@ impl ControlPlane {
             folder: options.folder,
             state_dir: options.state_dir.clone(),
             workload_addresses: options.workload_addresses,
+            placement: options.placement,
         })?;
         let publisher = Publisher::default();
         let settings = Settings {
             trust_bundle: ca.bundle_pem(),
             access_log_path: options.access_log_path.map(Into::into),
+            placement: options.placement,
             ..Settings::default()
         };
         let identity = server::Identity {

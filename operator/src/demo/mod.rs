@@ -3,6 +3,7 @@
 //! Each step shows the YAML, the requests before and after, and how long it took from saving the file until every proxy
 //! concerned had acknowledged. What is shown is also checked: a step that did not come out as shown fails the demo.
 
+mod caller;
 mod probe;
 mod screen;
 mod steps;
@@ -14,7 +15,8 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use crate::envoy_binary::EnvoyBinary;
-use crate::run::{Run, RunOptions};
+use crate::run::{Isolation, Run, RunOptions, loopback_files};
+use caller::Caller;
 pub use screen::Screen;
 use story::Story;
 
@@ -29,6 +31,10 @@ pub struct DemoOptions {
     pub envoy: EnvoyBinary,
     /// This program.
     pub program: PathBuf,
+    /// Loopback addresses instead of network namespaces.
+    pub loopback: bool,
+    /// A private folder for sockets, if there is one.
+    pub runtime_dir: Option<PathBuf>,
 }
 
 /// The shop: what runs before any policy.
@@ -51,6 +57,13 @@ pub async fn run(options: DemoOptions, screen: &Screen, shutdown: impl Future<Ou
         envoy: options.envoy.clone(),
         program: options.program.clone(),
         plane_arguments: Vec::new(),
+        isolation: if options.loopback {
+            Isolation::Loopback {
+                files: loopback_files(options.runtime_dir.as_deref(), &state_dir),
+            }
+        } else {
+            Isolation::Namespaces
+        },
     };
     let progress = |line: &str| screen.progress(line);
     let mut run = tokio::select! {
@@ -62,7 +75,7 @@ pub async fn run(options: DemoOptions, screen: &Screen, shutdown: impl Future<Ou
         () = &mut shutdown => Ok(false),
     };
     if let (Ok(_), false) = (&told, options.once) {
-        screen.farewell(&folder, &state_dir, &run.members());
+        screen.farewell(&folder, &state_dir, Caller::of(&run, "shop/orders-1").as_ref());
         run.keep(&mut shutdown, &progress).await;
     }
     screen.progress("removing everything that was made");

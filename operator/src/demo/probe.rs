@@ -1,4 +1,4 @@
-//! A set of requests from inside a workload's network namespace, and what is expected of the answers.
+//! A set of requests from where a workload is, and what is expected of the answers.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use anyhow::Context as _;
 
+use super::caller::Caller;
 use crate::shop::Outcome;
 
 /// What the answers must be.
@@ -42,27 +43,19 @@ pub(super) struct Probe {
     pub(super) expect: Expect,
 }
 
-/// Sends the requests from a network namespace.
-pub(super) async fn send(program: &Path, namespace: &str, call: &[&str]) -> anyhow::Result<Vec<Outcome>> {
-    let output = tokio::process::Command::new("ip")
-        .args([
-            "netns",
-            "exec",
-            namespace,
-            "setpriv",
-            "--reuid=65534",
-            "--regid=65534",
-            "--clear-groups",
-            "--",
-        ])
-        .arg(program)
+/// Sends the requests; the last word of the call is the URL.
+pub(super) async fn send(program: &Path, caller: &Caller, call: &[&str]) -> anyhow::Result<Vec<Outcome>> {
+    let (url, options) = call.split_last().context("a call has a URL")?;
+    let output = caller
+        .command(program)
         .arg("shop-call")
-        .args(call)
+        .args(options)
+        .arg(caller.url(url))
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()
         .await
-        .context("cannot run `ip netns exec`")?;
+        .context("cannot run the client")?;
     if !output.status.success() {
         anyhow::bail!(
             "the calls could not be made: {}",

@@ -1,11 +1,12 @@
 //! What the demo prints: colour on a terminal, plain lines otherwise.
 
-use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
+
+use super::caller::Caller;
 
 /// Where the demo prints to.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +101,7 @@ impl Screen {
     }
 
     /// What to do next.
-    pub fn farewell(&self, folder: &Path, state: &Path, members: &BTreeMap<String, String>) {
+    pub fn farewell(&self, folder: &Path, state: &Path, caller: Option<&Caller>) {
         let state = state.display();
         self.say("");
         self.line(
@@ -116,11 +117,8 @@ impl Screen {
         );
         self.line(CODE, &format!("   tulle get meshstatus -A -w --state {state}"));
         self.line(CODE, &format!("   tulle get tp,tr,rl,fi -A --state {state}"));
-        if let Some((_, namespace)) = members.iter().find(|(name, _)| name.starts_with("shop/orders")) {
-            self.line(
-                CODE,
-                &format!("   ip netns exec {namespace} curl -i -X POST http://payments/charges"),
-            );
+        if let Some(caller) = caller {
+            self.line(CODE, &format!("   {}", caller.curl("http://payments/charges")));
         }
     }
 }

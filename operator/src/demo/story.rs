@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use serde_json::Value;
 
 use super::Screen;
+use super::caller::Caller;
 use super::probe::{self, Expect, Probe};
 use super::steps::{Saved, Step};
 use crate::run::{Pretence, Run};
@@ -144,11 +145,8 @@ impl<'a> Story<'a> {
     }
 
     async fn call(&self, from: &str, call: &[&str]) -> anyhow::Result<Vec<crate::shop::Outcome>> {
-        let members = self.run.members();
-        let namespace = members
-            .get(&format!("{SHOP}/{from}"))
-            .with_context(|| format!("{from} does not run"))?;
-        probe::send(&self.run.program(), namespace, call).await
+        let caller = Caller::of(self.run, &format!("{SHOP}/{from}")).with_context(|| format!("{from} does not run"))?;
+        probe::send(&self.run.program(), &caller, call).await
     }
 
     async fn probe(&mut self, probe: &Probe, prefix: &str) -> anyhow::Result<()> {

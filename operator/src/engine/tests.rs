@@ -79,6 +79,7 @@ impl World {
             folder: objects.clone(),
             state_dir: dir.path().join("state"),
             workload_addresses: WorkloadAddresses::default(),
+            placement: config::Placement::default(),
         })
         .unwrap();
         let (events, proxies) = mpsc::unbounded_channel();

@@ -14,7 +14,7 @@ pub enum NetworkError {
     #[error("`ip` is not installed; install the package iproute2 (Debian: apt install iproute2)")]
     NoIp,
     /// We may not.
-    #[error("network namespaces need root ({0}); run as root, or without --run, or on loopback ports")]
+    #[error("network namespaces need root ({0}); run as root, or with --loopback")]
     NotPermitted(String),
     /// `ip` refused.
     #[error("`ip {command}` failed: {message}; see what is there with `ip netns` and `ip link`, or run `tulle down`")]

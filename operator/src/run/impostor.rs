@@ -1,6 +1,6 @@
 //! A proxy that claims to be somebody else: for the demo and the tests.
 //!
-//! It runs in the network namespace of a workload of the run, with a node id and a token of the caller's choice.
+//! It runs where a workload of the run does, from its address, with a node id and a token of the caller's choice.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use super::Run;
 use super::member::{self, ProxyFiles, TOKEN_LIFETIME};
 use crate::bootstrap;
-use crate::process::{AdminClient, ENVOY_UID, ProcessHandle, ProcessSpec, Restart, User};
+use crate::process::{AdminClient, ProcessHandle, ProcessSpec, Restart};
 
 /// What counts as something that the control plane gave: clusters, listeners, the certificate.
 const GIVEN: [&str; 3] = [
@@ -31,7 +31,7 @@ pub struct Impostor {
 /// What an impostor pretends.
 #[derive(Clone, Debug)]
 pub struct Pretence {
-    /// The workload in whose namespace it runs, `namespace/name`.
+    /// The workload in whose place it runs, `namespace/name`.
     pub at: String,
     /// The node id that it claims.
     pub node: String,
@@ -42,12 +42,8 @@ pub struct Pretence {
 impl Run {
     /// Starts an impostor.
     pub fn impostor(&self, pretence: &Pretence) -> anyhow::Result<Impostor> {
-        let namespace = self
-            .members
-            .get(&pretence.at)
-            .context("no such workload")?
-            .namespace()
-            .to_owned();
+        let member = self.members.get(&pretence.at).context("no such workload")?;
+        let seat = member.seat();
         let (token_namespace, token_name) = pretence.token_of.split_once('/').context("no such workload")?;
         let key = &self.surroundings.join_key;
         let token = key.issue(token_namespace, token_name, TOKEN_LIFETIME, SystemTime::now())?;
@@ -59,6 +55,8 @@ impl Run {
             folder: folder.clone(),
             node: &pretence.node,
             group: "impostor",
+            address: member.desired().address,
+            seat,
         };
         let bootstrap_file = member::write_files(&files, &token, &self.surroundings)?;
         let handle = self.supervisor.start(ProcessSpec {
@@ -68,11 +66,8 @@ impl Run {
             environment: BTreeMap::new(),
             inherit_environment: false,
             folder: Some(folder.clone()),
-            namespace: Some(namespace),
-            user: Some(User {
-                uid: ENVOY_UID,
-                gid: ENVOY_UID,
-            }),
+            namespace: seat.namespace(),
+            user: seat.envoy_user(),
             log: self.surroundings.logs.join("impostor.envoy.log"),
             die_with_parent: true,
             restart: Restart::Never,

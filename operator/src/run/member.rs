@@ -1,10 +1,10 @@
-//! One workload of a run: its namespace, its Envoy and its application.
+//! One workload of a run: its seat, its Envoy and its application.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{OpenOptionsExt as _, chown, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,19 +13,19 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::Service;
 
-use super::desired::{DesiredMember, hosts};
+use super::desired::DesiredMember;
+use super::ground::{Ground, Seat};
+use super::listening;
 use crate::bootstrap::{self, BootstrapInput, OverloadSettings, StatsDetail, XdsHost};
 use crate::identity::{JoinKey, XDS_SERVER_NAME, files};
-use crate::intercept::{self, Interception, Place};
-use crate::netns::{HostEntry, MemberSpec, Network};
-use crate::process::{AdminClient, ENVOY_UID, ProcessHandle, ProcessSpec, Restart, Supervisor, User};
+use crate::process::{AdminClient, ProcessHandle, ProcessSpec, Restart, Supervisor, User};
 
 /// How long a join token is valid; renewed at a third of it.
 pub(super) const TOKEN_LIFETIME: Duration = Duration::from_hours(1);
 /// How long a proxy may take to be configured.
 const READY: Duration = Duration::from_secs(30);
-/// The user of the application with the address that ends in 0.0.
-const FIRST_APPLICATION_UID: u32 = 0x5455_0000;
+/// Time that an application has to listen before somebody is told that it does not.
+const SILENCE: Duration = Duration::from_secs(5);
 /// Time that an application has to end.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -52,44 +52,21 @@ pub(super) struct Surroundings {
 #[derive(Debug)]
 pub(super) struct Member {
     desired: DesiredMember,
-    namespace: String,
+    seat: Seat,
     folder: PathBuf,
     envoy: ProcessHandle,
     application: Option<ProcessHandle>,
-    hosts: Vec<HostEntry>,
-}
-
-/// Makes a member's namespace.
-pub(super) fn make_namespace(desired: &DesiredMember, network: &mut Network) -> anyhow::Result<String> {
-    let made = network.add(&[MemberSpec {
-        name: desired.member_name(),
-        address: Some(desired.address),
-    }])?;
-    made.into_iter()
-        .next()
-        .map(|member| member.namespace)
-        .context("no namespace was made")
-}
-
-/// Leads the namespace's connections through the proxy.
-pub(super) fn intercept(desired: &DesiredMember, namespace: &str) -> anyhow::Result<()> {
-    let interception = Interception::new(BTreeSet::from([IpAddr::V4(desired.address)]), ENVOY_UID);
-    Ok(intercept::apply(&interception, Place::Namespace(namespace))?)
-}
-
-/// Applications of a run see each other's processes: a user of its own keeps each from the others' environment. Far above
-/// any user that a system gives out.
-fn application_user(address: Ipv4Addr) -> User {
-    let [.., high, low] = address.octets();
-    let id = FIRST_APPLICATION_UID + u32::from(u16::from_be_bytes([high, low]));
-    User { uid: id, gid: id }
+    environment: BTreeMap<String, String>,
+    since: Instant,
+    silent: BTreeSet<u16>,
+    hosts: Vec<Service>,
 }
 
 impl Member {
     /// Writes the proxy's files and starts it.
     pub(super) fn start(
         desired: DesiredMember,
-        namespace: String,
+        seat: Seat,
         surroundings: &Surroundings,
         supervisor: &Supervisor,
     ) -> anyhow::Result<Self> {
@@ -98,6 +75,8 @@ impl Member {
             folder: folder.clone(),
             node: &desired.id(),
             group: &desired.group,
+            address: desired.address,
+            seat: &seat,
         };
         let bootstrap_file = write_files(&files, &token_of(&desired, surroundings)?, surroundings)?;
         let envoy = supervisor.start(ProcessSpec {
@@ -107,21 +86,21 @@ impl Member {
             environment: BTreeMap::new(),
             inherit_environment: false,
             folder: Some(folder.clone()),
-            namespace: Some(namespace.clone()),
-            user: Some(User {
-                uid: ENVOY_UID,
-                gid: ENVOY_UID,
-            }),
+            namespace: seat.namespace(),
+            user: seat.envoy_user(),
             log: surroundings.logs.join(format!("{}.envoy.log", desired.member_name())),
             die_with_parent: true,
             restart: Restart::Always,
         });
         Ok(Self {
             desired,
-            namespace,
+            seat,
             folder,
             envoy,
             application: None,
+            environment: BTreeMap::new(),
+            since: Instant::now(),
+            silent: BTreeSet::new(),
             hosts: Vec::new(),
         })
     }
@@ -131,9 +110,14 @@ impl Member {
         &self.desired
     }
 
-    /// Its network namespace.
-    pub(super) fn namespace(&self) -> &str {
-        &self.namespace
+    /// Where it runs.
+    pub(super) fn seat(&self) -> &Seat {
+        &self.seat
+    }
+
+    /// What its application was told about the mesh.
+    pub(super) fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
     }
 
     /// Waits until its proxy has its configuration: an application must not start before.
@@ -152,8 +136,13 @@ impl Member {
         Ok(())
     }
 
-    /// Starts the application.
-    pub(super) fn start_application(&mut self, surroundings: &Surroundings, supervisor: &Supervisor) {
+    /// Starts the application, which is told `told` beside what its author wrote.
+    pub(super) fn start_application(
+        &mut self,
+        told: BTreeMap<String, String>,
+        surroundings: &Surroundings,
+        supervisor: &Supervisor,
+    ) {
         let process = &self.desired.process;
         let Some((program, arguments)) = process.command.split_first() else {
             return;
@@ -171,6 +160,10 @@ impl Member {
         environment
             .entry("PATH".into())
             .or_insert_with(|| path_with(&surroundings.programs));
+        for (name, value) in &told {
+            environment.entry(name.into()).or_insert_with(|| value.into());
+        }
+        (self.environment, self.since) = (told, Instant::now());
         self.application = Some(
             supervisor.start(ProcessSpec {
                 name: self.desired.id(),
@@ -183,8 +176,8 @@ impl Member {
                     .as_ref()
                     .map(PathBuf::from)
                     .or_else(|| Some(PathBuf::from("/"))),
-                namespace: Some(self.namespace.clone()),
-                user: Some(application_user(self.desired.address)),
+                namespace: self.seat.namespace(),
+                user: self.seat.application_user(self.desired.address),
                 log: surroundings.logs.join(format!("{}.log", self.desired.member_name())),
                 die_with_parent: true,
                 restart: Restart::Always,
@@ -193,13 +186,30 @@ impl Member {
     }
 
     /// Lets its processes resolve the Services' names.
-    pub(super) fn set_hosts(&mut self, services: &[Service], network: &Network) -> anyhow::Result<()> {
-        let wanted = hosts(services, &self.desired.namespace);
-        if wanted != self.hosts {
-            network.set_hosts(&self.desired.member_name(), &wanted)?;
-            self.hosts = wanted;
+    pub(super) fn set_hosts(&mut self, services: &[Service], ground: &Ground) -> anyhow::Result<()> {
+        if services != self.hosts {
+            ground.set_hosts(&self.desired, services)?;
+            self.hosts = services.to_vec();
         }
         Ok(())
+    }
+
+    /// Says, once, on which of these ports nobody listens at the application's own loopback address.
+    pub(super) fn complain(&mut self, ports: impl Iterator<Item = u16>) {
+        let address = self.environment.get("TULLE_ADDRESS").and_then(|text| text.parse().ok());
+        let Some(address) = address.filter(|_| self.since.elapsed() > SILENCE) else {
+            return;
+        };
+        let listening = listening::at(address);
+        let silent: BTreeSet<u16> = ports.filter(|port| !listening.contains(port)).collect();
+        for port in silent.difference(&self.silent) {
+            tracing::warn!(
+                workload = self.desired.id(),
+                "nobody listens on {address}:{port}, so callers get no answer: on loopback addresses an application must listen \
+                 on the address in TULLE_ADDRESS; one that listens on all addresses clashes with its own proxy (see its log)"
+            );
+        }
+        self.silent = silent;
     }
 
     /// Writes a fresh token.
@@ -207,6 +217,7 @@ impl Member {
         write_owned(
             &self.folder.join("token"),
             token_of(&self.desired, surroundings)?.as_bytes(),
+            self.seat.envoy_user(),
         )
     }
 
@@ -218,13 +229,13 @@ impl Member {
         self.envoy.stop(GRACE).await;
     }
 
-    /// Ends it and removes its namespace.
-    pub(super) async fn stop(self, network: &mut Network) -> anyhow::Result<()> {
+    /// Ends it and removes its seat.
+    pub(super) async fn stop(self, ground: &mut Ground) {
         let name = self.desired.member_name();
         let folder = self.folder.clone();
         self.end_processes().await;
         std::fs::remove_dir_all(&folder).ok();
-        Ok(network.remove(&name)?)
+        ground.clear(&name);
     }
 }
 
@@ -239,15 +250,20 @@ pub(super) struct ProxyFiles<'a> {
     pub(super) folder: PathBuf,
     pub(super) node: &'a str,
     pub(super) group: &'a str,
+    pub(super) address: Ipv4Addr,
+    pub(super) seat: &'a Seat,
 }
 
 /// Writes all files of a proxy; returns its bootstrap.
 pub(super) fn write_files(proxy: &ProxyFiles<'_>, token: &str, around: &Surroundings) -> anyhow::Result<PathBuf> {
     let folder = &proxy.folder;
     files::ensure_dir(folder, 0o700).with_context(|| format!("cannot make {}", folder.display()))?;
-    chown(folder, Some(ENVOY_UID), Some(ENVOY_UID))?;
-    write_owned(&folder.join("ca.pem"), &std::fs::read(&around.ca_file)?)?;
-    write_owned(&folder.join("token"), token.as_bytes())?;
+    let user = proxy.seat.envoy_user();
+    if let Some(User { uid, gid }) = user {
+        chown(folder, Some(uid), Some(gid))?;
+    }
+    write_owned(&folder.join("ca.pem"), &std::fs::read(&around.ca_file)?, user)?;
+    write_owned(&folder.join("token"), token.as_bytes(), user)?;
     let input = BootstrapInput {
         node_id: proxy.node.to_owned(),
         cluster: proxy.group.to_owned(),
@@ -259,19 +275,20 @@ pub(super) fn write_files(proxy: &ProxyFiles<'_>, token: &str, around: &Surround
         token_sds_file: folder.join("token-sds.json"),
         ca_sds_file: folder.join("ca-sds.json"),
         admin_socket: folder.join("admin.sock"),
+        source: proxy.seat.source(proxy.address),
         overload: OverloadSettings::default(),
         stats: StatsDetail::default(),
     };
     let rendered = bootstrap::render(&input)?;
-    write_owned(&input.token_sds_file, rendered.token_sds.as_bytes())?;
-    write_owned(&input.ca_sds_file, rendered.ca_sds.as_bytes())?;
+    write_owned(&input.token_sds_file, rendered.token_sds.as_bytes(), user)?;
+    write_owned(&input.ca_sds_file, rendered.ca_sds.as_bytes(), user)?;
     let bootstrap_file = folder.join("bootstrap.json");
-    write_owned(&bootstrap_file, rendered.bootstrap.as_bytes())?;
+    write_owned(&bootstrap_file, rendered.bootstrap.as_bytes(), user)?;
     Ok(bootstrap_file)
 }
 
 /// Writes a file that only Envoy's user can read.
-fn write_owned(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+fn write_owned(path: &Path, content: &[u8], user: Option<User>) -> anyhow::Result<()> {
     let failed = || format!("cannot write {}", path.display());
     // The proxy's user owns the folder: a path in it is not to be trusted, an open file is.
     let unfinished = path.with_extension("new");
@@ -282,7 +299,9 @@ fn write_owned(path: &Path, content: &[u8]) -> anyhow::Result<()> {
         .mode(0o600)
         .open(&unfinished)
         .with_context(failed)?;
-    fchown(&file, Some(ENVOY_UID), Some(ENVOY_UID)).with_context(failed)?;
+    if let Some(User { uid, gid }) = user {
+        fchown(&file, Some(uid), Some(gid)).with_context(failed)?;
+    }
     file.write_all(content).with_context(failed)?;
     std::fs::rename(&unfinished, path).with_context(failed)
 }

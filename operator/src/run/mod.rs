@@ -1,4 +1,5 @@
-//! `tulle up --run`: the processes of a folder of YAML, each in its own network namespace with its own Envoy.
+//! `tulle up --run`: the processes of a folder of YAML, each with its own Envoy, in its own network namespace or on loopback
+//! addresses of its own.
 //!
 //! The control plane is a child process like any other: it may be killed at any moment, the proxies go on, and it is started
 //! again. This side only knows what the control plane says about workloads and Services; it makes namespaces, writes
@@ -6,8 +7,11 @@
 //! start removes what a killed run left.
 
 mod desired;
+mod ground;
 mod impostor;
+mod listening;
 mod member;
+mod place;
 mod plane;
 
 use std::collections::BTreeMap;
@@ -19,22 +23,19 @@ use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Service;
 
 pub use desired::{DesiredMember, desired};
+pub use ground::{Isolation, Seat, loopback_files};
 pub use impostor::{Impostor, Pretence};
 pub use plane::Plane;
 
-use crate::envoy_binary::{self, EnvoyBinary};
+use crate::envoy_binary::EnvoyBinary;
 use crate::identity::{JoinKey, files};
-use crate::netns::{self, Network, NetworkSettings};
-use crate::process::{ENVOY_UID, Entry, Registry, RunId, Supervisor};
+use crate::netns::{self, Network};
+use crate::process::{Registry, RunId, Supervisor};
+use ground::Ground;
 use member::{Member, Surroundings};
 
 /// How often the run looks for new and gone workloads.
 const LOOK: Duration = Duration::from_secs(1);
-/// Where executables are put that every user can reach; `/run` often forbids execution.
-const EXECUTABLES: &str = "/var/cache/tulle/runs";
-/// Where the small files of a run are: sockets have short names.
-const RUNTIME: &str = "/run/tulle";
-
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
@@ -48,6 +49,8 @@ pub struct RunOptions {
     pub program: PathBuf,
     /// More arguments for the control plane.
     pub plane_arguments: Vec<String>,
+    /// How workloads are kept apart.
+    pub isolation: Isolation,
 }
 
 /// A running mesh of processes.
@@ -55,7 +58,7 @@ pub struct RunOptions {
 pub struct Run {
     options: RunOptions,
     registry: Arc<Registry>,
-    network: Network,
+    ground: Ground,
     supervisor: Supervisor,
     plane: Plane,
     surroundings: Surroundings,
@@ -81,11 +84,15 @@ impl Run {
     }
 
     async fn build(options: RunOptions, registry: Arc<Registry>, progress: &dyn Fn(&str)) -> anyhow::Result<Self> {
-        let (runtime, envoy, programs) = prepare_files(&options, &registry)?;
-        let network = Network::create(&NetworkSettings::default(), Arc::clone(&registry))?;
-        progress(&format!("network {} is up", network.subnet()));
+        let place::Files {
+            runtime,
+            envoy,
+            programs,
+        } = place::prepare(&options, &registry)?;
+        let ground = Ground::make(&options.isolation, &registry)?;
+        progress(&ground.describe());
         let supervisor = Supervisor::new(Arc::clone(&registry))?;
-        let plane = Plane::start(&options, &network, &supervisor);
+        let plane = Plane::start(&options, &ground, &supervisor);
         plane.ready().await?;
         progress("control plane is up");
         let surroundings = Surroundings {
@@ -100,7 +107,7 @@ impl Run {
         Ok(Self {
             options,
             registry,
-            network,
+            ground,
             supervisor,
             plane,
             surroundings,
@@ -118,9 +125,9 @@ impl Run {
         &self.options.folder
     }
 
-    /// The network, for namespaces of outside hosts.
-    pub fn network(&mut self) -> &mut Network {
-        &mut self.network
+    /// The network, for namespaces of outside hosts; absent on loopback addresses.
+    pub fn network(&mut self) -> Option<&mut Network> {
+        self.ground.network()
     }
 
     /// The log of a workload's proxy; its access log is in it.
@@ -135,12 +142,17 @@ impl Run {
         self.surroundings.programs.join("tulle")
     }
 
-    /// Names of the workloads that run, as `namespace/name`, with their network namespaces.
-    pub fn members(&self) -> BTreeMap<String, String> {
+    /// Names of the workloads that run, as `namespace/name`, with where they do.
+    pub fn members(&self) -> BTreeMap<String, Seat> {
         self.members
             .iter()
-            .map(|(name, member)| (name.clone(), member.namespace().to_owned()))
+            .map(|(name, member)| (name.clone(), member.seat().clone()))
             .collect()
+    }
+
+    /// What the application of a workload was told about the mesh when it started.
+    pub fn environment(&self, member: &str) -> Option<&BTreeMap<String, String>> {
+        self.members.get(member).map(Member::environment)
     }
 
     /// Brings what runs in line with what the control plane says should run. Returns whether anything changed.
@@ -149,6 +161,7 @@ impl Run {
         let services = self.plane.services().await?;
         let wanted: BTreeMap<String, DesiredMember> = desired(&workloads)
             .into_iter()
+            .filter(|member| self.ground.holds(member))
             .map(|member| (member.id(), member))
             .collect();
         let gone: Vec<String> = self
@@ -160,7 +173,7 @@ impl Run {
         for id in &gone {
             if let Some(member) = self.members.remove(id) {
                 progress(&format!("{id} ends"));
-                member.stop(&mut self.network).await?;
+                member.stop(&mut self.ground).await;
             }
         }
         let new: Vec<DesiredMember> = wanted
@@ -172,8 +185,9 @@ impl Run {
             self.add(new, &services, progress).await;
         }
         for member in self.members.values_mut() {
-            member.set_hosts(&services, &self.network)?;
+            member.set_hosts(&services, &self.ground)?;
         }
+        self.complain(&workloads);
         Ok(changed)
     }
 
@@ -192,49 +206,58 @@ impl Run {
                 ),
             }
         }
-        progress(&format!("{} network namespaces are up", started.len()));
+        progress(&format!("{} proxies are started", started.len()));
         for mut member in started {
-            let id = member.desired().id();
-            if let Err(error) = member.proxy_ready().await {
-                tracing::warn!(
-                    workload = id,
-                    error = format!("{error:#}"),
-                    "the proxy does not become ready; trying again"
-                );
-                if let Err(error) = member.stop(&mut self.network).await {
-                    tracing::warn!(
-                        workload = id,
-                        error = format!("{error:#}"),
-                        "cannot remove its namespace"
-                    );
+            match self.complete(&mut member).await {
+                Ok(()) => {
+                    let desired = member.desired();
+                    progress(&format!("{} runs at {}", desired.id(), desired.address));
+                    self.members.insert(desired.id(), member);
                 }
-                continue;
+                Err(error) => {
+                    let (workload, error) = (member.desired().id(), format!("{error:#}"));
+                    tracing::warn!(workload, error, "the proxy does not become ready; trying again");
+                    member.stop(&mut self.ground).await;
+                }
             }
-            member.start_application(&self.surroundings, &self.supervisor);
-            progress(&format!("{id} runs at {}", member.desired().address));
-            self.members.insert(id, member);
         }
     }
 
-    /// The namespace, with interception in place before anything can start in it, and the proxy.
+    /// The proxy of a new member.
     fn begin(&mut self, desired: DesiredMember, services: &[Service]) -> anyhow::Result<Member> {
         let name = desired.member_name();
-        let namespace = member::make_namespace(&desired, &mut self.network)?;
-        let member = member::intercept(&desired, &namespace)
-            .and_then(|()| Member::start(desired, namespace, &self.surroundings, &self.supervisor));
-        let undo = |network: &mut Network| {
-            if let Err(error) = network.remove(&name) {
-                tracing::warn!(member = name, %error, "cannot remove its namespace");
-            }
+        let seat = self.ground.seat(&desired)?;
+        let member = self
+            .ground
+            .set_hosts(&desired, services)
+            .and_then(|()| Member::start(desired, seat, &self.surroundings, &self.supervisor));
+        if member.is_err() {
+            self.ground.clear(&name);
+        }
+        member
+    }
+
+    /// Its application, once the proxy has its configuration.
+    async fn complete(&self, member: &mut Member) -> anyhow::Result<()> {
+        member.proxy_ready().await?;
+        let environment = self.plane.environment(&member.desired().id()).await?;
+        member.start_application(environment, &self.surroundings, &self.supervisor);
+        Ok(())
+    }
+
+    /// Says which applications on loopback addresses do not listen where their proxies look for them.
+    fn complain(&mut self, workloads: &[crds::Workload]) {
+        let Isolation::Loopback { .. } = self.options.isolation else {
+            return;
         };
-        match member {
-            Ok(mut member) => {
-                member.set_hosts(services, &self.network)?;
-                Ok(member)
-            }
-            Err(error) => {
-                undo(&mut self.network);
-                Err(error)
+        for workload in workloads {
+            let (namespace, name) = (
+                workload.metadata.namespace.as_deref(),
+                workload.metadata.name.as_deref(),
+            );
+            let id = format!("{}/{}", namespace.unwrap_or("default"), name.unwrap_or_default());
+            if let Some(member) = self.members.get_mut(&id) {
+                member.complain(workload.spec.ports.iter().map(|port| port.port));
             }
         }
     }
@@ -274,7 +297,7 @@ impl Run {
             registry,
             members,
             plane,
-            network,
+            ground,
             supervisor,
             ..
         } = self;
@@ -283,27 +306,8 @@ impl Run {
             member.end_processes().await;
         }
         plane.stop().await;
-        drop((network, supervisor));
+        drop((ground, supervisor));
         tokio::task::spawn_blocking(move || netns::cleanup(&registry)).await??;
         Ok(())
     }
-}
-
-/// Makes the folders of the run, and puts executables where applications can reach them.
-fn prepare_files(options: &RunOptions, registry: &Registry) -> anyhow::Result<(PathBuf, PathBuf, PathBuf)> {
-    let id = registry.id().as_str().to_owned();
-    let runtime = PathBuf::from(RUNTIME).join(&id);
-    let programs = PathBuf::from(EXECUTABLES).join(&id);
-    registry.record(&[
-        Entry::Folder { path: runtime.clone() },
-        Entry::Folder { path: programs.clone() },
-    ])?;
-    for folder in [&runtime, &programs] {
-        files::ensure_dir(folder, 0o755).with_context(|| format!("cannot make {}", folder.display()))?;
-    }
-    files::ensure_dir(&options.state_dir.join("logs"), 0o700).context("cannot make the folder of logs")?;
-    let program = programs.join("tulle");
-    std::fs::copy(&options.program, &program).with_context(|| format!("cannot copy {}", options.program.display()))?;
-    let envoy = envoy_binary::reachable_by(&options.envoy, ENVOY_UID, &programs)?;
-    Ok((runtime, envoy, programs))
 }

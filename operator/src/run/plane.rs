@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::RunOptions;
-use crate::netns::Network;
+use super::ground::Ground;
 use crate::process::{AdminClient, ProcessHandle, ProcessSpec, ProcessState, Restart, Supervisor};
 
 /// The xDS port of a run: its address is the run's own.
@@ -30,13 +30,13 @@ pub struct Plane {
 
 impl Plane {
     /// Starts it; it is started again whenever it ends.
-    pub(super) fn start(options: &RunOptions, network: &Network, supervisor: &Supervisor) -> Self {
-        let address = SocketAddr::new(IpAddr::V4(network.host_address()), XDS_PORT);
+    pub(super) fn start(options: &RunOptions, ground: &Ground, supervisor: &Supervisor) -> Self {
+        let address = SocketAddr::new(IpAddr::V4(ground.control_plane()), XDS_PORT);
         let log = options.state_dir.join("logs/control-plane.log");
         let mut arguments: Vec<std::ffi::OsString> = vec!["up".into(), options.folder.clone().into()];
         arguments.extend(["--state".into(), options.state_dir.clone().into()]);
         arguments.extend(["--listen".into(), address.to_string().into()]);
-        arguments.extend(["--workload-subnet".into(), network.subnet().to_string().into()]);
+        arguments.extend(ground.plane_arguments());
         arguments.extend(options.plane_arguments.iter().map(Into::into));
         let handle = supervisor.start(ProcessSpec {
             name: "control-plane".to_owned(),
@@ -106,6 +106,12 @@ impl Plane {
     /// All Services, with their virtual addresses.
     pub async fn services(&self) -> anyhow::Result<Vec<Service>> {
         self.objects("services").await
+    }
+
+    /// What the application of a workload is to be told about the mesh.
+    pub async fn environment(&self, workload: &str) -> anyhow::Result<BTreeMap<String, String>> {
+        let body = self.admin.get(&format!("/environment/{workload}")).await?;
+        serde_json::from_slice(&body).context("the control plane's answer is no environment")
     }
 
     /// All objects of a kind as JSON, status included.

@@ -28,7 +28,7 @@ pub struct AppArgs {
     #[arg(long = "version", default_value = "v1")]
     pub app_version: String,
     /// Address to listen on; without it every address of the machine, IPv6 and IPv4.
-    #[arg(long)]
+    #[arg(long, env = "TULLE_ADDRESS")]
     pub bind: Option<IpAddr>,
     /// Ports that answer HTTP/1.1 and HTTP/2.
     #[arg(long, value_delimiter = ',')]

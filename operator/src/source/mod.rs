@@ -29,6 +29,8 @@ pub use view::{SourceView, check_folder, read_once};
 pub use watch::{SourceHandle, start};
 pub use whatif::{Written, view_of};
 
+use config::Placement;
+
 use crate::allocate::{AllocateError, WorkloadAddresses};
 
 /// What to watch.
@@ -40,6 +42,8 @@ pub struct SourceOptions {
     pub state_dir: PathBuf,
     /// Addresses of workloads that run as processes.
     pub workload_addresses: WorkloadAddresses,
+    /// Decides which addresses Services are given.
+    pub placement: Placement,
 }
 
 /// Why the source does not start.

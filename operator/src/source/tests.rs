@@ -54,6 +54,7 @@ impl Place {
             folder: self.objects.clone(),
             state_dir: self.state.clone(),
             workload_addresses: WorkloadAddresses::default(),
+            placement: config::Placement::default(),
         })
     }
 }
@@ -387,6 +388,7 @@ async fn process_workloads_get_the_address_of_the_run() {
         folder: place.objects.clone(),
         state_dir: place.state.clone(),
         workload_addresses: WorkloadAddresses::by(|_, name| (name == "a").then_some([10, 0, 0, 7].into())),
+        placement: config::Placement::default(),
     };
     let source = start(&options).unwrap();
     let workload = Arc::clone(&source.view().objects.workloads[0]);
@@ -407,6 +409,7 @@ fn the_state_folder_and_hidden_files_are_no_objects() {
         folder: place.objects.clone(),
         state_dir,
         workload_addresses: WorkloadAddresses::default(),
+        placement: config::Placement::default(),
     };
     assert_eq!(start(&options(state.clone())).unwrap().view().problems, []);
     assert_eq!(start(&options(state)).unwrap().view().problems, []);

@@ -52,7 +52,7 @@ impl Reader {
             source,
         };
         let folder = Folder::open(&options.folder, &options.state_dir).map_err(state)?;
-        let services = ServiceAddresses::open(&options.state_dir)?;
+        let services = ServiceAddresses::open(&options.state_dir, options.placement)?;
         let mut reader = Self {
             folder,
             store: Store::new(services, options.workload_addresses.clone()),

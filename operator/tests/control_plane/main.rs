@@ -89,6 +89,7 @@ impl Place {
             state_dir: self.state.clone(),
             listen: "127.0.0.1:0".parse().unwrap(),
             workload_addresses: WorkloadAddresses::default(),
+            placement: config::Placement::default(),
             access_log_path: None,
         })
         .await
