@@ -24,21 +24,25 @@ pub(super) async fn exchange(mut stream: impl Stream, bytes: &[u8], head: bool) 
     let mut until = Instant::now() + PATIENCE;
     while let Ok(Ok(count @ 1..)) = timeout_at(until, stream.read(&mut buffer)).await {
         received.extend_from_slice(buffer.get(..count).unwrap_or_default());
-        if !answers(&received, head).statuses.is_empty() {
+        let (so_far, last) = answers(&received, head);
+        if last {
+            break;
+        }
+        if !so_far.statuses.is_empty() {
             until = Instant::now() + SILENCE;
         }
     }
-    answers(&received, head)
+    answers(&received, head).0
 }
 
-/// The whole answers in what was received.
-fn answers(mut rest: &[u8], head: bool) -> Answer {
-    let mut all = Answer::default();
-    loop {
+/// The whole answers in what was received, and whether the last one says that no other comes.
+fn answers(mut rest: &[u8], head: bool) -> (Answer, bool) {
+    let (mut all, mut last) = (Answer::default(), false);
+    while !last {
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut response = httparse::Response::new(&mut headers);
         let Ok(httparse::Status::Complete(length)) = response.parse(rest) else {
-            return all;
+            break;
         };
         let body = rest.get(length..).unwrap_or_default();
         let header = |name: &str| {
@@ -52,12 +56,14 @@ fn answers(mut rest: &[u8], head: bool) -> Answer {
         } else {
             split(body, header("content-length"), header("transfer-encoding"))
         };
-        let Some((body, after)) = parts else { return all };
+        let Some((body, after)) = parts else { break };
         if status != 100 {
             all.add(status, header("x-seen").unwrap_or(&body));
         }
+        last = header("connection").is_some_and(|value| value.eq_ignore_ascii_case(b"close"));
         rest = after;
     }
+    (all, last)
 }
 
 impl Answer {
@@ -108,10 +114,12 @@ mod tests {
         let bytes = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}\
                       HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1c\r\n{\"path\":\"/a\",\"headers\":{}} \r\n0\r\n\r\n\
                       HTTP/1.1 403 Forbidden\r\ncontent-length: 9\r\n\r\nnot whole";
-        let all = answers(bytes, false);
-        assert_eq!(all.statuses, [200, 200, 403]);
+        let (all, last) = answers(bytes, false);
+        assert_eq!((&*all.statuses, last), (&[200, 200, 403][..], false));
         assert_eq!((all.blind, all.seen.len()), (1, 1));
-        let cut = answers(&bytes[..bytes.len() - 1], false);
+        let (cut, _) = answers(&bytes[..bytes.len() - 1], false);
         assert_eq!(cut.statuses, [200, 200], "the last one is not whole yet");
+        let end = b"HTTP/1.1 204 No Content\r\nConnection: Close\r\n\r\nHTTP/1.1 200 OK\r\n\r\n";
+        assert!(answers(end, false).1, "nothing comes after it");
     }
 }
