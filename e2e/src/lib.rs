@@ -5,6 +5,7 @@
 //! plane alone.
 
 pub mod bench;
+pub mod bypass;
 pub mod harness;
 pub mod probe;
 pub mod sim;

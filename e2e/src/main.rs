@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::Parser;
 use operator::shop::{AppArgs, CallArgs, app};
 use tulle_e2e::bench::{self, BenchArgs, NullArgs};
+use tulle_e2e::bypass::tool::{self as bypass, BypassArgs};
 use tulle_e2e::probe::{ads, call, tcp, tls};
 use tulle_e2e::traffic::{self, TrafficArgs};
 
@@ -22,6 +23,8 @@ enum Command {
     Tls(tls::TlsArgs),
     /// An xDS stream with any token.
     Ads(ads::AdsArgs),
+    /// Attempts to reach a denied resource.
+    Bypass(BypassArgs),
     /// Benchmarks of the control plane.
     #[command(subcommand)]
     Bench(BenchArgs),
@@ -39,6 +42,7 @@ async fn main() -> Result<()> {
         Command::Tcp(args) => tcp::run(args).await,
         Command::Tls(args) => tls::run(args).await,
         Command::Ads(args) => ads::run(args).await,
+        Command::Bypass(args) => bypass::run(args).await,
         Command::Bench(args) => bench::run(args).await,
         Command::NullServer(args) => bench::serve_null(args).await,
     }

@@ -91,18 +91,6 @@ async fn one_endpoint_change_among_a_thousand_services_sends_one_resource_to_its
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_mesh_sends_nothing() -> Result<()> {
-    let plane = plane(World::new(20, 100)).await?;
-    let fleet = Fleet::start(&plane.server()?, specs(&plane, 0..100)?).await?;
-    quiet(&fleet).await?;
-    // Longer than every timer that could be at work in the control plane, short of its renewals.
-    tokio::time::sleep(Duration::from_secs(6)).await;
-    let received = Traffic::of(&fleet.take().concat());
-    ensure!(received == Traffic::default(), "an idle mesh sent {received:?}");
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn one_policy_change_sends_each_proxy_its_own_route_only() -> Result<()> {
     let plane = plane(World::new(20, 20)).await?;
     let fleet = Fleet::start(&plane.server()?, specs(&plane, 0..20)?).await?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use tulle_e2e::harness::yaml::{account, app, object};
-use tulle_e2e::harness::{Capture, Mesh, Namespace, Segment, Steps, can_run};
+use tulle_e2e::harness::{Capture, Loot, Mesh, Namespace, Segment, Steps, can_run};
 
 /// Longer than a revocation.
 const WAIT: Duration = Duration::from_secs(30);
@@ -33,6 +33,9 @@ fn permissions_hold_on_real_traffic() -> Result<()> {
         server_first(&mesh)
     });
     steps.run("mallory is refused by her own identity", || own_certificate(&mesh));
+    steps.run("mallory's certificate and key in a client of her own get nothing", || {
+        own_key(&mesh)
+    });
     steps.run("a self-signed certificate that names orders gets nothing", || {
         self_signed(&mesh)
     });
@@ -192,6 +195,53 @@ fn own_certificate(mesh: &Mesh) -> Result<()> {
     await_status(mesh, &mallory, &["http://payments/charges"], 403)?;
     let refused = mallory.call(&["http://payments/charges", "-n", "20", "-H", source, "-H", forged])?;
     ensure!(refused.all(403), "{:?}", refused.statuses);
+    Ok(())
+}
+
+/// Straight at payments, past every proxy of mallory's, with the certificate that the control plane gave her.
+fn own_key(mesh: &Mesh) -> Result<()> {
+    let payments = mesh.workload("shop/payments-1")?;
+    let ask = |id: &str, port: u16, service_port: u16, send: &str| {
+        let (loot, from) = (Loot::take(mesh, id)?, mesh.workload(id)?.as_envoy());
+        let (address, sni) = (
+            format!("{}:{port}", payments.address),
+            format!("{service_port}.payments.shop.tulle.mesh"),
+        );
+        let fixed = [&address, "--sni", &sni, "--send", send, "--alpn", "http/1.1"];
+        from.tls(&[&fixed[..], &loot.arguments()].concat())
+    };
+    let request = "GET /charges?key=stolen HTTP/1.1\r\nhost: payments\r\nx-tulle-source: spiffe://tulle.local/ns/shop/sa/orders/\r\n\r\n";
+    for (port, service_port) in [(8080, 80), (9090, 90)] {
+        let refused = ask("shop/mallory-1", port, service_port, request)?;
+        ensure!(
+            refused.handshake && refused.data.text.starts_with("HTTP/1.1 403"),
+            "port {port}: {refused:?}"
+        );
+    }
+    let log = mesh.state().join("logs/shop.payments-1.envoy.log");
+    mesh.await_condition("the log names the rule", WAIT, || {
+        let text = std::fs::read_to_string(&log)?;
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let mut hers = lines.filter(|line| line["path"] == "/charges?key=stolen" && line["status"] == 403);
+        Ok(hers
+            .any(|line| {
+                line["peer"].as_str().is_some_and(|peer| peer.ends_with("/sa/mallory"))
+                    && line["rule"].as_str().is_some_and(|rule| rule.starts_with("default/Deny/"))
+            })
+            .then_some(()))
+    })?;
+    for (port, service_port) in [(7000, 70), (7001, 71)] {
+        let silent = ask("shop/mallory-1", port, service_port, "hello\n")?;
+        ensure!(
+            silent.data.received == 0 && (silent.data.closed || !silent.handshake),
+            "port {port}: {silent:?}"
+        );
+    }
+    // The same client with the certificate of orders is served, so it is the certificate that counts.
+    let served = ask("shop/orders-1", 8080, 80, request)?;
+    ensure!(served.data.text.starts_with("HTTP/1.1 200"), "{served:?}");
+    let banner = ask("shop/orders-1", 7001, 71, "")?;
+    ensure!(banner.data.text == "payments v1 ready\n", "{banner:?}");
     Ok(())
 }
 

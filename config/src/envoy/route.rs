@@ -34,7 +34,11 @@ pub(crate) fn routes(input: &RoutesInput) -> Resource {
             vec![everything(&input.cluster)],
             vec![reference(Kind::Cluster, &input.cluster)],
         ),
-        Some(table) => (table.entries.iter().flat_map(entry).collect(), clusters(table)),
+        Some(table) => {
+            let refused = table.refuse_path_parameters.then(path_parameters);
+            let entries = table.entries.iter().flat_map(entry);
+            (refused.into_iter().chain(entries).collect(), clusters(table))
+        }
     };
     let host = virtual_host("service", routes);
     let name = input.name.to_string();
@@ -80,6 +84,21 @@ fn everything(cluster: &ClusterName) -> route::Route {
         name: cluster.to_string(),
         r#match: Some(path_match(PathSpecifier::Prefix("/".to_owned()))),
         action: Some(Action::Route(route_action::to_cluster(cluster))),
+        ..Default::default()
+    }
+}
+
+/// Refuses paths with `;`. The regex sees the path without its query, and any bytes (`\C`).
+fn path_parameters() -> route::Route {
+    let path = PathSpecifier::SafeRegex(matcher::re2(r"\C*;\C*"));
+    let answer = route::DirectResponseAction {
+        status: 400,
+        ..Default::default()
+    };
+    route::Route {
+        name: "path-parameters".to_owned(),
+        r#match: Some(path_match(path)),
+        action: Some(Action::DirectResponse(answer)),
         ..Default::default()
     }
 }

@@ -73,6 +73,13 @@ fn requested(matching: Matching<'_>, table: Option<&RouteTable>, seen: &Seen, pl
         };
         return RouteDecision { fate, ..plain };
     };
+    if table.refuse_path_parameters && seen.path.contains(';') {
+        return RouteDecision {
+            rule: "path-parameters".into(),
+            fate: Fate::Malformed("the path contains `;`"),
+            ..plain
+        };
+    }
     let takes = |entry: &&RouteEntry| matching.request(&entry.matches, seen, Reading::Joined);
     match table.entries.iter().find(takes) {
         None => nothing(plain),

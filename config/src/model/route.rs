@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{HttpMatch, Key};
+use super::{HttpMatch, Key, PathMatch};
 use crate::origin::Origin;
 
 /// An edit of headers, in Gateway API's order: set, add, remove.
@@ -114,4 +114,22 @@ pub struct RouteEntry {
 pub struct RouteTable {
     /// In order of precedence.
     pub entries: Vec<RouteEntry>,
+    /// Whether paths with `;` are refused: an entry looks at the path, and servers that strip `;...` see another one.
+    pub refuse_path_parameters: bool,
+}
+
+impl RouteTable {
+    /// Entries in order of precedence.
+    pub(crate) fn new(entries: Vec<RouteEntry>, allow_path_parameters: bool) -> Self {
+        let looks = |entry: &RouteEntry| match &entry.matches.path {
+            // The empty prefix matches every path.
+            Some(PathMatch::Prefix(prefix)) => !prefix.is_empty(),
+            other => other.is_some(),
+        };
+        let refuse_path_parameters = !allow_path_parameters && entries.iter().any(looks);
+        Self {
+            entries,
+            refuse_path_parameters,
+        }
+    }
 }

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::binary::{for_everybody, own_program};
 use super::load::Load;
+use crate::bypass::Answer;
 use crate::probe::{AdsReport, CallSummary, TcpReport, TlsReport};
 use crate::traffic::Spec;
 
@@ -97,6 +98,11 @@ impl Namespace {
     /// Opens an xDS stream: `tulle-e2e ads`.
     pub fn ads(&self, arguments: &[&str]) -> Result<AdsReport> {
         self.ask("ads", arguments)
+    }
+
+    /// Sends every attempt to reach a denied resource: `tulle-e2e bypass`.
+    pub fn bypass(&self, arguments: &[&str]) -> Result<Vec<Answer>> {
+        self.ask("bypass", arguments)
     }
 
     /// Starts a load; it runs until it is stopped or dropped.

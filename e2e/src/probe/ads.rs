@@ -1,4 +1,5 @@
-//! `tulle-e2e ads`: opens an xDS stream with any token and node id, and counts what it is given.
+//! `tulle-e2e ads`: opens an xDS stream with any token and node id, and counts what it is given. On demand it keeps the
+//! certificate too: what a proxy is given, whoever is on its machine can take.
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -6,9 +7,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
+use prost::Message;
 use serde::{Deserialize, Serialize};
 
-use crate::sim::{Behaviour, Client, ClientSpec, Server, Session};
+use xds::Kind;
+use xds::proto::envoy::extensions::transport_sockets::tls::v3::{Secret, secret};
+use xds::proto::envoy::config::core::v3::{DataSource, data_source};
+use xds::proto::envoy::service::discovery::v3::DeltaDiscoveryResponse;
+
+use crate::sim::{Behaviour, Client, ClientSpec, Received, Server, Session};
 
 /// Arguments of `tulle-e2e ads`.
 #[derive(clap::Args, Clone, Debug)]
@@ -30,6 +37,9 @@ pub struct AdsArgs {
     /// Milliseconds to listen.
     #[arg(long, default_value_t = 8000)]
     pub listen: u64,
+    /// Print the certificate and its key.
+    #[arg(long)]
+    pub identity: bool,
 }
 
 /// What came of it.
@@ -42,6 +52,17 @@ pub struct AdsReport {
     pub resources: usize,
     /// Why the stream ended.
     pub ended: Option<String>,
+    /// The certificate, if it was asked for and given.
+    pub identity: Option<Pem>,
+}
+
+/// A certificate chain and its private key.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pem {
+    /// The chain.
+    pub chain: String,
+    /// The key.
+    pub key: String,
 }
 
 /// Probes and prints.
@@ -59,6 +80,9 @@ pub async fn run(args: AdsArgs) -> Result<()> {
             ..AdsReport::default()
         },
         Ok(client) => {
+            if args.identity {
+                client.log().keep_messages();
+            }
             let limit = Duration::from_millis(args.listen);
             // Neither complete nor ended within the time is an answer too.
             let _ = client
@@ -71,9 +95,30 @@ pub async fn run(args: AdsArgs) -> Result<()> {
                 complete: now.complete,
                 resources,
                 ended: now.ended,
+                identity: received.iter().find_map(identity),
             }
         }
     };
     writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(&report)?)?;
     Ok(())
+}
+
+/// The certificate in a response whose message was kept.
+fn identity(response: &Received) -> Option<Pem> {
+    let raw = response.raw.clone().filter(|_| response.kind == Some(Kind::Secret))?;
+    let message = DeltaDiscoveryResponse::decode(raw).ok()?;
+    let text = |source: Option<DataSource>| match source?.specifier? {
+        data_source::Specifier::InlineString(text) => Some(text),
+        _ => None,
+    };
+    message.resources.into_iter().find_map(|resource| {
+        let secret = Secret::decode(&*resource.resource?.value).ok()?;
+        match secret.r#type? {
+            secret::Type::TlsCertificate(certificate) => Some(Pem {
+                chain: text(certificate.certificate_chain)?,
+                key: text(certificate.private_key)?,
+            }),
+            _ => None,
+        }
+    })
 }

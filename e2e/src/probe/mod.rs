@@ -8,7 +8,7 @@ pub mod call;
 pub mod tcp;
 pub mod tls;
 
-pub use ads::AdsReport;
+pub use ads::{AdsReport, Pem};
 pub use call::{CallSummary, Status};
 pub use tcp::TcpReport;
 pub use tls::TlsReport;

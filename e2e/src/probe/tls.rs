@@ -4,7 +4,7 @@
 //! "handshake done" means little; bytes received are what counts.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,7 +69,9 @@ pub async fn run(args: TlsArgs) -> Result<()> {
 }
 
 async fn probe(args: &TlsArgs) -> Result<TlsReport> {
-    let (config, limit) = (client_config(args)?, Duration::from_millis(args.listen));
+    let mut config = client_config(args.cert.as_deref(), args.key.as_deref())?;
+    config.alpn_protocols = args.alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    let limit = Duration::from_millis(args.listen);
     let name =
         ServerName::try_from(args.sni.clone()).with_context(|| format!("{:?} is not a server name", args.sni))?;
     let mut report = TlsReport::default();
@@ -105,21 +107,20 @@ async fn probe(args: &TlsArgs) -> Result<TlsReport> {
     Ok(report)
 }
 
-fn client_config(args: &TlsArgs) -> Result<ClientConfig> {
+/// A client that trusts every server and shows this certificate, or none.
+pub(crate) fn client_config(cert: Option<&Path>, key: Option<&Path>) -> Result<ClientConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Anyone(provider)));
-    let mut config = match (&args.cert, &args.key) {
+    Ok(match (cert, key) {
         (Some(cert), Some(key)) => {
             let chain = CertificateDer::pem_file_iter(cert)?.collect::<Result<Vec<_>, _>>()?;
             builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(key)?)?
         }
         _ => builder.with_no_client_auth(),
-    };
-    config.alpn_protocols = args.alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-    Ok(config)
+    })
 }
 
 /// Trusts every server: here it is the server that must not trust us.

@@ -67,9 +67,8 @@ pub(crate) fn merge(nodes: &[RouteNode], topology: &Topology) -> Routed {
     }
     for (port, draft) in drafts {
         let table = |pool: Pool| {
-            Arc::new(RouteTable {
-                entries: pool.into_values().collect(),
-            })
+            let entries = pool.into_values().collect();
+            Arc::new(RouteTable::new(entries, topology.mesh.allow_path_parameters))
         };
         let made = PortRoutes {
             producer: draft.producer.map(table),
