@@ -108,6 +108,7 @@ fn unknown_caller(model: &Model, text: &str) -> anyhow::Error {
 
 /// Reads TO: `service`, `namespace/service[:port]` or `workload/<namespace>/<name>:port`.
 pub(crate) fn destination(model: &Model, text: &str, namespace: Option<&str>) -> anyhow::Result<Destination> {
+    anyhow::ensure!(text != "-", ARROW);
     let (name, port) = match text.rsplit_once(':') {
         Some((name, port)) => (name, Some(port)),
         None => (text, None),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use config::diff::{say_fault, say_limit, say_route};
-use config::evaluator::{Answer, Arrival, Caller, Fate, Nearest};
+use config::evaluator::{Answer, Arrival, Caller, Fate, HttpRequest, Nearest};
 
 use super::Explanation;
 use crate::cli::ask::say;
@@ -64,24 +64,22 @@ fn route(it: &Explanation<'_>, text: &mut String) {
         else {
             continue;
         };
-        if request.target != sent.target || request.authority != sent.authority || request.headers != sent.headers {
-            let host = if request.authority == sent.authority {
-                String::new()
-            } else {
-                format!(" to host {}", request.authority)
-            };
-            step(
-                text,
-                "",
-                &format!(
-                    "{}:{} receives {}{host}",
-                    backend.service,
-                    backend.port,
-                    say::request(request)
-                ),
-            );
+        if request.target != sent.target || request.authority != sent.authority || written(request) != written(sent) {
+            let host = if request.authority == sent.authority { String::new() } else { format!(" to host {}", request.authority) };
+            step(text, "", &format!("{}:{} receives {}{host}", backend.service, backend.port, receives(request)));
         }
     }
+}
+
+fn receives(request: &HttpRequest) -> String {
+    let headers = written(request).into_iter().cloned().collect();
+    say::request(&HttpRequest { headers, ..request.clone() })
+}
+
+/// The headers without those that every proxy adds.
+fn written(request: &HttpRequest) -> Vec<&(Arc<str>, Arc<str>)> {
+    let added = |name: &str| name.starts_with("x-forwarded-") || name.starts_with("x-envoy-") || name == "x-request-id";
+    request.headers.iter().filter(|(name, _)| !added(name)).collect()
 }
 
 /// Arrivals that differ in nothing but the workload, told once.
