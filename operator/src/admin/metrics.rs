@@ -1,4 +1,4 @@
-//! The control plane's own figures, and those of rules, as Prometheus reads them (OpenMetrics text).
+//! The control plane's own figures, and those of rules, as Prometheus reads them (`OpenMetrics` text).
 //!
 //! The registry is made for each question out of what is known then, so nothing has to be kept up to date. Figures of single
 //! proxies are not here: they would multiply; `/rules` has them.

@@ -3,6 +3,8 @@
 use config::names::SNI_SUFFIX;
 use serde_json::{Map, Value};
 
+use super::CallerRow;
+
 /// Nothing, as rows show it.
 const NONE: &str = "-";
 
@@ -18,16 +20,12 @@ pub(super) enum Kind {
 
 /// One request or connection.
 pub(super) struct Call {
-    pub(super) caller: String,
     /// The Service port that the caller's proxy announced.
     pub(super) announced: Option<String>,
+    /// Where it arrived.
     pub(super) address: String,
-    pub(super) rule: String,
-    pub(super) allowed: bool,
-    pub(super) denied: bool,
-    pub(super) would_deny: bool,
-    pub(super) limited: bool,
-    pub(super) faulted: bool,
+    /// The row that it makes alone, without a destination.
+    pub(super) row: CallerRow,
 }
 
 /// Reads a line.
@@ -60,16 +58,21 @@ fn call(fields: &Map<String, Value>) -> Call {
         .or_else(|| refusal.and_then(named))
         .or_else(|| text("default").filter(|_| is_request));
     let allowed = !denied && (!is_request || text("allowed_by").is_some());
-    Call {
+    let row = CallerRow {
         caller: text("peer").unwrap_or(NONE).to_owned(),
+        destination: String::new(),
+        rule: decided.unwrap_or(NONE).to_owned(),
+        requests: 1,
+        allowed: u64::from(allowed),
+        denied: u64::from(denied),
+        would_deny: u64::from(text("shadow_denied_by").is_some()),
+        limited: u64::from(text("limited_by").is_some()),
+        faulted: u64::from(text("fault").is_some()),
+    };
+    Call {
         announced: text("sni").and_then(service),
         address: text("destination").unwrap_or(NONE).to_owned(),
-        rule: decided.unwrap_or(NONE).to_owned(),
-        allowed,
-        denied,
-        would_deny: text("shadow_denied_by").is_some(),
-        limited: text("limited_by").is_some(),
-        faulted: text("fault").is_some(),
+        row,
     }
 }
 

@@ -105,14 +105,14 @@ impl Sums {
     fn call(&mut self, call: Call) {
         let announced = call.announced.filter(|_| self.by == Destination::Announced);
         let destination = announced.unwrap_or(call.address);
-        let key = (call.caller, destination, call.rule);
-        let row = self.rows.entry(key).or_default();
-        row.requests += 1;
-        row.allowed += u64::from(call.allowed);
-        row.denied += u64::from(call.denied);
-        row.would_deny += u64::from(call.would_deny);
-        row.limited += u64::from(call.limited);
-        row.faulted += u64::from(call.faulted);
+        let one = call.row;
+        let row = self.rows.entry((one.caller, destination, one.rule)).or_default();
+        row.requests += one.requests;
+        row.allowed += one.allowed;
+        row.denied += one.denied;
+        row.would_deny += one.would_deny;
+        row.limited += one.limited;
+        row.faulted += one.faulted;
     }
 
     /// The rows.

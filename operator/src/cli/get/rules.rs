@@ -47,10 +47,8 @@ pub(super) async fn show(client: &Client, args: GetArgs) -> anyhow::Result<ExitC
     }
     super::super::print(&render(&report, args.output, wanted.namespace.is_none())?)?;
     if matches!(args.output, None | Some(Output::Wide)) && !report.items.is_empty() {
-        eprintln!(
-            "counted since {}; {}",
-            report.since, "requests only: a rule that concerns TCP ports only shows -"
-        );
+        let since = &report.since;
+        eprintln!("counted since {since}; requests only: a rule that concerns TCP ports only shows -");
     }
     Ok(ExitCode::SUCCESS)
 }
