@@ -21,7 +21,9 @@ async fn an_idle_mesh_sends_nothing() -> Result<()> {
     plane.start().await?;
     let empty = plane.memory()?;
     let tokens = plane.tokens()?;
-    let specs = (0..CLIENTS).map(|index| spec(&tokens, index)).collect::<Result<Vec<_>>>()?;
+    let specs = (0..CLIENTS)
+        .map(|index| spec(&tokens, index))
+        .collect::<Result<Vec<_>>>()?;
     let fleet = Fleet::start(&plane.server()?, specs).await?;
     let mut before = usize::MAX;
     until("silence", LIMIT, async || {
@@ -39,11 +41,20 @@ async fn an_idle_mesh_sends_nothing() -> Result<()> {
     let received = Traffic::of(&fleet.take().concat());
     ensure!(received == Traffic::default(), "an idle mesh sent {received:?}");
     let after = plane.memory()?;
-    let (streams, per_stream) = (u64::try_from(CLIENTS)?, after.saturating_sub(empty) / u64::try_from(CLIENTS)?);
+    let (streams, per_stream) = (
+        u64::try_from(CLIENTS)?,
+        after.saturating_sub(empty) / u64::try_from(CLIENTS)?,
+    );
     ensure!(per_stream < MEMORY, "a stream costs {per_stream} bytes");
-    ensure!(after.saturating_sub(full) < streams << 10, "idle streams grew: {full} -> {after} bytes");
+    ensure!(
+        after.saturating_sub(full) < streams << 10,
+        "idle streams grew: {full} -> {after} bytes"
+    );
     // Silence is not deafness: all of them hear of a change.
-    ensure!(fleet.0.iter().all(|client| client.log().now().ended.is_none()), "a stream was cut");
+    ensure!(
+        fleet.0.iter().all(|client| client.log().now().ended.is_none()),
+        "a stream was cut"
+    );
     plane.write(PERMISSION_FILE, &World::permission(1))?;
     until("every client hears of a change", LIMIT, async || {
         Ok(fleet.0.iter().all(|client| !client.log().is_empty()).then_some(()))

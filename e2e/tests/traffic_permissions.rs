@@ -33,9 +33,10 @@ fn permissions_hold_on_real_traffic() -> Result<()> {
         server_first(&mesh)
     });
     steps.run("mallory is refused by her own identity", || own_certificate(&mesh));
-    steps.run("mallory's certificate and key in a client of her own get nothing", || {
-        own_key(&mesh)
-    });
+    steps.run(
+        "mallory's certificate and key in a client of her own get nothing",
+        || own_key(&mesh),
+    );
     steps.run("a self-signed certificate that names orders gets nothing", || {
         self_signed(&mesh)
     });
@@ -221,12 +222,16 @@ fn own_key(mesh: &Mesh) -> Result<()> {
     let log = mesh.state().join("logs/shop.payments-1.envoy.log");
     mesh.await_condition("the log names the rule", WAIT, || {
         let text = std::fs::read_to_string(&log)?;
-        let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let lines = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
         let mut hers = lines.filter(|line| line["path"] == "/charges?key=stolen" && line["status"] == 403);
         Ok(hers
             .any(|line| {
                 line["peer"].as_str().is_some_and(|peer| peer.ends_with("/sa/mallory"))
-                    && line["rule"].as_str().is_some_and(|rule| rule.starts_with("default/Deny/"))
+                    && line["rule"]
+                        .as_str()
+                        .is_some_and(|rule| rule.starts_with("default/Deny/"))
             })
             .then_some(()))
     })?;

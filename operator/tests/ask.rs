@@ -82,7 +82,12 @@ fn run(arguments: &[&str], folder: &Path) -> (Option<i32>, String, String) {
 /// With something on standard input.
 fn run_with(arguments: &[&str], folder: &Path, input: &str) -> (Option<i32>, String, String) {
     let mut command = tulle(arguments, folder);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -96,10 +101,22 @@ fn json(text: &str) -> Value {
 #[test]
 fn explain_tells_verdict_steps_rules_and_places() {
     let (dir, _) = folder();
-    let question = ["explain", "shop/orders", "->", "payments", "POST", "/charges", "--folder", "mesh"];
+    let question = [
+        "explain",
+        "shop/orders",
+        "->",
+        "payments",
+        "POST",
+        "/charges",
+        "--folder",
+        "mesh",
+    ];
     let (code, out, error) = run(&question, dir.path());
     assert_eq!(code, Some(0), "{error}");
-    assert!(out.starts_with("ALLOWED  shop/orders -> shop/payments:80  POST /charges\n"), "{out}");
+    assert!(
+        out.starts_with("ALLOWED  shop/orders -> shop/payments:80  POST /charges\n"),
+        "{out}"
+    );
     for wanted in [
         "identity    spiffe://tulle.local/ns/shop/sa/orders, as workload shop/orders-1 proves it",
         "permission  allowed by TrafficPermission/shop/payments/orders  (mesh/permission.yaml:1)",
@@ -109,7 +126,18 @@ fn explain_tells_verdict_steps_rules_and_places() {
         assert!(out.contains(wanted), "{wanted}\n{out}");
     }
 
-    let (code, out, _) = run(&["explain", "shop/orders", "payments", "GET", "/chargesx", "--folder", "mesh"], dir.path());
+    let (code, out, _) = run(
+        &[
+            "explain",
+            "shop/orders",
+            "payments",
+            "GET",
+            "/chargesx",
+            "--folder",
+            "mesh",
+        ],
+        dir.path(),
+    );
     assert_eq!(code, Some(1));
     assert!(out.starts_with("DENIED 403  "), "{out}");
     for wanted in [
@@ -129,15 +157,35 @@ fn explain_in_json_and_for_other_callers() {
     let (code, out, error) = run(&["explain", "plaintext", "shop/payments", "/", "-o", "json"], &mesh);
     assert_eq!(code, Some(1), "{error}");
     let whole = json(&out);
-    assert_eq!((&whole["verdict"], &whole["arrivals"][0]["verdict"]["answer"]), (&"denied".into(), &"refused".into()));
+    assert_eq!(
+        (&whole["verdict"], &whole["arrivals"][0]["verdict"]["answer"]),
+        (&"denied".into(), &"refused".into())
+    );
 
     let uri = "spiffe://tulle.local/ns/shop/sa/nobody";
-    let (code, out, _) = run(&["explain", uri, "workload/shop/payments-1:8080", "POST", "/charges", "-o", "json"], &mesh);
+    let (code, out, _) = run(
+        &[
+            "explain",
+            uri,
+            "workload/shop/payments-1:8080",
+            "POST",
+            "/charges",
+            "-o",
+            "json",
+        ],
+        &mesh,
+    );
     let whole = json(&out);
     assert_eq!(code, Some(1));
     assert_eq!(whole["arrivals"][0]["verdict"]["rule"]["name"], "default/Deny/http");
     assert_eq!(whole["arrivals"][0]["nearest"]["rule"]["file"], "./permission.yaml");
-    assert!(whole["arrivals"][0]["nearest"]["differences"][0].as_str().unwrap().contains("shop/orders"), "{out}");
+    assert!(
+        whole["arrivals"][0]["nearest"]["differences"][0]
+            .as_str()
+            .unwrap()
+            .contains("shop/orders"),
+        "{out}"
+    );
     drop(dir);
 }
 
@@ -154,11 +202,20 @@ fn names_that_mean_nothing_or_several_things_are_refused_with_candidates() {
         (vec!["explain", "shop/orders", "payments", "POST"], "add the path"),
         (vec!["explain", "shop/orders", "-"], "redirection"),
         (vec!["explain", "shop/orders"], "say who calls what"),
-        (vec!["explain", "shop/orders", "payments", "--folder", "nowhere"], "nowhere"),
-        (vec!["explain", "shop/orders", "workload/shop/payments-1"], "workload/shop/payments-1:8080"),
+        (
+            vec!["explain", "shop/orders", "payments", "--folder", "nowhere"],
+            "nowhere",
+        ),
+        (
+            vec!["explain", "shop/orders", "workload/shop/payments-1"],
+            "workload/shop/payments-1:8080",
+        ),
     ] {
         let (code, _, error) = run(&arguments, &mesh);
-        assert!(code == Some(2) && error.contains(wanted), "{arguments:?}: {code:?} {error}");
+        assert!(
+            code == Some(2) && error.contains(wanted),
+            "{arguments:?}: {code:?} {error}"
+        );
     }
     fs::write(mesh.join("broken.yaml"), "kind: [").unwrap();
     let (code, _, error) = run(&["can-i", "shop/orders", "payments"], &mesh);
@@ -169,19 +226,46 @@ fn names_that_mean_nothing_or_several_things_are_refused_with_candidates() {
 fn can_i_answers_in_one_line_and_lists() {
     let (_dir, mesh) = folder();
     let (code, out, _) = run(&["can-i", "shop/orders", "two:b", "POST", "/charges/1"], &mesh);
-    assert_eq!((code, &*out), (Some(0), "yes  TrafficPermission/shop/payments/orders  (./permission.yaml:1)\n"));
+    assert_eq!(
+        (code, &*out),
+        (
+            Some(0),
+            "yes  TrafficPermission/shop/payments/orders  (./permission.yaml:1)\n"
+        )
+    );
     let (code, out, _) = run(&["can-i", "ops/orders", "shop/payments", "POST", "/charges"], &mesh);
     assert_eq!((code, &*out), (Some(1), "no  default/Deny/http\n"));
     // A header that nobody asked for changes nothing.
-    let (code, ..) = run(&["can-i", "shop/orders", "payments", "POST", "/charges", "--header", "x-role=admin"], &mesh);
+    let (code, ..) = run(
+        &[
+            "can-i",
+            "shop/orders",
+            "payments",
+            "POST",
+            "/charges",
+            "--header",
+            "x-role=admin",
+        ],
+        &mesh,
+    );
     assert_eq!(code, Some(0));
 
     let (code, out, _) = run(&["can-i", "--list", "--to", "shop/payments"], &mesh);
     assert_eq!(code, Some(0));
-    let line = |start: &str| out.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{start}: {out}"));
-    assert!(line("shop/orders ").contains("shop/payments:80   some     TrafficPermission/shop/payments/orders"), "{out}");
+    let line = |start: &str| {
+        out.lines()
+            .find(|line| line.starts_with(start))
+            .unwrap_or_else(|| panic!("{start}: {out}"))
+    };
+    assert!(
+        line("shop/orders ").contains("shop/payments:80   some     TrafficPermission/shop/payments/orders"),
+        "{out}"
+    );
     assert!(line("ops/orders ").contains(" no "), "{out}");
-    let (_, out, _) = run(&["can-i", "--list", "-o", "json", "--from", "shop/orders", "-n", "shop"], &mesh);
+    let (_, out, _) = run(
+        &["can-i", "--list", "-o", "json", "--from", "shop/orders", "-n", "shop"],
+        &mesh,
+    );
     let rows = json(&out);
     assert_eq!(rows.as_array().unwrap().len(), 3);
     assert_eq!(rows[0]["callers"][0]["access"], "some");
@@ -202,7 +286,10 @@ fn a_matrix_of_fifty_services_has_a_row_for_each() {
     fs::write(dir.path().join("mesh.yaml"), text).unwrap();
     let (code, out, _) = run(&["can-i", "--list"], dir.path());
     assert_eq!((code, out.lines().count()), (Some(0), 51), "{out}");
-    assert!(out.lines().all(|line| line.len() < 120) && out.contains("everybody"), "{out}");
+    assert!(
+        out.lines().all(|line| line.len() < 120) && out.contains("everybody"),
+        "{out}"
+    );
 }
 
 #[test]
@@ -222,7 +309,10 @@ fn diff_says_what_changes_and_what_would_be_sent() {
     ] {
         assert!(out.contains(wanted), "{wanted}\n{out}");
     }
-    let (code, out, _) = run(&["diff", "--folder", "mesh", "-f", "new.yaml", "-o", "json"], dir.path());
+    let (code, out, _) = run(
+        &["diff", "--folder", "mesh", "-f", "new.yaml", "-o", "json"],
+        dir.path(),
+    );
     let whole = json(&out);
     assert_eq!((code, &whole["changes"]), (Some(1), &Value::Bool(true)));
     assert_eq!(whole["access"][0]["becomes"], "denied");
@@ -231,7 +321,10 @@ fn diff_says_what_changes_and_what_would_be_sent() {
     assert!(whole["sent"]["bytes"].as_u64().unwrap() > 0);
 
     let (code, out, _) = run_with(&["diff", "--folder", "mesh", "-f", "-"], dir.path(), PERMISSION);
-    assert!(code == Some(0) && out.starts_with("nothing changes in meaning\nSENT        0 proxies"), "{out}");
+    assert!(
+        code == Some(0) && out.starts_with("nothing changes in meaning\nSENT        0 proxies"),
+        "{out}"
+    );
     // A folder takes the place of everything: without the permission all may call.
     fs::create_dir(dir.path().join("new")).unwrap();
     fs::write(dir.path().join("new/services.yaml"), SERVICES).unwrap();
@@ -263,14 +356,29 @@ fn a_line_of_the_access_log_is_explained() {
         assert!(out.contains(wanted), "{wanted}\n{out}");
     }
     // The rule is another today.
-    fs::write(mesh.join("permission.yaml"), PERMISSION.replace("name: orders\n    s", "name: renamed\n    s")).unwrap();
-    let (_, out, _) = run_with(&["explain", "--log-line", "-", "--folder", "mesh", "-o", "json"], dir.path(), &allowed);
+    fs::write(
+        mesh.join("permission.yaml"),
+        PERMISSION.replace("name: orders\n    s", "name: renamed\n    s"),
+    )
+    .unwrap();
+    let (_, out, _) = run_with(
+        &["explain", "--log-line", "-", "--folder", "mesh", "-o", "json"],
+        dir.path(),
+        &allowed,
+    );
     assert_eq!(json(&out)["logged"]["sameToday"], Value::Bool(false), "{out}");
 
     let outbound = r#"{"direction":"outbound","listener":"out/10.0.0.1/80","downstream":"10.1.0.3:40000","method":"POST","path":"/charges","authority":"payments","rule":"TrafficRoute/shop/gone/r"}"#;
     let (_, out, _) = run(&["explain", "--log-line", outbound, "--folder", "mesh"], dir.path());
-    assert!(out.contains("shop/orders -> shop/payments:80") && out.contains("another decision"), "{out}");
-    for (bad, wanted) in [("x", "no JSON"), ("{}", "direction"), (r#"{"direction":"inbound"}"#, "destination")] {
+    assert!(
+        out.contains("shop/orders -> shop/payments:80") && out.contains("another decision"),
+        "{out}"
+    );
+    for (bad, wanted) in [
+        ("x", "no JSON"),
+        ("{}", "direction"),
+        (r#"{"direction":"inbound"}"#, "destination"),
+    ] {
         let (code, _, error) = run(&["explain", "--log-line", bad, "--folder", "mesh"], dir.path());
         assert!(code == Some(2) && error.contains(wanted), "{error}");
     }
@@ -289,7 +397,10 @@ impl Drop for Up {
 #[test]
 fn a_running_control_plane_is_asked() {
     let (dir, _) = folder();
-    let mut child = tulle(&["up", "mesh", "--listen", "127.0.0.1:0"], dir.path()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = tulle(&["up", "mesh", "--listen", "127.0.0.1:0"], dir.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let _up = Up(child);
     assert!(lines.any(|line| line.unwrap().contains("the control plane is up")));
@@ -298,11 +409,17 @@ fn a_running_control_plane_is_asked() {
     let (code, out, error) = run(&["explain", "shop/orders", "payments", "POST", "/charges"], dir.path());
     assert_eq!(code, Some(0), "{error}");
     assert!(out.contains("as of the control plane of ./mesh/.tulle"), "{out}");
-    let (code, out, _) = run(&["can-i", "ops/orders", "shop/payments", "--state", "mesh/.tulle"], dir.path());
+    let (code, out, _) = run(
+        &["can-i", "ops/orders", "shop/payments", "--state", "mesh/.tulle"],
+        dir.path(),
+    );
     assert_eq!((code, &*out), (Some(1), "no  default/Deny/http\n"));
     // What is served and what stands in the folder is the same, down to the bytes that would be sent.
     let (code, out, error) = run(&["diff", "-f", "mesh"], dir.path());
-    assert!(code == Some(0) && out.contains("SENT        0 proxies, 0 resources, 0 bytes"), "{out}{error}");
+    assert!(
+        code == Some(0) && out.contains("SENT        0 proxies, 0 resources, 0 bytes"),
+        "{out}{error}"
+    );
     let (code, _, error) = run(&["explain", "a", "b", "--state", "x", "--folder", "mesh"], dir.path());
     assert!(code == Some(2) && error.contains("cannot be used with"), "{error}");
 }

@@ -49,7 +49,12 @@ pub(super) fn run(args: &ExplainArgs) -> Result<()> {
     say("read the folder", read);
     let (built, model) = median(args.rounds, || model(&view));
     say("build the model", built);
-    println!("  {} services, {} workloads, {} policies", model.services.len(), model.workloads.len(), args.policies);
+    println!(
+        "  {} services, {} workloads, {} policies",
+        model.services.len(),
+        model.workloads.len(),
+        args.policies
+    );
 
     let question = question(args)?;
     let (explained, decision) = median(args.rounds * 20, || Evaluator::new(&model).evaluate(&question));
@@ -62,7 +67,13 @@ pub(super) fn run(args: &ExplainArgs) -> Result<()> {
     say("lint", linted);
     println!("  {} findings", findings.len());
 
-    compare(args, &view, &model, "one policy", &permission(0, args.services, "/charges/new"))?;
+    compare(
+        args,
+        &view,
+        &model,
+        "one policy",
+        &permission(0, args.services, "/charges/new"),
+    )?;
     compare(args, &view, &model, "a policy on every workload", &World::permission(1))
 }
 
@@ -77,9 +88,16 @@ fn compare(args: &ExplainArgs, view: &SourceView, model: &Arc<Model>, what: &str
     let (meant, diff) = median(args.rounds, || config::diff::meaning(model, &after));
     say("  in meaning", meant);
     println!("    {} changes of access", diff.access.len());
-    let (all, diff) = median(args.rounds.min(3), || config::diff::diff(model, &after, &Settings::default()));
+    let (all, diff) = median(args.rounds.min(3), || {
+        config::diff::diff(model, &after, &Settings::default())
+    });
     say("  with what would be sent", all);
-    println!("    {} proxies, {} resources, {} bytes", diff.sent.proxies.len(), diff.sent.resources, diff.sent.bytes);
+    println!(
+        "    {} proxies, {} resources, {} bytes",
+        diff.sent.proxies.len(),
+        diff.sent.resources,
+        diff.sent.bytes
+    );
     Ok(())
 }
 
@@ -108,7 +126,8 @@ fn question(args: &ExplainArgs) -> Result<Request> {
 /// One service lets two others in, one of them to one path only; every tenth also denies something.
 fn permission(number: usize, services: usize, path: &str) -> String {
     let of = |offset: usize| World::service((number + services.saturating_sub(offset)) % services.max(1));
-    let source = |name: &str| format!("{{type: ServiceAccount, serviceAccount: {{namespace: {NAMESPACE}, name: {name}}}}}");
+    let source =
+        |name: &str| format!("{{type: ServiceAccount, serviceAccount: {{namespace: {NAMESPACE}, name: {name}}}}}");
     let (action, rules) = if number % 10 == 9 {
         ("Deny", "  - {name: no-delete, http: [{method: DELETE}]}\n".to_owned())
     } else {

@@ -145,7 +145,9 @@ mod tests {
 
     #[test]
     fn bytes_are_what_was_meant() {
-        let case = Case::get("x", "/a\\b").header("X-Role", "user,admin").header("x", "{host}!");
+        let case = Case::get("x", "/a\\b")
+            .header("X-Role", "user,admin")
+            .header("x", "{host}!");
         assert_eq!(
             String::from_utf8(case.bytes(7, "servlet")).unwrap(),
             "GET /a\\b HTTP/1.1\r\nHost: servlet\r\nX-Role: user,admin\r\nx: servlet!\r\nx-probe: 7\r\nConnection: close\r\n\r\n"
@@ -154,8 +156,14 @@ mod tests {
 
     #[test]
     fn http2_says_only_what_it_can() {
-        assert!(Case::get("x", "/a#b").request(0, "h").is_none(), "the library cuts fragments");
-        let request = Case::get("x", "/a/%2e%2e;x/b").header("x", "y").request(3, "h").unwrap();
+        assert!(
+            Case::get("x", "/a#b").request(0, "h").is_none(),
+            "the library cuts fragments"
+        );
+        let request = Case::get("x", "/a/%2e%2e;x/b")
+            .header("x", "y")
+            .request(3, "h")
+            .unwrap();
         assert_eq!(request.uri().path(), "/a/%2e%2e;x/b");
         assert_eq!(request.uri().authority().unwrap(), "h");
         assert_eq!(request.headers()[NUMBER], "3");

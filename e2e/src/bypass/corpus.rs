@@ -27,7 +27,9 @@ mod tests {
         let classes: BTreeSet<_> = cases.iter().flat_map(|case| case.classes.iter().copied()).collect();
         assert!(classes.len() >= 25, "{classes:?}");
         // The plain name is the measure of the others, not an attempt of its own kind.
-        let plain = cases.iter().filter(|case| case.classes.len() == 1 && case.classes.contains("path"));
+        let plain = cases
+            .iter()
+            .filter(|case| case.classes.len() == 1 && case.classes.contains("path"));
         assert!(plain.count() <= 3);
     }
 }

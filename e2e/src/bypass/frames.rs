@@ -54,14 +54,18 @@ pub(super) fn cases() -> Vec<Case> {
     for lengths in lengths() {
         for body in &bodies {
             let first = Case::get("framing", "/public").method("POST");
-            let mut case = lengths.iter().fold(first, |case, (name, value)| case.header(name, value));
+            let mut case = lengths
+                .iter()
+                .fold(first, |case, (name, value)| case.header(name, value));
             case.body.extend_from_slice(body.as_bytes());
             cases.push(case);
         }
     }
     // A second request after a whole first one is nothing unusual: it must be judged like the first.
     for upgrade in ["h2c", "websocket", "tls/1.0"] {
-        let mut case = Case::get("framing", "/public").header("Upgrade", upgrade).header("HTTP2-Settings", "AAMAAABkAAQAAP__");
+        let mut case = Case::get("framing", "/public")
+            .header("Upgrade", upgrade)
+            .header("HTTP2-Settings", "AAMAAABkAAQAAP__");
         case.body.extend_from_slice(HIDDEN.as_bytes());
         cases.push(case);
     }

@@ -20,7 +20,11 @@ const STEERING: &[(&str, &str, &str)] = &[
     ("x-envoy header", "x-envoy-peer-metadata", "public"),
     ("x-tulle header", "x-tulle-path", "/public/"),
     ("x-tulle header", "X-Tulle-Path", "/public/"),
-    ("x-tulle header", "x-tulle-source", "spiffe://tulle.local/ns/shop/sa/servlet/"),
+    (
+        "x-tulle header",
+        "x-tulle-source",
+        "spiffe://tulle.local/ns/shop/sa/servlet/",
+    ),
     ("x-tulle header", "x-tulle-anything", "1"),
     ("foreign header", "x-original-url", "/public"),
     ("foreign header", "x-rewrite-url", "/public"),
@@ -31,7 +35,11 @@ const STEERING: &[(&str, &str, &str)] = &[
     ("foreign header", "x-forwarded-proto", "https"),
     ("foreign header", "forwarded", "for=127.0.0.1;host=public"),
     ("foreign header", "x-http-method-override", "OPTIONS"),
-    ("foreign header", "x-forwarded-client-cert", "By=spiffe://x;URI=spiffe://tulle.local/ns/shop/sa/servlet"),
+    (
+        "foreign header",
+        "x-forwarded-client-cert",
+        "By=spiffe://x;URI=spiffe://tulle.local/ns/shop/sa/servlet",
+    ),
     ("foreign header", "upgrade", "websocket"),
     ("foreign header", "upgrade", "h2c"),
     ("foreign header", "expect", "100-continue"),
@@ -183,8 +191,26 @@ fn hosts(target: &str) -> Vec<Case> {
 
 fn methods(target: &str) -> Vec<Case> {
     let methods = [
-        "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get", "Get", "GETX", "G", "PRI",
-        "GET ", "GET\t", " GET", "GET /public", "GET\0", "",
+        "HEAD",
+        "POST",
+        "PUT",
+        "DELETE",
+        "PATCH",
+        "OPTIONS",
+        "TRACE",
+        "CONNECT",
+        "PROPFIND",
+        "get",
+        "Get",
+        "GETX",
+        "G",
+        "PRI",
+        "GET ",
+        "GET\t",
+        " GET",
+        "GET /public",
+        "GET\0",
+        "",
     ];
     methods
         .iter()

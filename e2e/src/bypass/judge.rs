@@ -143,7 +143,10 @@ impl Tally {
         );
         for (class, (attempts, reached, statuses)) in &self.classes {
             // Writing to a string does not fail.
-            let _ = writeln!(text, "  {class:<22} {attempts:>5} sent {reached:>5} reached  {statuses:?}");
+            let _ = writeln!(
+                text,
+                "  {class:<22} {attempts:>5} sent {reached:>5} reached  {statuses:?}"
+            );
         }
         text
     }
@@ -155,12 +158,17 @@ mod tests {
 
     #[test]
     fn both_servers_can_be_read() {
-        let seen = Seen::read(br#"{"path": "/admin/x", "headers": {"x-role": "user, admin", "x-probe": "7"}}"#).unwrap();
+        let seen =
+            Seen::read(br#"{"path": "/admin/x", "headers": {"x-role": "user, admin", "x-probe": "7"}}"#).unwrap();
         assert!(seen.is(Resource::Admin) && seen.is(Resource::Private) && seen.is(Resource::Role));
         assert_eq!(seen.number, Some(7));
         let seen = Seen::read(br#"{"path": "/public/admin", "headers": {"x-role": "user"}}"#).unwrap();
         assert!(!seen.is(Resource::Admin) && !seen.is(Resource::Private) && !seen.is(Resource::Role));
-        assert!(!Seen::read(br#"{"path": "/administrator", "headers": {}}"#).unwrap().is(Resource::Admin));
+        assert!(
+            !Seen::read(br#"{"path": "/administrator", "headers": {}}"#)
+                .unwrap()
+                .is(Resource::Admin)
+        );
     }
 
     #[test]

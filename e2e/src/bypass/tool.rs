@@ -141,6 +141,12 @@ impl Target {
             anyhow::Ok(answer)
         };
         // A stream that is reset is no answer.
-        Some(timeout(PATIENCE, exchange).await.ok().and_then(Result::ok).unwrap_or_default())
+        Some(
+            timeout(PATIENCE, exchange)
+                .await
+                .ok()
+                .and_then(Result::ok)
+                .unwrap_or_default(),
+        )
     }
 }

@@ -31,9 +31,20 @@ impl Loot {
         let owner = mesh.workload(id)?.as_envoy();
         let (server, source) = (mesh.xds_address()?.to_string(), owner.address.to_string());
         let report = owner.ads(&[
-            &server, "--root", &root, "--token", &token, "--source", &source, "--node", id, "--identity",
+            &server,
+            "--root",
+            &root,
+            "--token",
+            &token,
+            "--source",
+            &source,
+            "--node",
+            id,
+            "--identity",
         ])?;
-        let pem = report.identity.with_context(|| format!("{id} was given no certificate: {:?}", report.ended))?;
+        let pem = report
+            .identity
+            .with_context(|| format!("{id} was given no certificate: {:?}", report.ended))?;
         Ok(Self {
             cert: readable(place("cert"), &pem.chain)?,
             key: readable(place("key"), &pem.key)?,

@@ -11,8 +11,8 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 
 use xds::Kind;
-use xds::proto::envoy::extensions::transport_sockets::tls::v3::{Secret, secret};
 use xds::proto::envoy::config::core::v3::{DataSource, data_source};
+use xds::proto::envoy::extensions::transport_sockets::tls::v3::{Secret, secret};
 use xds::proto::envoy::service::discovery::v3::DeltaDiscoveryResponse;
 
 use crate::sim::{Behaviour, Client, ClientSpec, Received, Server, Session};

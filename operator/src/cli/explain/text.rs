@@ -65,15 +65,31 @@ fn route(it: &Explanation<'_>, text: &mut String) {
             continue;
         };
         if request.target != sent.target || request.authority != sent.authority || written(request) != written(sent) {
-            let host = if request.authority == sent.authority { String::new() } else { format!(" to host {}", request.authority) };
-            step(text, "", &format!("{}:{} receives {}{host}", backend.service, backend.port, receives(request)));
+            let host = if request.authority == sent.authority {
+                String::new()
+            } else {
+                format!(" to host {}", request.authority)
+            };
+            step(
+                text,
+                "",
+                &format!(
+                    "{}:{} receives {}{host}",
+                    backend.service,
+                    backend.port,
+                    receives(request)
+                ),
+            );
         }
     }
 }
 
 fn receives(request: &HttpRequest) -> String {
     let headers = written(request).into_iter().cloned().collect();
-    say::request(&HttpRequest { headers, ..request.clone() })
+    say::request(&HttpRequest {
+        headers,
+        ..request.clone()
+    })
 }
 
 /// The headers without those that every proxy adds.
