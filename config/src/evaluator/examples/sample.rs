@@ -55,7 +55,7 @@ fn letter(class: &Class) -> Option<char> {
     ['x', 'a', 'A', '1', '/']
         .into_iter()
         .find(inside)
-        .or_else(|| class.ranges().first().map(|range| range.start()))
+        .or_else(|| class.ranges().first().map(regex_syntax::hir::ClassUnicodeRange::start))
 }
 
 #[cfg(test)]
