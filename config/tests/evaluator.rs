@@ -201,6 +201,10 @@ fn defaults() {
         &[with("Allow", "Strict")],
         &[("-", 8080, "/", &[], "refused"), ("-", 5432, "-", &[], "refused")],
     );
+}
+
+#[test]
+fn what_selects() {
     rows(
         "a Deny does not select",
         &[deny("d", "sources: []")],
@@ -294,6 +298,12 @@ fn sources() {
             ),
         ],
     );
+}
+
+#[test]
+fn who_is_named() {
+    let source = |text: &str| allow("a", &format!("sources: [{text}]"));
+    let (yes, no) = ("allowed a/r", "403 default/Deny/http");
     rows(
         "[] is nobody",
         &[allow("a", "sources: []"), deny("d", "sources: []")],
@@ -328,7 +338,7 @@ fn sources() {
 }
 
 #[test]
-fn requests() {
+fn exact_paths() {
     let denied = |http: &str| deny("d", &format!("http: [{http}]"));
     let (yes, no) = ("allowed default/Allow/http", "403 d/r");
     rows(
@@ -359,6 +369,12 @@ fn requests() {
             ("shop/orders", 8080, "POST /a;b", &[], no),
         ],
     );
+}
+
+#[test]
+fn matches_of_requests() {
+    let denied = |http: &str| deny("d", &format!("http: [{http}]"));
+    let (yes, no) = ("allowed default/Allow/http", "403 d/r");
     rows(
         "a prefix is whole segments",
         &[denied("{path: {type: PathPrefix, value: /a/}}")],
@@ -387,6 +403,26 @@ fn requests() {
             ("shop/orders", 8080, "GET /a", &[], yes),
         ],
     );
+    rows(
+        "a gRPC call is a POST",
+        &[denied("{method: POST, path: {type: Exact, value: /pay.Charge/Make}}")],
+        &[
+            ("shop/orders", 9000, "POST /pay.Charge/Make", &[], "403 d/r"),
+            (
+                "shop/orders",
+                9000,
+                "POST /pay.Charge/Undo",
+                &[],
+                "allowed default/Allow/grpc",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn denied_headers() {
+    let denied = |http: &str| deny("d", &format!("http: [{http}]"));
+    let (yes, no) = ("allowed default/Allow/http", "403 d/r");
     let header = "{headers: [{name: X-Role, value: admin}]}";
     rows(
         "a Deny sees each value",
@@ -411,6 +447,11 @@ fn requests() {
             ("shop/orders", 8080, "/", &["x-role: badm"], yes),
         ],
     );
+}
+
+#[test]
+fn allowed_headers() {
+    let header = "{headers: [{name: X-Role, value: admin}]}";
     let allowed = allow("a", &format!("{ORDERS}, http: [{header}]"));
     rows(
         "an Allow sees the whole joined value",
@@ -444,20 +485,6 @@ fn requests() {
         &[
             ("shop/orders", 8080, "/", &["x-role: a", "x-role: b"], "allowed a/r"),
             ("shop/orders", 8080, "/", &["x-role: a, b"], "403 default/Deny/http"),
-        ],
-    );
-    rows(
-        "a gRPC call is a POST",
-        &[denied("{method: POST, path: {type: Exact, value: /pay.Charge/Make}}")],
-        &[
-            ("shop/orders", 9000, "POST /pay.Charge/Make", &[], "403 d/r"),
-            (
-                "shop/orders",
-                9000,
-                "POST /pay.Charge/Undo",
-                &[],
-                "allowed default/Allow/grpc",
-            ),
         ],
     );
 }
