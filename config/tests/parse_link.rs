@@ -115,6 +115,15 @@ fn selection_is_per_port() {
     }
 }
 
+/// A Shadow permission makes a candidate that is what the same object makes when it is enforced; others make none.
+fn candidate_is(model: &Model, enforced: Option<&Model>) {
+    let of = |model: &Model| inbound(model, "shop/payments-1", 8000).permission.clone();
+    let wanted = enforced.map(|model| (of(model).default.clone(), of(model).deny.len(), of(model).allow.len()));
+    let candidate = of(model).candidate.clone();
+    let candidate = candidate.map(|one| (one.default.clone(), one.deny.len(), one.allow.len()));
+    assert_eq!(candidate, wanted);
+}
+
 /// Name, policies, who gets in by each default, whether plaintext does.
 type Row<'a> = (&'a str, &'a str, [&'a [&'a str]; 3], [bool; 3]);
 
@@ -176,15 +185,8 @@ fn the_table_of_defaults() {
             let permissive = shop(&format!("{policies}{settings}"));
             let verdict = &inbound(&permissive, "shop/payments-1", 8000).permission.default;
             assert_eq!(verdict.allow_plaintext, plaintext[column], "{name} {default}");
-            // The candidate of the Shadow row is the row of the same object enforced.
-            let candidate = &inbound(&permissive, "shop/payments-1", 8000).permission.candidate;
-            assert_eq!(candidate.is_some(), name == "Shadow", "{name} {default}");
-            if let Some(candidate) = candidate {
-                let enforced = shop(&format!("{allow}{settings}"));
-                let enforced = &inbound(&enforced, "shop/payments-1", 8000).permission;
-                assert_eq!(candidate.default, enforced.default, "{default}");
-                assert_eq!((candidate.deny.len(), candidate.allow.len()), (0, 1), "{default}");
-            }
+            let enforced = (name == "Shadow").then(|| shop(&format!("{allow}{settings}")));
+            candidate_is(&permissive, enforced.as_deref());
             let word = if verdict.allow_mesh { "Allow" } else { "Deny" };
             assert_eq!(&*verdict.name, format!("default/{word}/web"));
         }

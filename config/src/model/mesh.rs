@@ -24,6 +24,7 @@ pub enum DefaultAction {
 }
 
 /// Mesh-wide settings.
+#[allow(clippy::struct_excessive_bools, reason = "settings that users switch one by one")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mesh {
     /// The SPIFFE trust domain.
