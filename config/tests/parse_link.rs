@@ -150,8 +150,7 @@ fn the_table_of_defaults() {
     let both = format!("{allow}{deny}");
     let everyone = ["other/default", "shop/orders", "shop/payments"];
     let not_other = ["shop/orders", "shop/payments"];
-    let orders = ["shop/orders"];
-    let nobody: [&str; 0] = [];
+    let (orders, nobody): ([&str; 1], [&str; 0]) = (["shop/orders"], []);
     // Policies; who gets in by AllowUntilSelected, Allow, Deny; whether plaintext gets in on a Permissive port.
     let rows: [Row<'_>; 6] = [
         ("none", "", [&everyone, &everyone, &nobody], [true, true, false]),
@@ -187,10 +186,14 @@ fn the_table_of_defaults() {
             assert_eq!(verdict.allow_plaintext, plaintext[column], "{name} {default}");
             let enforced = (name == "Shadow").then(|| shop(&format!("{allow}{settings}")));
             candidate_is(&permissive, enforced.as_deref());
-            let word = if verdict.allow_mesh { "Allow" } else { "Deny" };
-            assert_eq!(&*verdict.name, format!("default/{word}/web"));
+            named(verdict);
         }
     }
+}
+
+fn named(verdict: &DefaultVerdict) {
+    let word = if verdict.allow_mesh { "Allow" } else { "Deny" };
+    assert_eq!(&*verdict.name, format!("default/{word}/web"));
 }
 
 #[test]
