@@ -115,6 +115,15 @@ fn selection_is_per_port() {
     }
 }
 
+/// A Shadow permission makes a candidate that is what the same object makes when it is enforced; others make none.
+fn candidate_is(model: &Model, enforced: Option<&Model>) {
+    let of = |model: &Model| inbound(model, "shop/payments-1", 8000).permission.clone();
+    let wanted = enforced.map(|model| (of(model).default.clone(), of(model).deny.len(), of(model).allow.len()));
+    let candidate = of(model).candidate.clone();
+    let candidate = candidate.map(|one| (one.default.clone(), one.deny.len(), one.allow.len()));
+    assert_eq!(candidate, wanted);
+}
+
 /// Name, policies, who gets in by each default, whether plaintext does.
 type Row<'a> = (&'a str, &'a str, [&'a [&'a str]; 3], [bool; 3]);
 
@@ -141,8 +150,7 @@ fn the_table_of_defaults() {
     let both = format!("{allow}{deny}");
     let everyone = ["other/default", "shop/orders", "shop/payments"];
     let not_other = ["shop/orders", "shop/payments"];
-    let orders = ["shop/orders"];
-    let nobody: [&str; 0] = [];
+    let (orders, nobody): ([&str; 1], [&str; 0]) = (["shop/orders"], []);
     // Policies; who gets in by AllowUntilSelected, Allow, Deny; whether plaintext gets in on a Permissive port.
     let rows: [Row<'_>; 6] = [
         ("none", "", [&everyone, &everyone, &nobody], [true, true, false]),
@@ -176,19 +184,16 @@ fn the_table_of_defaults() {
             let permissive = shop(&format!("{policies}{settings}"));
             let verdict = &inbound(&permissive, "shop/payments-1", 8000).permission.default;
             assert_eq!(verdict.allow_plaintext, plaintext[column], "{name} {default}");
-            // The candidate of the Shadow row is the row of the same object enforced.
-            let candidate = &inbound(&permissive, "shop/payments-1", 8000).permission.candidate;
-            assert_eq!(candidate.is_some(), name == "Shadow", "{name} {default}");
-            if let Some(candidate) = candidate {
-                let enforced = shop(&format!("{allow}{settings}"));
-                let enforced = &inbound(&enforced, "shop/payments-1", 8000).permission;
-                assert_eq!(candidate.default, enforced.default, "{default}");
-                assert_eq!((candidate.deny.len(), candidate.allow.len()), (0, 1), "{default}");
-            }
-            let word = if verdict.allow_mesh { "Allow" } else { "Deny" };
-            assert_eq!(&*verdict.name, format!("default/{word}/web"));
+            let enforced = (name == "Shadow").then(|| shop(&format!("{allow}{settings}")));
+            candidate_is(&permissive, enforced.as_deref());
+            named(verdict);
         }
     }
+}
+
+fn named(verdict: &DefaultVerdict) {
+    let word = if verdict.allow_mesh { "Allow" } else { "Deny" };
+    assert_eq!(&*verdict.name, format!("default/{word}/web"));
 }
 
 #[test]
