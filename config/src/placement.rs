@@ -136,9 +136,8 @@ impl FromStr for LoopbackBlock {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let blocks = (1..=Self::COUNT).map(Self);
-        blocks
-            .into_iter()
+        (1..=Self::COUNT)
+            .map(Self)
             .find(|block| block.to_string() == text)
             .ok_or_else(|| format!("{text:?} is no loopback block; use 127.16.0.0/12, 127.32.0.0/12 and so on"))
     }

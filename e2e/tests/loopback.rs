@@ -79,6 +79,101 @@ fn banner(url: &str) -> Result<String> {
     Ok(String::from_utf8(said)?)
 }
 
+/// An L7 rule lets through, the lack of one refuses, and the log names what decided.
+fn requests_are_decided(run: &Loopback) -> Result<()> {
+    let (web, mallory) = (run.told("shop/web-1")?, run.told("shop/mallory-1")?);
+    ensure!(web["TULLE_ORDERS_URL"].ends_with(":10080"), "port 80 is moved: {web:?}");
+    let one = |url: &str, mark: &str, more: &[&str]| run.call(&[more, &[&format!("{url}/?{mark}")]].concat());
+    // An L7 rule lets through, the lack of one refuses, and so it does a caller whom no rule names.
+    ensure!(
+        statuses(&one(&web["TULLE_ORDERS_URL"], "mark=get", &[])?) == [Some(200)],
+        "GET is allowed"
+    );
+    ensure!(
+        rule(run, "mark=get")? == "TrafficPermission/shop/orders/read",
+        "{}",
+        rule(run, "mark=get")?
+    );
+    ensure!(
+        statuses(&one(&web["TULLE_ORDERS_URL"], "mark=post", &["-X", "POST"])?) == [Some(403)],
+        "POST is not"
+    );
+    ensure!(
+        rule(run, "mark=post")? == "default/Deny/http",
+        "{}",
+        rule(run, "mark=post")?
+    );
+    ensure!(
+        statuses(&one(&mallory["TULLE_ORDERS_URL"], "mark=mallory", &[])?) == [Some(403)],
+        "nor is mallory"
+    );
+    ensure!(
+        rule(run, "mark=mallory")? == "default/Deny/http",
+        "{}",
+        rule(run, "mark=mallory")?
+    );
+    Ok(())
+}
+
+/// A `TrafficRoute` splits.
+fn weights_hold(run: &Loopback) -> Result<()> {
+    let web = run.told("shop/web-1")?;
+    let many = run.call(&["-n", "400", &web["TULLE_ORDERS_URL"]])?;
+    ensure!(
+        many.iter().all(|outcome| outcome.status == Some(200)),
+        "some fail: {:?}",
+        statuses(&many)
+    );
+    let v2 = many
+        .iter()
+        .filter(|outcome| outcome.version.as_deref() == Some("v2"))
+        .count();
+    // Five standard deviations of 400 at a quarter.
+    ensure!((57..=143).contains(&v2), "{v2} of 400 went to v2");
+    Ok(())
+}
+
+/// TCP, where the server speaks first.
+fn a_denied_caller_hears_nothing(run: &Loopback) -> Result<()> {
+    let (web, mallory) = (run.told("shop/web-1")?, run.told("shop/mallory-1")?);
+    ensure!(
+        banner(&web["TULLE_ORDERS_BANNER_URL"])?.contains("orders"),
+        "web hears the banner"
+    );
+    let heard = banner(&mallory["TULLE_ORDERS_BANNER_URL"])?;
+    ensure!(heard.is_empty(), "mallory hears {heard:?}");
+    Ok(())
+}
+
+/// Its own Service, and its own address.
+fn it_reaches_itself(run: &Loopback) -> Result<()> {
+    let web = run.told("shop/web-1")?;
+    let own = run.call(&["-n", "20", &web["TULLE_WEB_URL"]])?;
+    ensure!(
+        own.iter().all(|outcome| outcome.status == Some(200)),
+        "{:?}",
+        statuses(&own)
+    );
+    let address = format!("http://{}:8080/", web["TULLE_ADDRESS"]);
+    ensure!(statuses(&run.call(&[&address])?) == [Some(200)], "its own address");
+    Ok(())
+}
+
+/// A workload's address takes mTLS only.
+fn plaintext_is_refused(run: &Loopback) -> Result<()> {
+    let mut plain = TcpStream::connect(format!("{}:8080", run.address("shop/orders-1")?))?;
+    plain.set_read_timeout(Some(Duration::from_secs(30)))?;
+    plain.write_all(b"GET / HTTP/1.1\r\nhost: orders\r\n\r\n")?;
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer);
+    ensure!(
+        answer.is_empty(),
+        "plaintext is answered: {}",
+        String::from_utf8_lossy(&answer)
+    );
+    Ok(())
+}
+
 #[test]
 fn policies_hold_on_loopback_addresses_without_root() -> Result<()> {
     if !can_run() {
@@ -92,82 +187,11 @@ fn policies_hold_on_loopback_addresses_without_root() -> Result<()> {
         run.log()?
     );
 
-    let (web, mallory) = (run.told("shop/web-1")?, run.told("shop/mallory-1")?);
-    ensure!(web["TULLE_ORDERS_URL"].ends_with(":10080"), "port 80 is moved: {web:?}");
-    let one = |url: &str, mark: &str, more: &[&str]| run.call(&[more, &[&format!("{url}/?{mark}")]].concat());
-    // An L7 rule lets through, the lack of one refuses, and so it does a caller whom no rule names.
-    ensure!(
-        statuses(&one(&web["TULLE_ORDERS_URL"], "mark=get", &[])?) == [Some(200)],
-        "GET is allowed"
-    );
-    ensure!(
-        rule(&run, "mark=get")? == "TrafficPermission/shop/orders/read",
-        "{}",
-        rule(&run, "mark=get")?
-    );
-    ensure!(
-        statuses(&one(&web["TULLE_ORDERS_URL"], "mark=post", &["-X", "POST"])?) == [Some(403)],
-        "POST is not"
-    );
-    ensure!(
-        rule(&run, "mark=post")? == "default/Deny/http",
-        "{}",
-        rule(&run, "mark=post")?
-    );
-    ensure!(
-        statuses(&one(&mallory["TULLE_ORDERS_URL"], "mark=mallory", &[])?) == [Some(403)],
-        "nor is mallory"
-    );
-    ensure!(
-        rule(&run, "mark=mallory")? == "default/Deny/http",
-        "{}",
-        rule(&run, "mark=mallory")?
-    );
-
-    // Weights.
-    let many = run.call(&["-n", "400", &web["TULLE_ORDERS_URL"]])?;
-    ensure!(
-        many.iter().all(|outcome| outcome.status == Some(200)),
-        "some fail: {:?}",
-        statuses(&many)
-    );
-    let v2 = many
-        .iter()
-        .filter(|outcome| outcome.version.as_deref() == Some("v2"))
-        .count();
-    // Five standard deviations of 400 at a quarter.
-    ensure!((57..=143).contains(&v2), "{v2} of 400 went to v2");
-
-    // TCP: the server speaks first, and a denied caller hears nothing.
-    ensure!(
-        banner(&web["TULLE_ORDERS_BANNER_URL"])?.contains("orders"),
-        "web hears the banner"
-    );
-    let heard = banner(&mallory["TULLE_ORDERS_BANNER_URL"])?;
-    ensure!(heard.is_empty(), "mallory hears {heard:?}");
-
-    // Its own Service, 20 times, and its own address.
-    let own = run.call(&["-n", "20", &web["TULLE_WEB_URL"]])?;
-    ensure!(
-        own.iter().all(|outcome| outcome.status == Some(200)),
-        "{:?}",
-        statuses(&own)
-    );
-    let address = format!("http://{}:8080/", web["TULLE_ADDRESS"]);
-    ensure!(statuses(&run.call(&[&address])?) == [Some(200)], "its own address");
-
-    // A workload's address takes mTLS only.
-    let mut plain = TcpStream::connect(format!("{}:8080", run.address("shop/orders-1")?))?;
-    plain.set_read_timeout(Some(Duration::from_secs(30)))?;
-    plain.write_all(b"GET / HTTP/1.1\r\nhost: orders\r\n\r\n")?;
-    let mut answer = Vec::new();
-    let _ = plain.read_to_end(&mut answer);
-    ensure!(
-        answer.is_empty(),
-        "plaintext is answered: {}",
-        String::from_utf8_lossy(&answer)
-    );
-    Ok(())
+    requests_are_decided(&run)?;
+    weights_hold(&run)?;
+    a_denied_caller_hears_nothing(&run)?;
+    it_reaches_itself(&run)?;
+    plaintext_is_refused(&run)
 }
 
 #[test]
