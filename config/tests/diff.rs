@@ -179,7 +179,10 @@ fn what_would_be_sent_is_counted_for_every_proxy() {
     let deny = permission("d", "db", "Deny", &format!("[{{name: d, {ORDERS}}}]"));
     let sent = compare(&deny, &format!("{deny}{newcomer}")).sent;
     let names: Vec<String> = sent.proxies.iter().map(ToString::to_string).collect();
-    assert!(names.contains(&"shop/db-1".to_owned()) && names.contains(&"shop/new-1".to_owned()), "{names:?}");
+    assert!(
+        names.contains(&"shop/db-1".to_owned()) && names.contains(&"shop/new-1".to_owned()),
+        "{names:?}"
+    );
     // What all proxies share is compiled once and counted for each.
     let service = "---\napiVersion: v1\nkind: Service\nmetadata: {name: new, namespace: shop}\n\
                    spec: {clusterIP: 10.0.0.9, selector: {app: none}, ports: [{name: http, port: 80}]}\n";
@@ -187,7 +190,10 @@ fn what_would_be_sent_is_counted_for_every_proxy() {
     assert_eq!(sent.proxies.len(), 4, "{sent:?}");
     assert!(sent.resources % 4 == 0 && sent.resources > 0, "{sent:?}");
     let back = compare(service, "").sent;
-    assert_eq!((back.proxies.len(), back.resources, back.removed), (4, 0, sent.resources));
+    assert_eq!(
+        (back.proxies.len(), back.resources, back.removed),
+        (4, 0, sent.resources)
+    );
 }
 
 fn diff_of_models(before: &Arc<Model>, after: &Arc<Model>) -> Diff {

@@ -41,7 +41,10 @@ pub(super) fn sent(before: &Arc<Model>, after: &Arc<Model>, settings: &Settings)
     let asked = asked(before, after);
     let mut sent = Sent::default();
     let mut compiler = Compiler::new();
-    let old: Vec<Option<Snapshot>> = asked.iter().map(|group| compiler.snapshot(before, settings, group.first).ok()).collect();
+    let old: Vec<Option<Snapshot>> = asked
+        .iter()
+        .map(|group| compiler.snapshot(before, settings, group.first).ok())
+        .collect();
     // Proxies share layers, so each pair of layers is compared once.
     let mut known: BTreeMap<(usize, usize), LayerChange> = BTreeMap::new();
     for (group, old) in asked.into_iter().zip(old) {
@@ -64,7 +67,8 @@ struct Group<'a> {
 /// where that is the same, all proxies of a scope differ in the same.
 fn asked<'a>(before: &Model, after: &'a Model) -> Vec<Group<'a>> {
     let same_services = before.services == after.services;
-    let same_world = before.mesh == after.mesh && before.identities == after.identities && places(before) == places(after);
+    let same_world =
+        before.mesh == after.mesh && before.identities == after.identities && places(before) == places(after);
     let mut groups: Vec<Group<'a>> = Vec::new();
     let mut scopes: BTreeMap<(Scope, Scope), usize> = BTreeMap::new();
     for (key, new) in &after.workloads {
@@ -92,7 +96,9 @@ fn asked<'a>(before: &Model, after: &'a Model) -> Vec<Group<'a>> {
 /// Where the replicas of each group are.
 fn places(model: &Model) -> BTreeSet<(&str, &str, IpAddr)> {
     let workloads = model.workloads.values();
-    workloads.map(|workload| (&*workload.key.namespace, &*workload.group, workload.address)).collect()
+    workloads
+        .map(|workload| (&*workload.key.namespace, &*workload.group, workload.address))
+        .collect()
 }
 
 fn change(old: Option<&Snapshot>, new: &Snapshot, known: &mut BTreeMap<(usize, usize), LayerChange>) -> LayerChange {
