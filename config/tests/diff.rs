@@ -171,6 +171,31 @@ fn routes_limits_and_comings_and_goings() {
     );
 }
 
+#[test]
+fn what_would_be_sent_is_counted_for_every_proxy() {
+    // Whoever is new may call the database: its callers are listed by name there, at a workload that did not change.
+    let newcomer = "---\napiVersion: mesh.tulle.dev/v1alpha1\nkind: Workload\nmetadata: {name: new-1, namespace: shop, labels: {app: new}}\n\
+                    spec: {address: 10.1.0.9, serviceAccount: new, ports: []}\n";
+    let deny = permission("d", "db", "Deny", &format!("[{{name: d, {ORDERS}}}]"));
+    let sent = compare(&deny, &format!("{deny}{newcomer}")).sent;
+    let names: Vec<String> = sent.proxies.iter().map(ToString::to_string).collect();
+    assert!(
+        names.contains(&"shop/db-1".to_owned()) && names.contains(&"shop/new-1".to_owned()),
+        "{names:?}"
+    );
+    // What all proxies share is compiled once and counted for each.
+    let service = "---\napiVersion: v1\nkind: Service\nmetadata: {name: new, namespace: shop}\n\
+                   spec: {clusterIP: 10.0.0.9, selector: {app: none}, ports: [{name: http, port: 80}]}\n";
+    let sent = compare("", service).sent;
+    assert_eq!(sent.proxies.len(), 4, "{sent:?}");
+    assert!(sent.resources % 4 == 0 && sent.resources > 0, "{sent:?}");
+    let back = compare(service, "").sent;
+    assert_eq!(
+        (back.proxies.len(), back.resources, back.removed),
+        (4, 0, sent.resources)
+    );
+}
+
 fn diff_of_models(before: &Arc<Model>, after: &Arc<Model>) -> Diff {
     diff(before, after, &support::settings())
 }

@@ -161,10 +161,15 @@ fn compare<T: PartialEq>(
 pub fn limit(limit: &Limit) -> String {
     let bucket = &limit.bucket;
     let mode = if limit.shadow { ", only counted" } else { "" };
-    format!(
-        "{} in {:?}, at most {} at once{mode}",
-        bucket.tokens_per_fill, bucket.fill_interval, bucket.max_tokens
-    )
+    let second = f64::from(bucket.tokens_per_fill) / bucket.fill_interval.as_secs_f64();
+    // What is rarer than one a second reads better by the minute or the hour.
+    let units = [("second", 1.0), ("minute", 60.0), ("hour", 3600.0)];
+    let fits = units
+        .into_iter()
+        .find(|(_, length)| second * length >= 0.99)
+        .unwrap_or(("hour", 3600.0));
+    let rate = (second * fits.1 * 100.0).round() / 100.0;
+    format!("{rate} a {}, at most {} at once{mode}", fits.0, bucket.max_tokens)
 }
 
 /// A fault in a few words.

@@ -1,6 +1,7 @@
 //! What proxies would be sent: both models are compiled where they differ, and versions compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use xds::{Kind, Layer, Snapshot};
@@ -8,6 +9,7 @@ use xds::{Kind, Layer, Snapshot};
 use crate::compiler::Compiler;
 use crate::input::Settings;
 use crate::model::{Key, Model};
+use crate::scope::Scope;
 
 /// What would be sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,67 +38,103 @@ struct LayerChange {
 
 /// Compiles and compares.
 pub(super) fn sent(before: &Arc<Model>, after: &Arc<Model>, settings: &Settings) -> Sent {
-    let shared = before.mesh != after.mesh || before.services != after.services;
-    let concerned: Vec<&Key> = after
-        .workloads
-        .iter()
-        .filter(|(key, new)| {
-            shared
-                || before
-                    .workloads
-                    .get(*key)
-                    .is_none_or(|old| !Arc::ptr_eq(old, new) && old != *new)
-        })
-        .map(|(key, _)| key)
-        .collect();
+    let asked = asked(before, after);
     let mut sent = Sent::default();
     let mut compiler = Compiler::new();
-    let old: Vec<Option<Snapshot>> = concerned
+    let old: Vec<Option<Snapshot>> = asked
         .iter()
-        .map(|key| compiler.snapshot(before, settings, key).ok())
+        .map(|group| compiler.snapshot(before, settings, group.first).ok())
         .collect();
     // Proxies share layers, so each pair of layers is compared once.
     let mut known: BTreeMap<(usize, usize), LayerChange> = BTreeMap::new();
-    for (key, old) in concerned.into_iter().zip(old) {
-        match compiler.snapshot(after, settings, key) {
-            Ok(new) => sent.add(key, old.as_ref(), &new, &mut known),
-            Err(error) => sent.failed.push((key.clone(), error.to_string())),
+    for (group, old) in asked.into_iter().zip(old) {
+        match compiler.snapshot(after, settings, group.first) {
+            Ok(new) => sent.add(&group, &change(old.as_ref(), &new, &mut known)),
+            Err(error) => sent.failed.push((group.first.clone(), error.to_string())),
         }
     }
+    sent.proxies.sort();
     sent
 }
 
-impl Sent {
-    fn add(
-        &mut self,
-        key: &Key,
-        old: Option<&Snapshot>,
-        new: &Snapshot,
-        known: &mut BTreeMap<(usize, usize), LayerChange>,
-    ) {
-        let nothing = Arc::new(Layer::from_resources([]));
-        let mut concerned = false;
-        for (index, layer) in new.layers.iter().enumerate() {
-            let before = old.and_then(|old| old.layers.get(index)).unwrap_or(&nothing);
-            if Arc::ptr_eq(before, layer) {
-                continue;
+/// Proxies to which the same happens: one is compiled for.
+struct Group<'a> {
+    first: &'a Key,
+    others: Vec<&'a Key>,
+}
+
+/// The proxies whose snapshots may differ. A proxy's own layer follows from its workload, the Mesh, who there is and where;
+/// where that is the same, all proxies of a scope differ in the same.
+fn asked<'a>(before: &Model, after: &'a Model) -> Vec<Group<'a>> {
+    let same_services = before.services == after.services;
+    let same_world =
+        before.mesh == after.mesh && before.identities == after.identities && places(before) == places(after);
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    let mut scopes: BTreeMap<(Scope, Scope), usize> = BTreeMap::new();
+    for (key, new) in &after.workloads {
+        let old = before.workloads.get(key);
+        let alone = || Group {
+            first: key,
+            others: Vec::new(),
+        };
+        match old.filter(|old| same_world && *old == new) {
+            Some(_) if same_services => {}
+            Some(old) => {
+                let scope = (Scope::of(old, before), Scope::of(new, after));
+                let place = *scopes.entry(scope).or_insert(groups.len());
+                match groups.get_mut(place) {
+                    Some(group) => group.others.push(key),
+                    None => groups.push(alone()),
+                }
             }
-            let pair = (Arc::as_ptr(before).addr(), Arc::as_ptr(layer).addr());
-            let change = if old.is_some() {
-                known.entry(pair).or_insert_with(|| compare(before, layer)).clone()
-            } else {
-                compare(before, layer)
-            };
-            concerned |= !change.changed.is_empty() || change.removed > 0;
-            self.removed += change.removed;
-            self.bytes += change.bytes;
-            for (kind, count) in change.changed {
-                self.resources += count;
-                *self.by_kind.entry(kind).or_default() += count;
-            }
+            None => groups.push(alone()),
         }
-        if concerned {
-            self.proxies.push(key.clone());
+    }
+    groups
+}
+
+/// Where the replicas of each group are.
+fn places(model: &Model) -> BTreeSet<(&str, &str, IpAddr)> {
+    let workloads = model.workloads.values();
+    workloads
+        .map(|workload| (&*workload.key.namespace, &*workload.group, workload.address))
+        .collect()
+}
+
+fn change(old: Option<&Snapshot>, new: &Snapshot, known: &mut BTreeMap<(usize, usize), LayerChange>) -> LayerChange {
+    let nothing = Arc::new(Layer::from_resources([]));
+    let mut whole = LayerChange::default();
+    for (index, layer) in new.layers.iter().enumerate() {
+        let change = match old.and_then(|old| old.layers.get(index)) {
+            Some(before) if Arc::ptr_eq(before, layer) => continue,
+            Some(before) => {
+                let pair = (Arc::as_ptr(before).addr(), Arc::as_ptr(layer).addr());
+                known.entry(pair).or_insert_with(|| compare(before, layer)).clone()
+            }
+            None => compare(&nothing, layer),
+        };
+        whole.removed += change.removed;
+        whole.bytes += change.bytes;
+        for (kind, count) in change.changed {
+            *whole.changed.entry(kind).or_default() += count;
+        }
+    }
+    whole
+}
+
+impl Sent {
+    fn add(&mut self, group: &Group<'_>, change: &LayerChange) {
+        if change.changed.is_empty() && change.removed == 0 {
+            return;
+        }
+        let proxies = 1 + group.others.len();
+        self.proxies.push(group.first.clone());
+        self.proxies.extend(group.others.iter().map(|key| (*key).clone()));
+        self.removed += change.removed * proxies;
+        self.bytes += change.bytes * u64::try_from(proxies).unwrap_or_default();
+        for (kind, count) in &change.changed {
+            self.resources += count * proxies;
+            *self.by_kind.entry(*kind).or_default() += count * proxies;
         }
     }
 }

@@ -25,6 +25,7 @@ pub(super) fn changes(before: &Model, after: &Model) -> Vec<Effect> {
         &mut found,
     );
     compare("access log", &was.access_log, &is.access_log, &mut found);
+    compare("denial header", &was.denial_header, &is.denial_header, &mut found);
     found
 }
 
