@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use operator::callers::{CallerRow, Destination, Sums};
 use operator::rules::{Effect, RuleReport, RuleRow};
 use tulle_e2e::harness::yaml::{account, app, object};
 use tulle_e2e::harness::{Mesh, Steps, can_run};
@@ -19,6 +20,7 @@ const WRITE: &str = "TrafficPermission/shop/payments/write";
 const ADMIN: &str = "TrafficPermission/shop/no-admin/admin";
 const BANNER: &str = "TrafficPermission/shop/banner/listen";
 const DEFAULT: &str = "default/Deny/http";
+const SHADOW: &str = "TrafficPermission/shop/shadow/all";
 
 #[test]
 fn rules_are_counted_exactly_on_real_traffic() -> Result<()> {
@@ -26,12 +28,13 @@ fn rules_are_counted_exactly_on_real_traffic() -> Result<()> {
         return Ok(());
     }
     let apps = ["orders", "payments", "mallory"].map(app).concat();
-    let (allow, deny, tcp) = (allow(), deny(), banner());
+    let (allow, deny, tcp, shadow) = (allow(), deny(), banner(), shadow());
     let files = [
         ("apps.yaml", &*apps),
         ("allow.yaml", &allow),
         ("deny.yaml", &deny),
         ("tcp.yaml", &tcp),
+        ("shadow.yaml", &shadow),
     ];
     let mesh = Mesh::start("counters", &files)?;
     let mut steps = Steps::default();
@@ -41,6 +44,7 @@ fn rules_are_counted_exactly_on_real_traffic() -> Result<()> {
     steps.run("known numbers of requests are shown exactly", || exact(&mesh));
     steps.run("nothing is sent when no rule decided anything", || silence(&mesh));
     steps.run("the command shows the same, and what never decided", || command(&mesh));
+    steps.run("the access log tells the same by caller", || callers(&mesh));
     steps.run("sums survive a restart of the proxy", || restarted_proxy(&mesh));
     steps.run("a new control plane counts from 0, exactly", || {
         restarted_control_plane(&mesh)
@@ -61,6 +65,12 @@ fn deny() -> String {
     let spec = "targetRefs: [{kind: Service, name: payments, sectionName: http}]\naction: Deny\nrules:\n- name: admin\n  \
                 http: [{path: {type: PathPrefix, value: /admin}}]\n";
     object("TrafficPermission", "no-admin", spec)
+}
+
+/// Would deny everything.
+fn shadow() -> String {
+    let spec = "targetRefs: [{kind: Service, name: payments, sectionName: http}]\naction: Deny\nmode: Shadow\nrules: [{name: all}]\n";
+    object("TrafficPermission", "shadow", spec)
 }
 
 fn banner() -> String {
@@ -93,7 +103,12 @@ fn figures(report: &RuleReport, rule: &str) -> Result<(u64, u64)> {
 
 fn nothing_yet(mesh: &Mesh) -> Result<()> {
     let report = rules(mesh)?;
-    for (rule, effect) in [(READ, Effect::Allow), (WRITE, Effect::Allow), (ADMIN, Effect::Deny)] {
+    for (rule, effect) in [
+        (READ, Effect::Allow),
+        (WRITE, Effect::Allow),
+        (ADMIN, Effect::Deny),
+        (SHADOW, Effect::ShadowDeny),
+    ] {
         let row = row(&report, rule)?;
         ensure!(
             row.never() && row.effect == Some(effect) && row.concerned == 1,
@@ -140,6 +155,12 @@ fn exact(mesh: &Mesh) -> Result<()> {
     for (rule, figures) in expected {
         ensure!(grown(&now, rule)? == figures, "{rule}: {:?}", grown(&now, rule)?);
     }
+    // The candidate refuses all 71, each under one name, and the smallest one where several would.
+    for (rule, would_deny) in [(SHADOW, 60), (ADMIN, 11), (READ, 0), (DEFAULT, 0)] {
+        let grown = row(&now, rule)?.shadow_denied - row(&before, rule)?.shadow_denied;
+        ensure!(grown == would_deny, "{rule} would deny {grown}");
+    }
+    ensure!(figures(&now, SHADOW)? == (0, 0), "a shadow decides nothing");
     let read = row(&now, READ)?;
     ensure!(
         read.proxies.len() == 1 && read.proxies[0].proxy == "shop/payments-1",
@@ -203,6 +224,30 @@ fn command(mesh: &Mesh) -> Result<()> {
     let json: RuleReport = serde_json::from_str(&get(&["-o", "json"])?)?;
     ensure!(figures(&json, ADMIN)?.1 >= 11);
     Ok(())
+}
+
+/// The proxy's log holds its own words as well.
+fn callers(mesh: &Mesh) -> Result<()> {
+    let log = mesh.state().join("logs/shop.payments-1.envoy.log");
+    let expected = [
+        ("orders", READ, (40, 0, 40)),
+        ("mallory", READ, (7, 0, 7)),
+        ("orders", ADMIN, (0, 11, 11)),
+    ];
+    mesh.await_condition("the log is written", WAIT, || {
+        let mut sums = Sums::new(Destination::Announced);
+        sums.read(std::io::BufReader::new(std::fs::File::open(&log)?))?;
+        let report = sums.report();
+        for (caller, rule, figures) in expected {
+            let caller = format!("spiffe://tulle.local/ns/shop/sa/{caller}");
+            let of =
+                |row: &&CallerRow| row.caller == caller && row.rule == rule && row.destination == "shop/payments:80";
+            let row = report.items.iter().find(of);
+            let row = row.with_context(|| format!("no {caller} under {rule} in {report:?}"))?;
+            ensure!((row.allowed, row.denied, row.would_deny) == figures, "{row:?}");
+        }
+        Ok(Some(()))
+    })
 }
 
 fn restarted_proxy(mesh: &Mesh) -> Result<()> {
