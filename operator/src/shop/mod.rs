@@ -11,6 +11,7 @@ pub mod connection;
 mod grpc;
 mod http;
 mod tcp;
+mod websocket;
 #[cfg(test)]
 mod tests;
 
