@@ -84,13 +84,20 @@ impl Attack<'_> {
         let server = self.mesh.workload("shop/servlet-1")?;
         let answers = server.bypass(&["127.0.0.1:8080", "--host", "servlet"])?;
         let tally = self.tally("servlet, no proxy", &answers, &[Resource::Admin, Resource::Role]);
-        ensure!(tally.reached.len() >= 1500, "the attempts mean little:\n{}", tally.table("bare"));
+        ensure!(
+            tally.reached.len() >= 1500,
+            "the attempts mean little:\n{}",
+            tally.table("bare")
+        );
         self.meaningful(&tally)
     }
 
     fn meaningful(&self, tally: &Tally) -> Result<()> {
         for class in MEANINGFUL.iter().chain(&["role header", "duplicate host", "method"]) {
-            ensure!(tally.reaching(class) > 0, "no attempt of class {class:?} reaches anything");
+            ensure!(
+                tally.reaching(class) > 0,
+                "no attempt of class {class:?} reaches anything"
+            );
         }
         Ok(())
     }
@@ -98,9 +105,16 @@ impl Attack<'_> {
     fn open(&self) -> Result<()> {
         for (server, way, http2) in combinations() {
             let tally = self.run(server, way, http2, &[Resource::Admin, Resource::Role])?;
-            ensure!(tally.reached.len() >= 500, "{server}: only {} attempts reach it", tally.reached.len());
+            ensure!(
+                tally.reached.len() >= 500,
+                "{server}: only {} attempts reach it",
+                tally.reached.len()
+            );
             for class in ["dot", "encoded letter", "role header", "host", "x-envoy header"] {
-                ensure!(tally.reaching(class) > 0, "{server}: no attempt of class {class:?} reaches it");
+                ensure!(
+                    tally.reaching(class) > 0,
+                    "{server}: no attempt of class {class:?} reaches it"
+                );
             }
         }
         Ok(())
@@ -113,11 +127,16 @@ impl Attack<'_> {
                  - {{name: admin, http: [{{path: {{type: PathPrefix, value: /admin}}}}]}}\n\
                  - {{name: role, http: [{{headers: [{{name: x-role, value: admin}}]}}]}}\n"
             );
-            self.mesh
-                .apply(&format!("{server}-deny.yaml"), &object("TrafficPermission", server, &spec))?;
+            self.mesh.apply(
+                &format!("{server}-deny.yaml"),
+                &object("TrafficPermission", server, &spec),
+            )?;
         }
         self.refuses("/admin", 403)?;
-        self.everywhere(&[Resource::Admin, Resource::Role], &["/", "/public", "/open", "/administrator", "/public/admin"])?;
+        self.everywhere(
+            &[Resource::Admin, Resource::Role],
+            &["/", "/public", "/open", "/administrator", "/public/admin"],
+        )?;
         for server in SERVERS {
             self.mesh.remove(&format!("{server}-deny.yaml"))?;
         }
@@ -130,11 +149,16 @@ impl Attack<'_> {
                 "targetRefs: [{{kind: Service, name: {server}}}]\naction: Allow\nrules:\n\
                  - {{name: public, sources: [{{type: Authenticated}}], http: [{{path: {{type: PathPrefix, value: /public}}}}]}}\n"
             );
-            self.mesh
-                .apply(&format!("{server}-allow.yaml"), &object("TrafficPermission", server, &spec))?;
+            self.mesh.apply(
+                &format!("{server}-allow.yaml"),
+                &object("TrafficPermission", server, &spec),
+            )?;
         }
         self.refuses("/admin", 403)?;
-        self.everywhere(&[Resource::Private], &["/public", "/public/", "/public/x?y=/../admin", "/admin/../public"])?;
+        self.everywhere(
+            &[Resource::Private],
+            &["/public", "/public/", "/public/x?y=/../admin", "/admin/../public"],
+        )?;
         for server in SERVERS {
             self.mesh.remove(&format!("{server}-allow.yaml"))?;
         }
@@ -159,7 +183,10 @@ impl Attack<'_> {
             let tally = self.run(server, way, http2, &[Resource::Private])?;
             self.none(&tally)?;
         }
-        ensure!(self.hits()?.private == before.private, "the servlet served something private");
+        ensure!(
+            self.hits()?.private == before.private,
+            "the servlet served something private"
+        );
         self.passes("/public")?;
         for server in SERVERS {
             self.mesh.remove(&format!("{server}-route.yaml"))?;
@@ -193,7 +220,12 @@ impl Attack<'_> {
     }
 
     fn none(&self, tally: &Tally) -> Result<()> {
-        let tell = |index: &usize| self.cases.get(*index).map(|case| format!("{case:?}")).unwrap_or_default();
+        let tell = |index: &usize| {
+            self.cases
+                .get(*index)
+                .map(|case| format!("{case:?}"))
+                .unwrap_or_default()
+        };
         let first: Vec<String> = tally.reached.iter().take(20).map(tell).collect();
         ensure!(
             tally.reached.is_empty(),
@@ -202,7 +234,11 @@ impl Attack<'_> {
             first.join("\n")
         );
         let crossed: Vec<String> = tally.crossed.iter().take(5).map(tell).collect();
-        ensure!(crossed.is_empty(), "attempts got the answers of others:\n{}", crossed.join("\n"));
+        ensure!(
+            crossed.is_empty(),
+            "attempts got the answers of others:\n{}",
+            crossed.join("\n")
+        );
         Ok(())
     }
 
@@ -221,14 +257,25 @@ impl Attack<'_> {
         let answers = caller.bypass(&arguments)?;
         let version = if http2 { "HTTP/2" } else { "HTTP/1.1" };
         let seconds = start.elapsed().as_secs_f64();
-        let tally = self.tally(&format!("{server}, {way:?}, {version} ({seconds:.1} s)"), &answers, resources);
+        let tally = self.tally(
+            &format!("{server}, {way:?}, {version} ({seconds:.1} s)"),
+            &answers,
+            resources,
+        );
         let least = if http2 { 3000 } else { self.cases.len() };
         ensure!(tally.attempts >= least, "only {} attempts were sent", tally.attempts);
         // An HTTP/2 stream with an underscored header is reset, which the caller's proxy answers with 503.
         let mute = tally.status(&answers, 0) + tally.status(&answers, 503);
-        ensure!(mute * 20 < tally.attempts, "{mute} attempts got no answer:\n{}", tally.table("mute"));
+        ensure!(
+            mute * 20 < tally.attempts,
+            "{mute} attempts got no answer:\n{}",
+            tally.table("mute")
+        );
         let unserved = tally.status(&answers, 502);
-        ensure!(unserved == 0, "{unserved} attempts did not reach the server for other reasons");
+        ensure!(
+            unserved == 0,
+            "{unserved} attempts did not reach the server for other reasons"
+        );
         Ok(tally)
     }
 
@@ -259,7 +306,9 @@ impl Attack<'_> {
             .workload("shop/servlet-1")?
             .call(&[&format!("http://127.0.0.1:8080{HITS_PATH}")])?;
         let body = asked.outcomes.first().and_then(|outcome| outcome.body.clone());
-        Ok(serde_json::from_value(body.context("the servlet does not tell its counts")?)?)
+        Ok(serde_json::from_value(
+            body.context("the servlet does not tell its counts")?,
+        )?)
     }
 
     /// A path is served by both servers.
@@ -277,9 +326,10 @@ impl Attack<'_> {
         for server in SERVERS {
             let url = format!("http://{server}.shop{path}");
             let limit = std::time::Duration::from_secs(20);
-            self.mesh.await_condition(&format!("{url} is answered {status}"), limit, || {
-                Ok(caller.call(&[&url, "-n", "5"])?.all(status).then_some(()))
-            })?;
+            self.mesh
+                .await_condition(&format!("{url} is answered {status}"), limit, || {
+                    Ok(caller.call(&[&url, "-n", "5"])?.all(status).then_some(()))
+                })?;
         }
         Ok(())
     }

@@ -36,7 +36,9 @@ async fn ping_pong(spec: &WebSocketFlow, flow: &Flow) -> Result<()> {
     for number in 0_u64.. {
         let (sent, ping) = (Instant::now(), Message::text(format!("ping {number}")));
         socket.send(ping.clone()).await?;
-        let pong = timeout(PATIENCE, socket.next()).await?.context("closed by the other side")??;
+        let pong = timeout(PATIENCE, socket.next())
+            .await?
+            .context("closed by the other side")??;
         ensure!(pong == ping, "something else than the ping came back: {pong:?}");
         flow.answered(sent.elapsed().as_secs_f64() * 1000.0);
         if number == 0 {

@@ -11,9 +11,9 @@ pub mod connection;
 mod grpc;
 mod http;
 mod tcp;
-mod websocket;
 #[cfg(test)]
 mod tests;
+mod websocket;
 
 pub use app::{App, AppArgs};
 pub use client::{CallArgs, Outcome};
