@@ -409,3 +409,28 @@ fn limits_and_faults_of_what_is_let_in() {
     };
     assert_eq!(hit("shop/orders", deleted), "", "what is refused is not counted");
 }
+
+#[test]
+fn paths_with_parameters_are_refused_where_a_route_looks_at_the_path() {
+    let at_path = route(
+        "public",
+        "{name: public, matches: [{path: {type: PathPrefix, value: /public}}], backendRefs: [{name: payments, port: 80}]}",
+    );
+    let at_header = route(
+        "canary",
+        "{name: canary, matches: [{headers: [{name: x-canary, value: yes}]}], backendRefs: [{name: payments, port: 80}]}",
+    );
+    let refused = |more: &[String], target: &str, headers: &[(&str, &str)]| {
+        let decision = get(&world(more), "shop/orders", target, headers);
+        matches!(decision.route.unwrap().fate, Fate::Malformed(_))
+    };
+    let by_path = std::slice::from_ref(&at_path);
+    // As Envoy decodes it, so that the destination would read `/admin`.
+    assert!(refused(by_path, "/public/%2e%2e;/admin", &[]));
+    assert!(refused(by_path, "/public;x", &[]));
+    assert!(!refused(by_path, "/public?x;y", &[]));
+    assert!(!refused(by_path, "/public%3bx", &[]));
+    assert!(!refused(&[at_header], "/public;x", &[("x-canary", "yes")]));
+    let allowing = [at_path, mesh("normalization: {allowPathParameters: true}")];
+    assert!(!refused(&allowing, "/public;x", &[]));
+}

@@ -52,7 +52,7 @@ fn load(mesh: &Mesh, from: &str) -> Result<Load> {
             url: "http://payments-v1:90/shop.Payments/Watch".to_owned(),
             ..GrpcFlow::default()
         }],
-        seconds: 0.0,
+        ..Spec::default()
     };
     mesh.workload(from)?.load(&spec)
 }

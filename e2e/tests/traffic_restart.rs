@@ -68,7 +68,7 @@ fn killed(mesh: &Mesh) -> Result<()> {
             url: "http://payments:90/shop.Payments/Watch".to_owned(),
             ..GrpcFlow::default()
         }],
-        seconds: 0.0,
+        ..Spec::default()
     };
     let load = mesh.workload("shop/frontend-1")?.load(&spec)?;
     load.await_more(20)?;

@@ -26,6 +26,9 @@ pub struct TcpArgs {
     /// What to write.
     #[arg(long)]
     pub send: Option<String>,
+    /// Write before listening, so that there is no greeting.
+    #[arg(long)]
+    pub at_once: bool,
 }
 
 /// What came of it.
@@ -66,7 +69,9 @@ async fn probe(args: &TcpArgs) -> TcpReport {
         Ok(Ok(mut stream)) => {
             report.connected = true;
             let listen = Duration::from_millis(args.listen);
-            report.listen(&mut stream, listen, args.enough).await;
+            if !args.at_once {
+                report.listen(&mut stream, listen, args.enough).await;
+            }
             report.greeting = report.received;
             if let (Some(text), false) = (&args.send, report.closed) {
                 match stream.write_all(text.as_bytes()).await {

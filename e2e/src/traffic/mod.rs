@@ -1,4 +1,4 @@
-//! A load generator for a network namespace: requests at a fixed rate, an open TCP connection, an open gRPC stream.
+//! A load generator for a network namespace: requests at a fixed rate, an open TCP connection, gRPC stream, WebSocket.
 //!
 //! It runs as a process of its own (`tulle-e2e traffic --spec JSON`), prints one JSON line for each event and the whole
 //! report at its end: SIGTERM, SIGINT, or the end of its standard input, so that it cannot outlive the test that started
@@ -10,6 +10,7 @@ mod recorder;
 pub mod report;
 pub mod spec;
 mod tcp;
+mod websocket;
 
 use std::io::Write;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use recorder::Recorder;
 pub use report::{Event, Failure, FlowReport, Latency, Report};
-pub use spec::{GrpcFlow, HttpFlow, Spec, TcpFlow};
+pub use spec::{GrpcFlow, HttpFlow, Spec, TcpFlow, WebSocketFlow};
 
 /// Between two `Progress` lines.
 const PROGRESS: Duration = Duration::from_millis(200);
@@ -62,6 +63,9 @@ pub async fn drive(spec: Spec, stop: CancellationToken, events: mpsc::UnboundedS
     }
     for flow in spec.grpc {
         tasks.spawn(grpc::run(flow.clone(), recorder.flow(&flow.name, 1), stop.clone()));
+    }
+    for flow in spec.websocket {
+        tasks.spawn(websocket::run(flow.clone(), recorder.flow(&flow.name, 1), stop.clone()));
     }
     tasks.close();
     let mut ready = false;

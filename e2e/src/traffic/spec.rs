@@ -19,6 +19,8 @@ pub struct Spec {
     pub tcp: Vec<TcpFlow>,
     /// Open gRPC server streams.
     pub grpc: Vec<GrpcFlow>,
+    /// Open WebSockets with continuous ping-pong.
+    pub websocket: Vec<WebSocketFlow>,
     /// Ends by itself after this time; 0 means when told to.
     pub seconds: f64,
 }
@@ -100,6 +102,31 @@ impl Default for GrpcFlow {
         Self {
             name: "grpc".into(),
             url: String::new(),
+        }
+    }
+}
+
+/// One WebSocket on which a message goes out and must come back, again and again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebSocketFlow {
+    /// Its name in the report.
+    pub name: String,
+    /// `host:port`.
+    pub address: String,
+    /// The path.
+    pub path: String,
+    /// Milliseconds between two messages.
+    pub interval_ms: u64,
+}
+
+impl Default for WebSocketFlow {
+    fn default() -> Self {
+        Self {
+            name: "websocket".into(),
+            address: String::new(),
+            path: "/socket".into(),
+            interval_ms: 50,
         }
     }
 }

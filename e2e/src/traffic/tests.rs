@@ -41,6 +41,11 @@ fn everything(addresses: &[SocketAddr]) -> Spec {
             url: format!("http://{}/shop.Orders/Watch", addresses[0]),
             ..GrpcFlow::default()
         }],
+        websocket: vec![WebSocketFlow {
+            address: addresses[0].to_string(),
+            interval_ms: 5,
+            ..WebSocketFlow::default()
+        }],
         seconds: 0.0,
     }
 }

@@ -1,7 +1,8 @@
 //! HTTP ports of the application: whatever is asked, the answer says what arrived.
 //!
 //! `/status/<code>` answers with that code, `/delay/<ms>` after that time, `/stream` with endless chunks; every other path
-//! at once with 200. The body is always the same JSON object; name and version are headers too, cheap to count.
+//! at once with 200. The body is always the same JSON object; name and version are headers too, cheap to count. A WebSocket is
+//! accepted on every path.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -24,7 +25,7 @@ use tokio_stream::wrappers::IntervalStream;
 use tokio_util::sync::CancellationToken;
 
 use super::app::About;
-use super::grpc;
+use super::{grpc, websocket};
 
 /// Answers of every kind.
 pub(super) type Body = tonic::body::Body;
@@ -44,7 +45,7 @@ pub(super) async fn serve(
     let ending = stop.clone();
     let service = service_fn(move |request| answer(request, peer, Arc::clone(&about), stop.clone()));
     let builder = Builder::new(TokioExecutor::new());
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     tokio::select! {
         ended = connection.as_mut() => return ended,
         () = ending.cancelled() => connection.as_mut().graceful_shutdown(),
@@ -60,6 +61,9 @@ async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     if grpc::is_grpc(&request) {
         return Ok(named(grpc::answer(request, stop).await, &about));
+    }
+    if websocket::is_websocket(&request) {
+        return Ok(named(websocket::answer(request, stop), &about));
     }
     let (head, body) = request.into_parts();
     let (delay, status) = asked(head.uri.path());

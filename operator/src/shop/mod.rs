@@ -13,6 +13,7 @@ mod http;
 mod tcp;
 #[cfg(test)]
 mod tests;
+mod websocket;
 
 pub use app::{App, AppArgs};
 pub use client::{CallArgs, Outcome};
