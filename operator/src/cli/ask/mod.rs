@@ -23,7 +23,7 @@ pub(crate) struct SourceArgs {
     /// Ask about the objects of this folder, without a control plane.
     #[arg(long, value_name = "DIR", conflicts_with = "state")]
     folder: Option<PathBuf>,
-    /// Ask the control plane that has this state folder [env: TULLE_STATE]. Default: the one that runs for this folder or one
+    /// Ask the control plane that has this state folder (or `TULLE_STATE`). Default: the one that runs for this folder or one
     /// below it; without one, the objects in this folder
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,

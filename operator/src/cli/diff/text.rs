@@ -19,9 +19,15 @@ pub(super) fn render(it: &Compared) -> String {
     let order = |change: &&AccessChange| (change.shadow, change.allowed);
     let mut access: Vec<&AccessChange> = diff.access.iter().collect();
     access.sort_by_key(order);
-    access.into_iter().for_each(|change| one_access(it, change, &mut text));
-    diff.effects.iter().for_each(|effect| one_effect(it, effect, &mut text));
-    diff.routes.iter().for_each(|route| one_route(it, route, &mut text));
+    for change in access {
+        one_access(it, change, &mut text);
+    }
+    for effect in &diff.effects {
+        one_effect(it, effect, &mut text);
+    }
+    for route in &diff.routes {
+        one_route(it, route, &mut text);
+    }
     for one in &diff.unreachable {
         let (rule, by) = (one.rule.to_string(), one.covered_by.to_string());
         line(

@@ -95,12 +95,11 @@ impl Line {
     }
 
     fn workload(&self, model: &Model) -> anyhow::Result<Destination> {
-        let (address, port) = match self.listener() {
-            Some(ListenerName::Inbound(address, port)) => (address, port),
-            _ => {
-                let to = self.address("destination").context("the line names no destination")?;
-                (to.ip(), to.port())
-            }
+        let (address, port) = if let Some(ListenerName::Inbound(address, port)) = self.listener() {
+            (address, port)
+        } else {
+            let to = self.address("destination").context("the line names no destination")?;
+            (to.ip(), to.port())
         };
         let workload = workload_at(model, address, Some(port))
             .with_context(|| format!("no workload has the address {address} today, to which this went"))?;
@@ -108,12 +107,11 @@ impl Line {
     }
 
     fn service(&self, model: &Model) -> anyhow::Result<Destination> {
-        let (address, port) = match self.listener() {
-            Some(ListenerName::Outbound(address, port)) => (address, port),
-            _ => {
-                let to = self.address("destination").context("the line names no destination")?;
-                (to.ip(), to.port())
-            }
+        let (address, port) = if let Some(ListenerName::Outbound(address, port)) = self.listener() {
+            (address, port)
+        } else {
+            let to = self.address("destination").context("the line names no destination")?;
+            (to.ip(), to.port())
         };
         let mut all = model.services.values();
         if let Some(service) =

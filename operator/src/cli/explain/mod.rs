@@ -79,15 +79,12 @@ pub(super) async fn run(args: ExplainArgs) -> ExitCode {
 async fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let world = World::find(&args.source).await?;
     let model = world.model();
-    let explanation = match &args.log_line {
-        Some(line) => {
-            let (who, request, logged) = log_line::read(&model, &line_of(line)?)?;
-            Explanation::new(&world, &model, who, request, Some(logged))
-        }
-        None => {
-            let (who, request) = args.request.question(&model)?;
-            Explanation::new(&world, &model, who, request, None)
-        }
+    let explanation = if let Some(line) = &args.log_line {
+        let (who, request, logged) = log_line::read(&model, &line_of(line)?)?;
+        Explanation::new(&world, &model, who, request, Some(logged))
+    } else {
+        let (who, request) = args.request.question(&model)?;
+        Explanation::new(&world, &model, who, request, None)
     };
     super::print(&match args.output {
         Output::Text => text::render(&explanation),
