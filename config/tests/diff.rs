@@ -188,7 +188,7 @@ fn what_would_be_sent_is_counted_for_every_proxy() {
                    spec: {clusterIP: 10.0.0.9, selector: {app: none}, ports: [{name: http, port: 80}]}\n";
     let sent = compare("", service).sent;
     assert_eq!(sent.proxies.len(), 4, "{sent:?}");
-    assert!(sent.resources % 4 == 0 && sent.resources > 0, "{sent:?}");
+    assert!(sent.resources.is_multiple_of(4) && sent.resources > 0, "{sent:?}");
     let back = compare(service, "").sent;
     assert_eq!(
         (back.proxies.len(), back.resources, back.removed),
