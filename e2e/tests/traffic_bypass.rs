@@ -66,6 +66,16 @@ fn no_other_name_reaches_a_denied_resource() -> Result<()> {
     steps.finish()
 }
 
+fn meaningful(tally: &Tally) -> Result<()> {
+    for class in MEANINGFUL.iter().chain(&["role header", "duplicate host", "method"]) {
+        ensure!(
+            tally.reaching(class) > 0,
+            "no attempt of class {class:?} reaches anything"
+        );
+    }
+    Ok(())
+}
+
 /// Server, way, and whether by HTTP/2, which the servlet does not speak.
 fn combinations() -> impl Iterator<Item = (&'static str, Way, bool)> {
     let versions = |server: &'static str| [Way::Through, Way::Straight].map(|way| (server, way, false));
@@ -89,17 +99,7 @@ impl Attack<'_> {
             "the attempts mean little:\n{}",
             tally.table("bare")
         );
-        self.meaningful(&tally)
-    }
-
-    fn meaningful(&self, tally: &Tally) -> Result<()> {
-        for class in MEANINGFUL.iter().chain(&["role header", "duplicate host", "method"]) {
-            ensure!(
-                tally.reaching(class) > 0,
-                "no attempt of class {class:?} reaches anything"
-            );
-        }
-        Ok(())
+        meaningful(&tally)
     }
 
     fn open(&self) -> Result<()> {

@@ -122,14 +122,13 @@ impl Target {
     async fn http2(&self, case: &Case, index: usize, kept: &mut Option<SendRequest<Full<Bytes>>>) -> Option<Answer> {
         let request = case.request(index, &self.args.host)?;
         let exchange = async {
-            let mut sender = match kept.take().filter(|sender| !sender.is_closed()) {
-                Some(sender) => sender,
-                None => {
-                    let io = TokioIo::new(self.connect().await?);
-                    let (sender, driver) = http2::handshake(TokioExecutor::new(), io).await?;
-                    tokio::spawn(driver);
-                    sender
-                }
+            let mut sender = if let Some(sender) = kept.take().filter(|sender| !sender.is_closed()) {
+                sender
+            } else {
+                let io = TokioIo::new(self.connect().await?);
+                let (sender, driver) = http2::handshake(TokioExecutor::new(), io).await?;
+                tokio::spawn(driver);
+                sender
             };
             sender.ready().await?;
             let (head, body) = sender.send_request(request).await?.into_parts();

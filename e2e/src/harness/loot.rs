@@ -5,7 +5,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -26,8 +26,8 @@ impl Loot {
         let place = |name: &str| mesh.state().with_file_name(format!("{}.{name}", id.replace('/', ".")));
         let run = operator::process::RunId::for_folder(mesh.state());
         let token = format!("/run/tulle/{run}/{}/token", id.replace('/', "."));
-        let token = readable(place("token"), &fs::read_to_string(token)?)?;
-        let root = readable(place("root"), &fs::read_to_string(mesh.state().join("ca/root.pem"))?)?;
+        let token = readable(&place("token"), &fs::read_to_string(token)?)?;
+        let root = readable(&place("root"), &fs::read_to_string(mesh.state().join("ca/root.pem"))?)?;
         let owner = mesh.workload(id)?.as_envoy();
         let (server, source) = (mesh.xds_address()?.to_string(), owner.address.to_string());
         let report = owner.ads(&[
@@ -46,8 +46,8 @@ impl Loot {
             .identity
             .with_context(|| format!("{id} was given no certificate: {:?}", report.ended))?;
         Ok(Self {
-            cert: readable(place("cert"), &pem.chain)?,
-            key: readable(place("key"), &pem.key)?,
+            cert: readable(&place("cert"), &pem.chain)?,
+            key: readable(&place("key"), &pem.key)?,
         })
     }
 
@@ -58,8 +58,8 @@ impl Loot {
 }
 
 /// Writes a file that everybody can read.
-fn readable(path: PathBuf, text: &str) -> Result<String> {
-    fs::write(&path, text)?;
-    fs::set_permissions(&path, Permissions::from_mode(0o644))?;
-    Ok(Path::to_string_lossy(&path).into_owned())
+fn readable(path: &Path, text: &str) -> Result<String> {
+    fs::write(path, text)?;
+    fs::set_permissions(path, Permissions::from_mode(0o644))?;
+    Ok(path.to_string_lossy().into_owned())
 }

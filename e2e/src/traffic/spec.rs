@@ -19,7 +19,7 @@ pub struct Spec {
     pub tcp: Vec<TcpFlow>,
     /// Open gRPC server streams.
     pub grpc: Vec<GrpcFlow>,
-    /// Open WebSockets with continuous ping-pong.
+    /// Open `WebSocket` connections with continuous ping-pong.
     pub websocket: Vec<WebSocketFlow>,
     /// Ends by itself after this time; 0 means when told to.
     pub seconds: f64,

@@ -1,4 +1,4 @@
-//! WebSockets on the application's HTTP ports: whatever is said comes back.
+//! `WebSocket` connections on the application's HTTP ports: whatever is said comes back.
 
 use futures::{SinkExt, StreamExt};
 use hyper::body::Incoming;
