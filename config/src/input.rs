@@ -45,6 +45,9 @@ pub struct Settings {
     pub outbound_port: u16,
     /// Where proxies write their access log; absent means standard output.
     pub access_log_path: Option<Arc<str>>,
+    /// What the compiler does wrong on purpose.
+    #[cfg(feature = "mutations")]
+    pub mutation: Option<crate::Mutation>,
     /// How connections reach the proxies.
     pub placement: Placement,
 }
@@ -57,6 +60,8 @@ impl Default for Settings {
             inbound_port: 15006,
             outbound_port: 15001,
             access_log_path: None,
+            #[cfg(feature = "mutations")]
+            mutation: None,
             placement: Placement::default(),
         }
     }

@@ -18,6 +18,8 @@ pub mod lint;
 pub mod matrix;
 pub mod memo;
 pub mod model;
+#[cfg(feature = "mutations")]
+mod mutation;
 pub mod names;
 pub mod origin;
 pub mod parse;
@@ -31,6 +33,8 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use envoy::stub;
 pub use input::{Objects, Settings};
 pub use model::Model;
+#[cfg(feature = "mutations")]
+pub use mutation::Mutation;
 pub use origin::{ObjectRef, Origin};
 pub use placement::{LoopbackBlock, Placement};
 
@@ -39,5 +43,11 @@ use std::time::SystemTime;
 
 /// Parses and links all objects. `now` decides which faults are over; nothing else depends on time.
 pub fn build(objects: &Objects, settings: &Settings, now: SystemTime) -> Arc<Model> {
-    Arc::new(link::link(&parse::parse(objects, now), settings))
+    #[cfg_attr(not(feature = "mutations"), allow(unused_mut, reason = "only a mutation changes it"))]
+    let mut model = link::link(&parse::parse(objects, now), settings);
+    #[cfg(feature = "mutations")]
+    if let Some(mutation) = settings.mutation {
+        mutation.apply(&mut model);
+    }
+    Arc::new(model)
 }

@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod bypass;
+pub mod differential;
 pub mod harness;
 pub mod probe;
 pub mod sim;

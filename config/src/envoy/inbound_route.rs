@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use xds::{Kind, Resource};
 
-use super::api::route;
+use super::api::{any, http_fault, route};
 use super::common::{metadata, reference};
 use super::route::{configuration, virtual_host};
 use super::{denial_header, matcher, route_action, slots};
@@ -38,7 +38,7 @@ pub(crate) struct InboundRoutesInput {
 pub(crate) fn inbound_routes(input: &InboundRoutesInput) -> Resource {
     let mut routes = Vec::new();
     if input.refuse_path_parameters {
-        routes.push(path_parameters());
+        routes.push(path_parameters(&input.name));
     }
     routes.push(application(input));
     let host = route::VirtualHost {
@@ -70,8 +70,13 @@ fn application(input: &InboundRoutesInput) -> route::Route {
 }
 
 /// Servlet containers strip `;...` from paths, so that such a path means another one than it says.
-fn path_parameters() -> route::Route {
+fn path_parameters(name: &RouteName) -> route::Route {
     let semicolon = matcher::header(PATH_HEADER, matcher::contains(";"));
+    let mut off = traffic_permission::envoy::disabled([slots::DENY, slots::ALLOW]);
+    if let RouteName::Inbound(_, port) = name {
+        let none = any(&http_fault::HttpFault::default());
+        off.extend(slots::faults(*port).map(|slot| (slot.to_string(), none.clone())));
+    }
     let answer = route::DirectResponseAction {
         status: 400,
         ..Default::default()
@@ -82,8 +87,8 @@ fn path_parameters() -> route::Route {
             headers: vec![semicolon],
             ..prefix_match()
         }),
-        // Malformed for everyone, whoever may call.
-        typed_per_filter_config: traffic_permission::envoy::disabled([slots::DENY, slots::ALLOW]),
+        // Malformed for everyone, whoever may call, and no fault comes before that.
+        typed_per_filter_config: off,
         action: Some(Action::DirectResponse(answer)),
         ..Default::default()
     }

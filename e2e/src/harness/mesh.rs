@@ -33,6 +33,15 @@ pub struct Mesh {
     state: PathBuf,
 }
 
+/// What a mesh may have of its own.
+#[derive(Clone, Debug, Default)]
+pub struct MeshOptions {
+    /// A program that stands in for `tulle`: as the control plane, and as the applications.
+    pub program: Option<PathBuf>,
+    /// More arguments for the control plane.
+    pub plane_arguments: Vec<String>,
+}
+
 /// What the control plane knows about proxies.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -64,6 +73,11 @@ pub struct Proxy {
 impl Mesh {
     /// Starts a mesh of this name from files of objects, and waits until every workload runs.
     pub fn start(name: &str, files: &[(&str, &str)]) -> Result<Self> {
+        Self::start_with(name, files, MeshOptions::default())
+    }
+
+    /// The same with a control plane of one's own.
+    pub fn start_with(name: &str, files: &[(&str, &str)], with: MeshOptions) -> Result<Self> {
         ensure!(can_run(), "network namespaces need root");
         let root = std::env::temp_dir().join("tulle-e2e").join(name);
         let (folder, state) = (root.join("objects"), root.join("state"));
@@ -81,8 +95,8 @@ impl Mesh {
             folder: folder.clone(),
             state_dir: state.clone(),
             envoy: envoy_binary::locate(&search(), &|line| say(line))?,
-            program: tulle()?,
-            plane_arguments: Vec::new(),
+            program: with.program.map_or_else(tulle, Ok)?,
+            plane_arguments: with.plane_arguments,
             isolation: Isolation::Namespaces,
         };
         let run = runtime.block_on(Run::start(options, &|line| say(line)));
@@ -152,19 +166,28 @@ impl Mesh {
         write_whole(&self.folder.join(file), text)
     }
 
+    /// Like [`Mesh::apply`] for a file that holds no workloads, so that nobody looks for new ones.
+    pub fn adopt(&self, file: &str, text: &str) -> Result<()> {
+        self.adopted(|folder| write_whole(&folder.join(file), text))
+    }
+
     fn change(&self, change: impl FnOnce(&Path) -> Result<()>) -> Result<Duration> {
-        let before = self.proxies()?.processed;
         let start = Instant::now();
-        change(&self.folder)?;
-        self.await_condition("the control plane reads the change", CHANGE, || {
-            Ok((self.proxies()?.processed > before).then_some(()))
-        })?;
-        self.settled()?;
+        self.adopted(change)?;
         let took = start.elapsed();
         // Workloads that came with the change.
         self.look()?;
         self.settled()?;
         Ok(took)
+    }
+
+    fn adopted(&self, change: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        let before = self.proxies()?.processed;
+        change(&self.folder)?;
+        self.await_condition("the control plane reads the change", CHANGE, || {
+            Ok((self.proxies()?.processed > before).then_some(()))
+        })?;
+        self.settled()
     }
 
     /// Waits until every proxy is connected and has acknowledged everything.

@@ -23,7 +23,7 @@ pub use envoy::{Envoy, Stats};
 pub use load::Load;
 pub use loopback::{As, Loopback};
 pub use loot::Loot;
-pub use mesh::{Mesh, Proxies, Proxy, can_run};
+pub use mesh::{Mesh, MeshOptions, Proxies, Proxy, can_run};
 pub use namespace::Namespace;
 pub use plane::{ControlPlane, Tokens, free_address, resident, write_whole};
 pub use steps::Steps;

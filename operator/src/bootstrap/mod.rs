@@ -135,6 +135,9 @@ pub fn arguments(bootstrap: &Path, concurrency: u32) -> Vec<std::ffi::OsString> 
         "gradual",
         "--log-level",
         "warning",
+        // The default of 10 s keeps whoever reads the access log waiting.
+        "--file-flush-interval-msec",
+        "1000",
     ];
     arguments.extend(rest.map(Into::into));
     arguments

@@ -24,7 +24,7 @@ use clap::{Parser, Subcommand};
 
 pub use get::table::Table;
 pub use logging::LogFormat;
-pub use up::UpArgs;
+pub use up::{UpArgs, options as up_options};
 
 /// A service mesh: one binary as the control plane, stock Envoy as the data plane.
 #[derive(Debug, Parser)]

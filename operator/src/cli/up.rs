@@ -65,7 +65,7 @@ pub(super) async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// What the flags ask for.
-pub(crate) fn options(args: &UpArgs) -> anyhow::Result<ControlPlaneOptions> {
+pub fn options(args: &UpArgs) -> anyhow::Result<ControlPlaneOptions> {
     crate::source::check_folder(&args.folder)?;
     let state_dir = settings::state_dir(&args.folder, args.state.as_deref());
     let subnet = args.workload_subnet.map(Pool::Subnet);
@@ -83,6 +83,7 @@ pub(crate) fn options(args: &UpArgs) -> anyhow::Result<ControlPlaneOptions> {
         workload_addresses,
         placement: args.loopback_block.map_or_else(Placement::default, Placement::Loopback),
         access_log_path: args.access_log.clone(),
+        settings: config::Settings::default(),
     })
 }
 

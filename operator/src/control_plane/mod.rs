@@ -42,6 +42,8 @@ pub struct ControlPlaneOptions {
     pub placement: Placement,
     /// Where proxies write their access log; absent means standard output.
     pub access_log_path: Option<String>,
+    /// What the compiler is started with; what the fields above say goes over it.
+    pub settings: Settings,
 }
 
 /// Why the control plane does not start.
@@ -115,7 +117,7 @@ impl ControlPlane {
             trust_bundle: ca.bundle_pem(),
             access_log_path: options.access_log_path.map(Into::into),
             placement: options.placement,
-            ..Settings::default()
+            ..options.settings
         };
         let identity = server::Identity {
             ca,

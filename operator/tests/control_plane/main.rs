@@ -91,6 +91,7 @@ impl Place {
             workload_addresses: WorkloadAddresses::default(),
             placement: config::Placement::default(),
             access_log_path: None,
+            settings: config::Settings::default(),
         })
         .await
     }

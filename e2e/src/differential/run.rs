@@ -1,0 +1,178 @@
+//! A run: worlds and questions of a seed, until enough decisions are compared.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+
+use super::generate::{Generator, tcp};
+use super::ledger::Ledger;
+use super::minimise::minimise;
+use super::report::Report;
+use super::session::{Difference, Session, Tally};
+
+/// Questions in one world.
+const QUESTIONS: usize = 400;
+/// So many differences are made small.
+const SMALL: usize = 6;
+/// After so many worlds with differences a run ends.
+const ENOUGH: usize = 12;
+
+/// Arguments of `tulle-e2e differential`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct DifferentialArgs {
+    /// Everything that is generated follows from it.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Compare so many decisions.
+    #[arg(long, default_value_t = 100_000)]
+    pub decisions: u64,
+    /// And so many combinations of permissions on TCP ports.
+    #[arg(long, default_value_t = 1000)]
+    pub combinations: usize,
+    /// The name of the mesh: runs of different names do not disturb each other.
+    #[arg(long, default_value = "differential")]
+    pub mesh: String,
+}
+
+/// Runs the command: progress to standard error, the report to standard output.
+pub fn command(args: &DifferentialArgs) -> Result<()> {
+    let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1_000_000_000));
+    say(&format!("seed {seed}"));
+    let mut session = Session::start(&args.mesh, false)?;
+    let mut report = requests(&mut session, seed, args.decisions)?;
+    if args.combinations > 0 {
+        let tcp = connections(&mut session, seed, args.combinations)?;
+        writeln!(std::io::stdout(), "TCP combinations: {tcp}")?;
+        report.differences.extend(tcp.differences);
+    }
+    writeln!(std::io::stdout(), "{report}")?;
+    ensure!(
+        report.differences.is_empty(),
+        "{} differences",
+        report.differences.len()
+    );
+    Ok(())
+}
+
+/// Compares decisions about requests and connections of all kinds.
+pub fn requests(session: &mut Session, seed: u64, decisions: u64) -> Result<Report> {
+    let mut generator = Generator::new(seed);
+    run(session, seed, |report| {
+        (report.decisions < decisions).then(|| {
+            let world = generator.world();
+            let left = usize::try_from(decisions - report.decisions).unwrap_or(QUESTIONS);
+            let questions = (0..QUESTIONS.min(left)).map(|_| generator.question()).collect();
+            report.features.clone_from(&generator.counts);
+            (world, questions)
+        })
+    })
+}
+
+/// Compares combinations of permissions on TCP ports.
+pub fn connections(session: &mut Session, seed: u64, combinations: usize) -> Result<Report> {
+    let mut generator = Generator::new(seed);
+    run(session, seed, |report| {
+        let done = usize::try_from(report.worlds)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(tcp::COMBINATIONS);
+        (done < combinations).then(|| {
+            let next = generator.connections();
+            report.features.clone_from(&generator.counts);
+            next
+        })
+    })
+}
+
+/// Compares decisions until one differs, and says after how many. Nothing is made small.
+pub fn until_difference(session: &mut Session, seed: u64, most: u64) -> Result<Option<(u64, Difference)>> {
+    let found = first_difference(session, seed, most);
+    // What the logs still say is about a compiler that nobody asks about any more.
+    session.ledger = Ledger::default();
+    found
+}
+
+fn first_difference(session: &mut Session, seed: u64, most: u64) -> Result<Option<(u64, Difference)>> {
+    let mut generator = Generator::new(seed);
+    let mut decisions = 0;
+    while decisions < most {
+        let objects = Arc::new(generator.world().objects);
+        let questions: Vec<_> = (0..QUESTIONS).map(|_| generator.question()).collect();
+        decisions += u64::try_from(questions.len())?;
+        if let Some(found) = session.play(&objects, questions)?.into_iter().next() {
+            return Ok(Some((decisions, found)));
+        }
+    }
+    Ok(None)
+}
+
+type Next = (super::generate::World, Vec<super::question::Question>);
+
+fn run(session: &mut Session, seed: u64, mut next: impl FnMut(&mut Report) -> Option<Next>) -> Result<Report> {
+    let start = Instant::now();
+    let lines = session.ledger.lines;
+    session.tally = Tally::default();
+    let mut report = Report {
+        seed,
+        ..Report::default()
+    };
+    let (mut told, mut differing) = (Instant::now(), 0);
+    while let Some((world, questions)) = next(&mut report) {
+        report.decisions += u64::try_from(questions.len())?;
+        report.worlds += 1;
+        let objects = Arc::new(world.objects);
+        let mut found = session.play(&objects, questions)?;
+        found.extend(session.ledger.sweep());
+        differing += usize::from(!found.is_empty());
+        take(session, &mut report, found)?;
+        if differing >= ENOUGH {
+            break;
+        }
+        if told.elapsed().as_secs() >= 10 {
+            told = Instant::now();
+            say(&format!(
+                "seed {seed}: {} decisions, {} worlds, {:.0} s, {} differences, {} late by up to {:.1} s",
+                report.decisions,
+                report.worlds,
+                start.elapsed().as_secs_f64(),
+                report.differences.len(),
+                session.tally.late,
+                session.tally.latest.as_secs_f64(),
+            ));
+        }
+    }
+    session.finish_logs()?;
+    let found = session.ledger.sweep();
+    report.took = start.elapsed();
+    report.late = session.tally.late;
+    report.latest = session.tally.latest;
+    report.applying = session.tally.applying;
+    report.expected.clone_from(&session.tally.expected);
+    report.lines = session.ledger.lines - lines;
+    take(session, &mut report, found)?;
+    Ok(report)
+}
+
+/// Keeps differences; the first of each world is made small.
+fn take(session: &mut Session, report: &mut Report, found: Vec<Difference>) -> Result<()> {
+    let mut found = found.into_iter();
+    if let Some(first) = found.next() {
+        say(&format!("a difference: {}", first.reason));
+        let known = report.differences.iter().any(|known| known.reason == first.reason);
+        let small = !known && report.differences.iter().filter(|known| known.small).count() < SMALL;
+        let first = if small { minimise(session, first)? } else { first };
+        if small {
+            say(&first.to_string());
+        }
+        report.differences.push(first);
+    }
+    report.differences.extend(found);
+    Ok(())
+}
+
+/// For people who watch.
+fn say(line: &str) {
+    // There is nobody to tell if this fails.
+    let _ = writeln!(std::io::stderr(), "differential: {line}");
+}
