@@ -338,6 +338,48 @@ fn who_is_named() {
 }
 
 #[test]
+fn a_deny_is_not_passed_by_another_spelling() {
+    let one = |path: &str| deny("d", &format!("http: [{{path: {path}}}]"));
+    let (yes, no) = ("allowed default/Allow/http", "403 d/r");
+    let sent = |rows: &[(&'static str, &'static str)], objects: &str| {
+        for (path, expected) in rows {
+            self::rows(
+                path,
+                &[objects.to_owned()],
+                &[("shop/orders", 8080, path, &[], expected)],
+            );
+        }
+    };
+    sent(&[("/", no), ("//", no), ("/a", yes)], &one("{type: Exact, value: /}"));
+    sent(
+        &[
+            ("/a:b", no),
+            ("/a%3ab", no),
+            ("/a%3Ab", no),
+            ("/a%253Ab", yes),
+            ("/a;b", "400"),
+        ],
+        &one("{type: Exact, value: \"/a:b\"}"),
+    );
+    sent(
+        &[("/%c3%a9", no), ("/%C3%a9/x", no), ("/%C3%A9x", yes), ("/100%25", yes)],
+        &one("{type: PathPrefix, value: /%c3%A9}"),
+    );
+    // An Allow says nothing about other spellings, so they are denied.
+    rows(
+        "an Allow has one spelling",
+        &[allow(
+            "a",
+            &format!("{ORDERS}, http: [{{path: {{type: Exact, value: \"/a:b\"}}}}]"),
+        )],
+        &[
+            ("shop/orders", 8080, "/a:b", &[], "allowed a/r"),
+            ("shop/orders", 8080, "/a%3Ab", &[], "403 default/Deny/http"),
+        ],
+    );
+}
+
+#[test]
 fn exact_paths() {
     let denied = |http: &str| deny("d", &format!("http: [{http}]"));
     let (yes, no) = ("allowed default/Allow/http", "403 d/r");

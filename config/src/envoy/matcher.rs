@@ -100,7 +100,7 @@ pub(crate) fn quote(literal: &str) -> String {
 }
 
 /// A character of a regex that matches just this character. RE2 takes no backslash before letters, digits and what is not ASCII.
-fn escaped(c: char) -> impl Iterator<Item = char> {
+pub(crate) fn escaped(c: char) -> impl Iterator<Item = char> {
     let backslash = (c.is_ascii() && !c.is_ascii_alphanumeric()).then_some('\\');
     backslash.into_iter().chain([c])
 }

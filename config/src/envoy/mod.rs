@@ -26,6 +26,7 @@ pub(crate) mod route_action;
 pub(crate) mod runtime;
 pub(crate) mod secret;
 pub(crate) mod slots;
+pub(crate) mod spelling;
 pub(crate) mod stub;
 pub(crate) mod tls;
 pub(crate) mod verdict;

@@ -53,6 +53,11 @@ impl Matching<'_> {
 
     /// Whether the path, without the query, matches.
     pub(super) fn path(&self, path: &PathMatch, seen: &Seen, reading: Reading) -> bool {
+        if reading == Reading::Any
+            && let Some(holds) = spelled(path, &seen.path)
+        {
+            return holds;
+        }
         match path {
             PathMatch::Exact(text) => **text == *seen.path,
             PathMatch::Prefix(prefix) => {
@@ -129,4 +134,47 @@ pub(super) fn demands_nothing(one: &HttpMatch) -> bool {
         Some(_) => false,
     };
     path && one.method.is_none() && one.headers.is_empty() && one.query.is_empty()
+}
+
+/// Whether a literal of a Deny is the path however either is escaped, since servers decode: `/a%3Ab` is `/a:b`. A path of nothing
+/// but slashes is the root. Absent for a regex.
+fn spelled(literal: &PathMatch, path: &str) -> Option<bool> {
+    let path = decoded(if path == "//" { "/" } else { path });
+    Some(match literal {
+        PathMatch::Exact(text) => decoded(text) == path,
+        PathMatch::Prefix(prefix) => {
+            let rest = path.strip_prefix(&*decoded(prefix));
+            rest.is_some_and(|rest| prefix.is_empty() || rest.first().is_none_or(|next| *next == Letter::Plain(b'/')))
+        }
+        PathMatch::Suffix(suffix) => path.ends_with(&decoded(suffix)),
+        PathMatch::Regex(_) => return None,
+    })
+}
+
+/// A byte of a path; a percent sign that is none of an escape is not the one that `%25` stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Letter {
+    Plain(u8),
+    Percent,
+}
+
+fn decoded(text: &str) -> Vec<Letter> {
+    let (mut letters, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let escape = digits
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match (first, escape) {
+            (b'%', Some(byte)) => {
+                letters.push(Letter::Plain(byte));
+                rest = after.get(2..).unwrap_or_default();
+                continue;
+            }
+            (b'%', None) => letters.push(Letter::Percent),
+            (byte, _) => letters.push(Letter::Plain(*byte)),
+        }
+        rest = after;
+    }
+    letters
 }

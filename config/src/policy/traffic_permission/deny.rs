@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::envoy::api::{matcher as proto, rbac};
 use crate::envoy::matcher;
+use crate::envoy::spelling::every_spelling;
 use crate::model::{HeaderMatch, HttpMatch, PathMatch, PermissionRule, Source};
 
 use rbac::permission::Rule;
@@ -89,6 +90,22 @@ fn path(path: &PathMatch) -> Option<rbac::Permission> {
         let rule = proto::path_matcher::Rule::Path(path);
         permission(Rule::UrlPath(proto::PathMatcher { rule: Some(rule) }))
     };
+    let spelled = |text: &str, before: &str, after: &str| {
+        every_spelling(text).map(|regex| url(matcher::regex(format!("{before}{regex}{after}"))))
+    };
+    let several = match path {
+        // Envoy leaves a path of nothing but slashes as it is (measured on 1.40).
+        PathMatch::Exact(path) if **path == *"/" => {
+            Some(any_of(vec![url(matcher::exact("/")), url(matcher::exact("//"))]))
+        }
+        PathMatch::Exact(path) => spelled(path, "", ""),
+        PathMatch::Prefix(prefix) => spelled(prefix, "", r"(?:/\C*)?"),
+        PathMatch::Suffix(suffix) => spelled(suffix, r"\C*", ""),
+        PathMatch::Regex(_) => None,
+    };
+    if several.is_some() {
+        return several;
+    }
     match path {
         PathMatch::Exact(path) => Some(url(matcher::exact(&**path))),
         PathMatch::Prefix(prefix) if prefix.is_empty() => None,
