@@ -1,5 +1,7 @@
 //! `tulle up --run` without root: the same policies on loopback addresses, and nothing left behind.
 
+#![allow(clippy::indexing_slicing, reason = "helpers of a test")]
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;

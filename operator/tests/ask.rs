@@ -7,6 +7,7 @@
     reason = "helpers of tests are tests too"
 )]
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -277,7 +278,8 @@ fn a_matrix_of_fifty_services_has_a_row_for_each() {
     let dir = tempfile::tempdir().unwrap();
     let mut text = String::new();
     for n in 0..50 {
-        text += &format!(
+        let _ = write!(
+            text,
             "apiVersion: v1\nkind: Service\nmetadata: {{name: s{n}}}\nspec: {{selector: {{app: s{n}}}, ports: [{{name: http, port: 80, targetPort: 8080}}]}}\n---\n\
              apiVersion: mesh.tulle.dev/v1alpha1\nkind: Workload\nmetadata: {{name: w{n}, labels: {{app: s{n}}}}}\n\
              spec: {{address: 10.1.0.{n}, serviceAccount: s{n}, ports: [{{name: http, port: 8080}}]}}\n---\n"

@@ -141,10 +141,12 @@ impl Loopback {
     pub fn settled(&self) -> Result<()> {
         self.until("every proxy acknowledges", || {
             let known: Value = self.ask("/proxies")?;
-            let proxies = known["proxies"].as_array().context("no list")?;
-            let good = proxies
-                .iter()
-                .all(|proxy| proxy["connected"] == true && proxy["synced"] == true);
+            let proxies = known.get("proxies").and_then(Value::as_array).context("no list")?;
+            let good = proxies.iter().all(|proxy| {
+                ["connected", "synced"]
+                    .iter()
+                    .all(|fact| proxy.get(*fact) == Some(&Value::Bool(true)))
+            });
             Ok((good && !proxies.is_empty()).then_some(()))
         })
     }
@@ -164,10 +166,14 @@ impl Loopback {
     /// The address of a workload, as others dial it.
     pub fn address(&self, workload: &str) -> Result<String> {
         let list: Value = self.ask("/objects/workloads")?;
-        let items = list["items"].as_array().context("no list")?;
-        let is = |item: &&Value| item["metadata"]["name"].as_str() == workload.split('/').nth(1);
+        let items = list.get("items").and_then(Value::as_array).context("no list")?;
+        let is = |item: &&Value| item.pointer("/metadata/name").and_then(Value::as_str) == workload.split('/').nth(1);
         let item = items.iter().find(is).context("no such workload")?;
-        Ok(item["spec"]["address"].as_str().context("no address")?.to_owned())
+        Ok(item
+            .pointer("/spec/address")
+            .and_then(Value::as_str)
+            .context("no address")?
+            .to_owned())
     }
 
     /// Requests as `tulle shop-call` sends them.

@@ -34,7 +34,9 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let path = environment.path.clone().unwrap_or_default();
     let loopback = args.loopback || !environment.is_root;
     if loopback {
-        super::run::LOOPBACK.iter().for_each(|line| screen.say(line));
+        for line in super::run::LOOPBACK {
+            screen.say(line);
+        }
     } else {
         tokio::task::spawn_blocking(move || {
             packages::install_missing(&packages::INTERCEPTION, &path, &|line| Screen::default().progress(line))
