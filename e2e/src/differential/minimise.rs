@@ -183,7 +183,7 @@ fn simpler(question: &Question) -> Vec<Question> {
         .map(|at| with(&|raw| drop(raw.headers.remove(at))))
         .collect();
     if raw.authority != "api" {
-        all.push(with(&|raw| raw.authority = "api".to_owned()));
+        all.push(with(&|raw| "api".clone_into(&mut raw.authority)));
     }
     all
 }
