@@ -9,8 +9,10 @@ use crate::model::{HeaderMatch, HeaderMatchType, HttpMatch, PathMatch, QueryMatc
 pub(super) enum Reading {
     /// A Deny: any occurrence, or any element of the list in it.
     Any,
-    /// Everything else: all occurrences joined by commas are one value.
+    /// An Allow: all occurrences joined by commas are one value.
     Joined,
+    /// Routes, limits and faults: any occurrence, as a whole (Envoy's header matchers, measured on 1.40; Gateway API leaves it open).
+    Each,
 }
 
 /// Matches with the regexes of one evaluator.
@@ -78,6 +80,9 @@ impl Matching<'_> {
             Reading::Any => seen
                 .values(&header.name)
                 .any(|value| self.value(&header.value, value, Over::Element)),
+            Reading::Each => seen
+                .values(&header.name)
+                .any(|value| self.value(&header.value, value, Over::Whole)),
             Reading::Joined => seen
                 .joined(&header.name)
                 .is_some_and(|value| self.value(&header.value, &value, Over::Whole)),

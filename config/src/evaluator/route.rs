@@ -80,7 +80,7 @@ fn requested(matching: Matching<'_>, table: Option<&RouteTable>, seen: &Seen, pl
             ..plain
         };
     }
-    let takes = |entry: &&RouteEntry| matching.request(&entry.matches, seen, Reading::Joined);
+    let takes = |entry: &&RouteEntry| matching.request(&entry.matches, seen, Reading::Each);
     match table.entries.iter().find(takes) {
         None => nothing(plain),
         Some(entry) => RouteDecision {

@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn several_answers_are_read_one_by_one() {
         let bytes = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}\
-                      HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1c\r\n{\"path\":\"/a\",\"headers\":{}} \r\n0\r\n\r\n\
+                      HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1b\r\n{\"path\":\"/a\",\"headers\":{}} \r\n0\r\n\r\n\
                       HTTP/1.1 403 Forbidden\r\ncontent-length: 9\r\n\r\nnot whole";
         let (all, last) = answers(bytes, false);
         assert_eq!((&*all.statuses, last), (&[200, 200, 403][..], false));

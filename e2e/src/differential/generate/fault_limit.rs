@@ -54,13 +54,7 @@ impl Generator {
             put(&mut matched, "sources", Value::Array(vec![self.source()]));
         }
         if self.dice.percent(70) {
-            let mut one = self.http_match();
-            // Lists in values are an open question: see `docs/differential.md`.
-            if one.to_string().contains("\"1,")
-                && let Some(fields) = one.as_object_mut()
-            {
-                fields.remove("headers");
-            }
+            let one = self.http_match();
             put(&mut matched, "http", Value::Array(vec![one]));
         }
         matched
