@@ -70,7 +70,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Bypass(args) => bypass::run(args).await,
         Command::Bench(args) => bench::run(args).await,
         // Nothing else runs in this process; it may block.
-        Command::Cluster(args) => cluster::run(args),
+        Command::Cluster(args) => cluster::run(&args),
         Command::NullServer(args) => bench::serve_null(args).await,
     }
 }

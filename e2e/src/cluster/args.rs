@@ -28,8 +28,8 @@ pub struct Folder {
 }
 
 /// Runs a command.
-pub fn run(args: ClusterArgs) -> Result<()> {
-    let (ClusterArgs::Up(folder) | ClusterArgs::Down(folder) | ClusterArgs::Status(folder)) = &args;
+pub fn run(args: &ClusterArgs) -> Result<()> {
+    let (ClusterArgs::Up(folder) | ClusterArgs::Down(folder) | ClusterArgs::Status(folder)) = args;
     let layout = Layout::new(folder.state.as_deref());
     if let Some(reason) = machine::refusal(&layout) {
         bail!("{reason}");

@@ -44,12 +44,16 @@ fn collect(group: &Path, found: &mut Vec<Pid>) -> io::Result<()> {
 
 /// Removes them; every process in them must be gone.
 pub(super) fn clear() -> Result<()> {
-    trees().iter().try_for_each(|tree| remove(tree).with_context(|| format!("cannot remove {}", tree.display())))
+    trees()
+        .iter()
+        .try_for_each(|tree| remove(tree).with_context(|| format!("cannot remove {}", tree.display())))
 }
 
 /// Whether this machine has what kubelet needs, and lets us use it.
 pub(super) fn usable() -> bool {
-    let hierarchy = ["memory", "pids", "cpu"].iter().all(|name| writable(&Path::new(ROOT).join(name)));
+    let hierarchy = ["memory", "pids", "cpu"]
+        .iter()
+        .all(|name| writable(&Path::new(ROOT).join(name)));
     let unified = || {
         let controllers = fs::read_to_string(Path::new(ROOT).join("cgroup.controllers")).unwrap_or_default();
         controllers.contains("memory") && writable(Path::new(ROOT))

@@ -69,7 +69,11 @@ impl Client {
         command.env("KUBECONFIG", &self.kubeconfig);
         if let Some(home) = &self.home {
             command.env("KUBECACHEDIR", home.join("kubectl"));
-            let folders = [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")];
+            let folders = [
+                ("HELM_CACHE_HOME", "cache"),
+                ("HELM_CONFIG_HOME", "config"),
+                ("HELM_DATA_HOME", "data"),
+            ];
             command.envs(folders.map(|(name, folder)| (name, home.join("helm").join(folder))));
         }
         command

@@ -20,7 +20,14 @@ const FAMILIES: [(&str, &str); 2] = [
 /// The rules and chains that are there.
 pub(super) fn rules() -> Vec<String> {
     let saved = FAMILIES.iter().filter_map(|(save, _)| saved(save));
-    saved.flat_map(|text| text.lines().filter(|line| is_theirs(line)).map(str::to_owned).collect::<Vec<_>>()).collect()
+    saved
+        .flat_map(|text| {
+            text.lines()
+                .filter(|line| is_theirs(line))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 /// Removes them.
@@ -56,10 +63,15 @@ fn deletions(saved: &str) -> String {
         let lines = || table.lines().filter(|line| is_theirs(line));
         let chains = || lines().filter_map(|line| line.strip_prefix(':')?.split(' ').next());
         let foreign = |rule: &&str| !rule.split(' ').next().is_some_and(is_chain);
-        let rules: Vec<&str> = lines().filter_map(|line| line.strip_prefix("-A ")).filter(foreign).collect();
+        let rules: Vec<&str> = lines()
+            .filter_map(|line| line.strip_prefix("-A "))
+            .filter(foreign)
+            .collect();
         let name = table.lines().find(|line| !line.starts_with('#'));
-        let Some(name) = name.filter(|_| chains().next().is_some() || !rules.is_empty()) else { continue };
-        orders += &format!("*{name}\n");
+        let Some(name) = name.filter(|_| chains().next().is_some() || !rules.is_empty()) else {
+            continue;
+        };
+        orders.extend(["*", name, "\n"]);
         orders.extend(chains().map(|chain| format!(":{chain} - [0:0]\n")));
         orders.extend(rules.iter().map(|rule| format!("-D {rule}\n")));
         orders.extend(chains().map(|chain| format!("-X {chain}\n")));

@@ -14,9 +14,21 @@ use super::{cgroups, firewall, network};
 pub(super) fn find(layout: &Layout) -> Result<Vec<String>> {
     let mut found = processes(layout);
     found.extend(mounts(layout)?.into_iter().map(|mount| format!("mount {mount}")));
-    found.extend(network::pod_namespaces().into_iter().map(|name| format!("network namespace {name}")));
-    found.extend(firewall::rules().into_iter().map(|rule| format!("packet filter {rule}")));
-    found.extend(cgroups::trees().iter().map(|tree| format!("control group {}", tree.display())));
+    found.extend(
+        network::pod_namespaces()
+            .into_iter()
+            .map(|name| format!("network namespace {name}")),
+    );
+    found.extend(
+        firewall::rules()
+            .into_iter()
+            .map(|rule| format!("packet filter {rule}")),
+    );
+    found.extend(
+        cgroups::trees()
+            .iter()
+            .map(|tree| format!("control group {}", tree.display())),
+    );
     if Path::new("/sys/class/net").join(BRIDGE).exists() {
         found.push(format!("link {BRIDGE}"));
     }

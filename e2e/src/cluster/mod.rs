@@ -32,9 +32,9 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 pub use args::{ClusterArgs, run};
+use client::Client;
 pub use component::Component;
 pub use layout::Layout;
-use client::Client;
 use programs::Programs;
 
 /// A cluster to use instead of our own.
@@ -60,10 +60,16 @@ impl Cluster {
             client
                 .kubectl(&["get", "--raw=/readyz"])
                 .with_context(|| format!("the cluster of {GIVEN} does not answer"))?;
-            return Ok(Some(Self { client, layout, given: true }));
+            return Ok(Some(Self {
+                client,
+                layout,
+                given: true,
+            }));
         }
         if let Some(reason) = machine::refusal(&layout) {
-            say(&format!("SKIPPED: no cluster can run here: {reason}. Give one by {GIVEN}."));
+            say(&format!(
+                "SKIPPED: no cluster can run here: {reason}. Give one by {GIVEN}."
+            ));
             return Ok(None);
         }
         Self::up(layout).map(Some)
@@ -73,7 +79,11 @@ impl Cluster {
     pub fn up(layout: Layout) -> Result<Self> {
         start::up(&layout, &say)?;
         let client = Client::own(&layout, &Programs::cached(layout.cache()));
-        Ok(Self { client, layout, given: false })
+        Ok(Self {
+            client,
+            layout,
+            given: false,
+        })
     }
 
     /// Ends it and removes all that it made.
@@ -150,7 +160,12 @@ impl Cluster {
         if process::running(component, &registry)?.is_some() {
             return Ok(());
         }
-        process::start(component, &self.layout, &Programs::cached(self.layout.cache()), &registry)
+        process::start(
+            component,
+            &self.layout,
+            &Programs::cached(self.layout.cache()),
+            &registry,
+        )
     }
 
     fn only_own(&self, verb: &str) -> Result<()> {

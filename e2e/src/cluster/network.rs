@@ -61,12 +61,18 @@ pub(super) fn pod_namespaces() -> Vec<String> {
 pub(super) fn remember_settings(layout: &Layout) -> Result<()> {
     let value = |name: &&str| Some(((*name).to_owned(), fs::read_to_string(setting(name)).ok()?));
     let values: BTreeMap<String, String> = SETTINGS.iter().filter_map(value).collect();
-    Ok(files::write_atomic(&record(layout), &serde_json::to_vec(&values)?, 0o600)?)
+    Ok(files::write_atomic(
+        &record(layout),
+        &serde_json::to_vec(&values)?,
+        0o600,
+    )?)
 }
 
 /// Puts the settings back.
 pub(super) fn restore_settings(layout: &Layout) -> Result<()> {
-    let Ok(text) = fs::read(record(layout)) else { return Ok(()) };
+    let Ok(text) = fs::read(record(layout)) else {
+        return Ok(());
+    };
     let values: BTreeMap<String, String> = serde_json::from_slice(&text)?;
     for (name, value) in values {
         let path = setting(&name);

@@ -55,7 +55,12 @@ pub(super) fn write(layout: &Layout) -> Result<()> {
     }
     sign(layout, &authority, API_SERVER, &server)?;
     for (file, name, group) in clients() {
-        sign(layout, &authority, file, &params(&name, group, ExtendedKeyUsagePurpose::ClientAuth))?;
+        sign(
+            layout,
+            &authority,
+            file,
+            &params(&name, group, ExtendedKeyUsagePurpose::ClientAuth),
+        )?;
     }
     let tokens = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?;
     save(layout, "sa.key", &tokens.serialize_pem())?;
@@ -119,7 +124,14 @@ mod tests {
         let layout = Layout::new(Some(folder.path()));
         std::fs::create_dir(layout.run()).unwrap();
         write(&layout).unwrap();
-        for file in ["ca.crt", "apiserver.crt", "admin.key", "kubelet.crt", "sa.key", "sa.pub"] {
+        for file in [
+            "ca.crt",
+            "apiserver.crt",
+            "admin.key",
+            "kubelet.crt",
+            "sa.key",
+            "sa.pub",
+        ] {
             let text = std::fs::read_to_string(layout.pki(file)).unwrap();
             assert!(text.starts_with("-----BEGIN "), "{file}");
         }

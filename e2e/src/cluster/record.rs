@@ -51,7 +51,9 @@ pub(super) fn create(layout: &Layout) -> Result<Registry> {
     let mut entries = vec![Entry::Folder { path: layout.run() }];
     let absent = FOLDERS.map(PathBuf::from).into_iter().filter(|path| !path.exists());
     entries.extend(absent.map(|path| Entry::Folder { path }));
-    entries.push(Entry::Link { name: BRIDGE.to_owned() });
+    entries.push(Entry::Link {
+        name: BRIDGE.to_owned(),
+    });
     registry.record(&entries)?;
     fs::create_dir_all(layout.run().join("log"))?;
     Ok(registry)

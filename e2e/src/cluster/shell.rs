@@ -12,12 +12,15 @@ const LAST_LINES: usize = 12;
 pub(super) fn output(command: &mut Command) -> Result<String> {
     command.stdin(Stdio::null());
     let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
-    text(command, output)
+    text(command, &output)
 }
 
 /// The same for a program that reads `input`.
 pub(super) fn feed(command: &mut Command, input: &str) -> Result<String> {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
     let stdin = child.stdin.take();
     let output = std::thread::scope(|scope| {
@@ -26,7 +29,7 @@ pub(super) fn feed(command: &mut Command, input: &str) -> Result<String> {
         scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(input.as_bytes())));
         child.wait_with_output()
     })?;
-    text(command, output)
+    text(command, &output)
 }
 
 /// Whether the program succeeds, whatever it says.
@@ -34,7 +37,7 @@ pub(super) fn succeeds(command: &mut Command) -> bool {
     output(command).is_ok()
 }
 
-fn text(command: &Command, output: Output) -> Result<String> {
+fn text(command: &Command, output: &Output) -> Result<String> {
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("{command:?} failed ({}):\n{}", output.status, last_lines(&said));
@@ -57,7 +60,10 @@ mod tests {
     fn a_failure_says_what_was_run_and_what_it_answered() {
         let error = output(Command::new("sh").args(["-c", "echo words >&2; exit 3"])).unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("exit status: 3") && text.contains("words") && text.contains("sh"), "{text}");
+        assert!(
+            text.contains("exit status: 3") && text.contains("words") && text.contains("sh"),
+            "{text}"
+        );
     }
 
     #[test]

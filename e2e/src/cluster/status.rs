@@ -28,14 +28,28 @@ pub(super) fn describe(layout: &Layout, progress: &dyn Fn(&str)) -> Result<(Stri
             writeln!(text, "{name:<24} running, pid {}", id.pid)?;
         } else {
             all = false;
-            writeln!(text, "{name:<24} NOT RUNNING; its log is {}", layout.log(name).display())?;
+            writeln!(
+                text,
+                "{name:<24} NOT RUNNING; its log is {}",
+                layout.log(name).display()
+            )?;
         }
     }
     let client = Client::own(layout, &Programs::cached(layout.cache()));
     for what in ["nodes", "pods"] {
-        let answer = client.kubectl(&["get", what, "--all-namespaces", "--output=wide", "--request-timeout=10s"]);
+        let answer = client.kubectl(&[
+            "get",
+            what,
+            "--all-namespaces",
+            "--output=wide",
+            "--request-timeout=10s",
+        ]);
         all &= answer.is_ok();
-        writeln!(text, "\n{}", answer.unwrap_or_else(|error| format!("{error:#}\n")).trim_end())?;
+        writeln!(
+            text,
+            "\n{}",
+            answer.unwrap_or_else(|error| format!("{error:#}\n")).trim_end()
+        )?;
     }
     writeln!(text, "\nKUBECONFIG={}", layout.kubeconfig().display())?;
     Ok((text, all))

@@ -21,7 +21,7 @@ use super::wait::until;
 use super::{cgroups, firewall, leftovers, network, process, record, shell};
 
 /// Pods end within a second of their own, and their network a moment later.
-const PODS_END: Duration = Duration::from_secs(60);
+const PODS_END: Duration = Duration::from_mins(1);
 const KILLED: Duration = Duration::from_secs(10);
 
 /// Who would make pods again.
@@ -33,7 +33,9 @@ const LAST: [Component; 2] = [Component::Etcd, Component::Containerd];
 /// Takes the cluster of this state folder down; says whether there was one.
 pub(super) fn down(layout: &Layout, progress: &dyn Fn(&str)) -> Result<bool> {
     let _lock = record::lock(progress)?;
-    let Some(registry) = record::open(layout)? else { return Ok(false) };
+    let Some(registry) = record::open(layout)? else {
+        return Ok(false);
+    };
     clear(layout, &registry, progress)?;
     Ok(true)
 }
@@ -65,19 +67,35 @@ pub(super) fn clear(layout: &Layout, registry: &Registry, progress: &dyn Fn(&str
     network::restore_settings(layout)?;
     netns::cleanup(registry)?;
     let left = leftovers::find(layout)?;
-    ensure!(left.is_empty(), "something is left of the cluster:\n{}", left.join("\n"));
+    ensure!(
+        left.is_empty(),
+        "something is left of the cluster:\n{}",
+        left.join("\n")
+    );
     Ok(())
 }
 
 fn delete_pods(layout: &Layout, registry: &Registry) -> Result<()> {
-    for component in [Component::Etcd, Component::ApiServer, Component::Kubelet, Component::Containerd] {
+    for component in [
+        Component::Etcd,
+        Component::ApiServer,
+        Component::Kubelet,
+        Component::Containerd,
+    ] {
         if process::running(component, registry)?.is_none() {
             // Nobody to ask; then nothing ends by itself.
             return Ok(());
         }
     }
     let client = Client::own(layout, &Programs::cached(layout.cache()));
-    let ask = ["delete", "pods", "--all", "--all-namespaces", "--grace-period=1", "--wait=false"];
+    let ask = [
+        "delete",
+        "pods",
+        "--all",
+        "--all-namespaces",
+        "--grace-period=1",
+        "--wait=false",
+    ];
     client.kubectl(&[&ask[..], &["--request-timeout=20s"]].concat())?;
     let store = Store::new(layout);
     // Not the API's word: a pod with a finalizer stays there, but its containers end.

@@ -18,14 +18,27 @@ const REGISTRIES: &str = "unqualified-search-registries = [\"docker.io\"]\n";
 /// Builds an image.
 pub(super) fn build(layout: &Layout, dockerfile: &Path, context: &Path, name: &str) -> Result<()> {
     let mut command = buildah(layout)?;
-    command.args(["bud", "--isolation", "chroot", "--pull-never", "--layers", "--signature-policy"]);
-    command.arg(policy(layout)).args(["-t", name, "-f"]).arg(dockerfile).arg(context);
+    command.args([
+        "bud",
+        "--isolation",
+        "chroot",
+        "--pull-never",
+        "--layers",
+        "--signature-policy",
+    ]);
+    command
+        .arg(policy(layout))
+        .args(["-t", name, "-f"])
+        .arg(dockerfile)
+        .arg(context);
     shell::output(&mut command).map(drop)
 }
 
 /// Whether there is an image of this name.
 pub(super) fn has(layout: &Layout, name: &str) -> Result<bool> {
-    Ok(shell::succeeds(buildah(layout)?.args(["inspect", "--type", "image", name])))
+    Ok(shell::succeeds(
+        buildah(layout)?.args(["inspect", "--type", "image", name]),
+    ))
 }
 
 /// Packs an image under its name.
@@ -36,7 +49,9 @@ pub(in crate::cluster) fn archive(layout: &Layout, name: &str, file: &Path) -> R
     }
     let target = format!("docker-archive:{}:{name}", file.display());
     let mut command = buildah(layout)?;
-    command.args(["push", "--quiet", "--signature-policy"]).arg(policy(layout));
+    command
+        .args(["push", "--quiet", "--signature-policy"])
+        .arg(policy(layout));
     shell::output(command.args([name, &target])).map(drop)
 }
 
@@ -49,7 +64,9 @@ fn buildah(layout: &Layout) -> Result<Command> {
         files::write_atomic(&policy(layout), POLICY.as_bytes(), 0o644)?;
     }
     let mut command = Command::new("buildah");
-    command.args(["--storage-driver", "vfs", "--root"]).arg(folder.join("storage"));
+    command
+        .args(["--storage-driver", "vfs", "--root"])
+        .arg(folder.join("storage"));
     command.arg("--runroot").arg(folder.join("run"));
     command.arg("--registries-conf").arg(registries);
     Ok(command)

@@ -52,7 +52,10 @@ fn images() -> [(String, String); 3] {
     [
         ("localhost/pause:1".to_owned(), "image-pause-1".to_owned()),
         ("localhost/coredns:1.15.0".to_owned(), "image-coredns-1.15.0".to_owned()),
-        (format!("docker.io/envoyproxy/envoy:v{PINNED}"), format!("image-envoy-{PINNED}")),
+        (
+            format!("docker.io/envoyproxy/envoy:v{PINNED}"),
+            format!("image-envoy-{PINNED}"),
+        ),
     ]
 }
 
@@ -111,7 +114,12 @@ fn base(work: &Path, progress: &dyn Fn(&str)) -> Result<()> {
     command.args(["--variant=minbase", "--include=iptables,ca-certificates", RELEASE]);
     shell::output(command.arg(&root).args(mirror()))?;
     let mut tar = Command::new("tar");
-    tar.args(["--numeric-owner", "--exclude=./dev/*", "--exclude=./proc/*", "--exclude=./sys/*"]);
+    tar.args([
+        "--numeric-owner",
+        "--exclude=./dev/*",
+        "--exclude=./proc/*",
+        "--exclude=./sys/*",
+    ]);
     tar.args(["--exclude=./var/cache/apt/*", "--exclude=./var/lib/apt/lists/*", "-cf"]);
     shell::output(tar.arg(work.join("rootfs.tar")).arg("-C").arg(&root).arg("."))?;
     fs::write(work.join("Dockerfile"), BASE_FILE)?;
@@ -121,7 +129,12 @@ fn base(work: &Path, progress: &dyn Fn(&str)) -> Result<()> {
 /// None: then debootstrap's own.
 fn mirror() -> Option<String> {
     let mut command = Command::new("apt-get");
-    command.args(["indextargets", "--format", "$(CODENAME) $(SITE)", "Created-By: Packages"]);
+    command.args([
+        "indextargets",
+        "--format",
+        "$(CODENAME) $(SITE)",
+        "Created-By: Packages",
+    ]);
     let listed = shell::output(&mut command).ok()?;
     let site = |line: &str| line.strip_prefix(RELEASE)?.strip_prefix(' ').map(str::to_owned);
     listed.lines().find_map(site)

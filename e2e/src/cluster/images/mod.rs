@@ -33,7 +33,7 @@ pub(super) fn prepare(layout: &Layout, programs: &Programs, progress: &dyn Fn(&s
 pub(super) fn import_builtin(layout: &Layout, progress: &dyn Fn(&str)) -> Result<()> {
     let there = Store::new(layout).images()?;
     for (name, file) in builtin::archives(layout) {
-        if !there.iter().any(|image| *image == name) {
+        if !there.contains(&name) {
             progress(&format!("importing the image {name}"));
             import(layout, &file)?;
         }

@@ -22,7 +22,9 @@ pub(in crate::cluster) fn import(layout: &Layout, archive: &Path) -> Result<()> 
 
 impl Store {
     pub(in crate::cluster) fn new(layout: &Layout) -> Self {
-        Self { socket: layout.containerd() }
+        Self {
+            socket: layout.containerd(),
+        }
     }
 
     /// Whether it answers.
@@ -59,7 +61,10 @@ impl Store {
 
     fn ctr(&self) -> Command {
         let mut command = Command::new("ctr");
-        command.arg("--address").arg(&self.socket).args(["--namespace", "k8s.io"]);
+        command
+            .arg("--address")
+            .arg(&self.socket)
+            .args(["--namespace", "k8s.io"]);
         command
     }
 }

@@ -48,7 +48,10 @@ pub(super) const RECIPES: &[Recipe] = &[
         module: Some("k8s.io/kubernetes"),
         packages: &[
             ("k8s.io/kubernetes/cmd/kube-apiserver", "kube-apiserver"),
-            ("k8s.io/kubernetes/cmd/kube-controller-manager", "kube-controller-manager"),
+            (
+                "k8s.io/kubernetes/cmd/kube-controller-manager",
+                "kube-controller-manager",
+            ),
             ("k8s.io/kubernetes/cmd/kube-scheduler", "kube-scheduler"),
             ("k8s.io/kubernetes/cmd/kubelet", "kubelet"),
             ("k8s.io/kubernetes/cmd/kube-proxy", "kube-proxy"),
@@ -114,7 +117,11 @@ pub(super) fn build(recipe: &Recipe, work: &Path, progress: &dyn Fn(&str)) -> Re
         _ => command.arg(format!("{}/", work.display())),
     };
     command.args(recipe.packages.iter().map(|(package, _)| package));
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?).spawn();
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(&log)?)
+        .spawn();
     let child = child.context("cannot run `go`; install Go 1.26 or newer")?;
     watch(child, &recipe.folder(), &log, progress)?;
     for (_, program) in recipe.packages {
@@ -127,7 +134,10 @@ pub(super) fn build(recipe: &Recipe, work: &Path, progress: &dyn Fn(&str)) -> Re
 fn go(folder: &Path) -> Command {
     let mut command = Command::new("nice");
     command.args(["-n", "19", "go"]).current_dir(folder);
-    command.env("GOTOOLCHAIN", "local").env("GOMAXPROCS", "2").env("CGO_ENABLED", "0");
+    command
+        .env("GOTOOLCHAIN", "local")
+        .env("GOMAXPROCS", "2")
+        .env("CGO_ENABLED", "0");
     command.env("GOFLAGS", "-mod=mod -buildvcs=false").env("GOWORK", "off");
     command
 }
@@ -135,21 +145,31 @@ fn go(folder: &Path) -> Command {
 /// The module that requires the recipe's. Replacements of a required module do not count in ours: those that point into
 /// its own tree are repeated with the version under which the same code is published.
 fn go_mod(recipe: &Recipe, folder: &Path) -> Result<String> {
-    let mut text = format!("module tulle.dev/{}\n\ngo 1.26.0\n", recipe.name);
+    let (name, version) = (recipe.name, recipe.version);
+    let text = format!("module tulle.dev/{name}\n\ngo 1.26.0\n");
     let Some(module) = recipe.module else { return Ok(text) };
-    let version = recipe.version;
-    text += &format!("\nrequire {module} v{version}\n");
     let found = shell::output(go(folder).args(["mod", "download", "-json", &format!("{module}@v{version}")]))?;
     let found: Value = serde_json::from_str(&found)?;
-    let file = found.get("GoMod").and_then(Value::as_str).context("go names no go.mod")?;
+    let file = found
+        .get("GoMod")
+        .and_then(Value::as_str)
+        .context("go names no go.mod")?;
     let parsed = shell::output(go(folder).args(["mod", "edit", "-json", file]))?;
-    Ok(text + &replacements(&serde_json::from_str(&parsed)?, version))
+    let replaced = replacements(&serde_json::from_str(&parsed)?, version);
+    Ok(format!("{text}\nrequire {module} v{version}\n\n{replaced}"))
 }
 
 /// `v1.37.2` of Kubernetes is `v0.37.2` of its libraries.
 fn replacements(module: &Value, version: &str) -> String {
-    let library = version.split_once('.').map(|(_, rest)| format!("v0.{rest}")).unwrap_or_default();
-    let replaced = module.get("Replace").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let library = version
+        .split_once('.')
+        .map(|(_, rest)| format!("v0.{rest}"))
+        .unwrap_or_default();
+    let replaced = module
+        .get("Replace")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let line = |entry: &Value| {
         let old = entry.pointer("/Old/Path")?.as_str()?;
         let own = entry.pointer("/New/Path")?.as_str()?.starts_with("./staging/");
@@ -174,7 +194,9 @@ fn watch(mut child: Child, name: &str, log: &Path, progress: &dyn Fn(&str)) -> R
             let lines = fs::read_to_string(log).unwrap_or_default();
             let packages = lines.lines().filter(|line| !line.starts_with("go: ")).count();
             let passed = start.elapsed().as_secs();
-            progress(&format!("building {name}: {packages} packages compiled after {passed} s"));
+            progress(&format!(
+                "building {name}: {packages} packages compiled after {passed} s"
+            ));
         }
         std::thread::sleep(Duration::from_millis(200));
     }
@@ -190,7 +212,10 @@ mod tests {
             {"Old": {"Path": "k8s.io/api"}, "New": {"Path": "./staging/src/k8s.io/api"}},
             {"Old": {"Path": "example.com/x"}, "New": {"Path": "example.com/y", "Version": "v1.0.0"}},
         ]});
-        assert_eq!(replacements(&module, "1.37.2"), "replace k8s.io/api => k8s.io/api v0.37.2\n");
+        assert_eq!(
+            replacements(&module, "1.37.2"),
+            "replace k8s.io/api => k8s.io/api v0.37.2\n"
+        );
         assert_eq!(replacements(&serde_json::json!({}), "1.37.2"), "");
     }
 

