@@ -18,6 +18,9 @@ const REGISTRIES: &str = "unqualified-search-registries = [\"docker.io\"]\n";
 /// Builds an image.
 pub(super) fn build(layout: &Layout, dockerfile: &Path, context: &Path, name: &str) -> Result<()> {
     let mut command = buildah(layout)?;
+    let _lock = files::lock(&layout.kept().join("buildah/lock"))?;
+    // One build at a time: then what is there now is left by a build that was killed or that failed.
+    shell::output(buildah(layout)?.args(["rm", "--all"]))?;
     command.args([
         "bud",
         "--isolation",
@@ -39,6 +42,11 @@ pub(super) fn has(layout: &Layout, name: &str) -> Result<bool> {
     Ok(shell::succeeds(
         buildah(layout)?.args(["inspect", "--type", "image", name]),
     ))
+}
+
+/// Forgets an image and the layers that only it has.
+pub(super) fn remove(layout: &Layout, name: &str) -> Result<()> {
+    shell::output(buildah(layout)?.args(["rmi", name])).map(drop)
 }
 
 /// Packs an image under its name.

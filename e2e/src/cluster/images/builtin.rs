@@ -86,6 +86,8 @@ fn ensure(
         fill(&context)?;
         builder::build(layout, &context.join("Dockerfile"), &context, name)?;
         builder::archive(layout, name, &work.join("image.tar"))?;
+        // Each layer is a whole copy in this storage, and nothing is built on these.
+        builder::remove(layout, name)?;
         Ok(fs::remove_dir_all(context)?)
     };
     complete(layout.cache(), folder, progress, make).map(drop)
