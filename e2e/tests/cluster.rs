@@ -139,10 +139,7 @@ fn deploy(cluster: &Cluster) -> Result<()> {
     until("the default account", || {
         Ok(kubectl(cluster, &["get", "serviceaccount", "default"]).is_ok())
     })?;
-    let objects = OBJECTS.replace(
-        "image: IMAGE",
-        &format!("image: {IMAGE}\n          imagePullPolicy: IfNotPresent"),
-    );
+    let objects = OBJECTS.replace("image: IMAGE", &format!("image: {IMAGE}"));
     cluster.kubectl_with_input(&["--namespace", NAMESPACE, "apply", "--filename=-"], &objects)?;
     kubectl(cluster, &["rollout", "status", "deployment/echo", "--timeout=120s"])?;
     kubectl(
