@@ -146,5 +146,12 @@ fn controller_manager(layout: &Layout) -> Vec<String> {
         ("use-service-account-credentials", "true".to_owned()),
         ("leader-elect", "false".to_owned()),
         ("bind-address", ADDRESS.to_string()),
+        // It holds itself back for the sake of large clusters, which costs five seconds at its start.
+        ("kube-api-qps", "200".to_owned()),
+        ("kube-api-burst", "400".to_owned()),
+        (
+            "flex-volume-plugin-dir",
+            layout.run().join("volume-plugins").display().to_string(),
+        ),
     ])
 }

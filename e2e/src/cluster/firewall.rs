@@ -12,14 +12,14 @@ use super::shell;
 /// What their chains begin with.
 const PREFIXES: [&str; 2] = ["KUBE-", "CNI-"];
 /// Both families.
-const FAMILIES: [(&str, &str); 2] = [
-    ("iptables-save", "iptables-restore"),
-    ("ip6tables-save", "ip6tables-restore"),
+const FAMILIES: [(&str, &str, &str); 2] = [
+    ("iptables-save", "iptables-restore", "iptables"),
+    ("ip6tables-save", "ip6tables-restore", "ip6tables"),
 ];
 
 /// The rules and chains that are there.
 pub(super) fn rules() -> Vec<String> {
-    let saved = FAMILIES.iter().filter_map(|(save, _)| saved(save));
+    let saved = FAMILIES.iter().filter_map(|(save, ..)| saved(save));
     saved
         .flat_map(|text| {
             text.lines()
@@ -32,10 +32,14 @@ pub(super) fn rules() -> Vec<String> {
 
 /// Removes them.
 pub(super) fn clear() -> Result<()> {
-    for (save, restore) in FAMILIES {
+    for (save, restore, iptables) in FAMILIES {
         let orders = saved(save).map(|text| deletions(&text)).unwrap_or_default();
         if !orders.is_empty() {
             shell::feed(Command::new(restore).args(["--noflush", "--wait", "10"]), &orders)?;
+        }
+        // An empty table still makes the kernel follow connections. Where tables are for ever, this does nothing.
+        for table in saved(save).iter().flat_map(|text| empty_tables(text)) {
+            shell::output(Command::new(iptables).args(["--wait", "10", "--table", table, "--delete-chain"]))?;
         }
     }
     Ok(())
@@ -55,11 +59,30 @@ fn is_chain(word: &str) -> bool {
     PREFIXES.iter().any(|prefix| word.starts_with(prefix))
 }
 
+/// Tables with nothing in them but built-in chains that accept.
+fn empty_tables(saved: &str) -> Vec<&str> {
+    let nothing = |line: &str| !line.starts_with("-A ") && (!line.starts_with(':') || line.contains(" ACCEPT "));
+    let empty = tables(saved).filter(|table| table.lines().all(nothing));
+    empty.filter_map(name).collect()
+}
+
+fn tables(saved: &str) -> impl Iterator<Item = &str> {
+    saved.split("\n*").map(|table| table.trim_start_matches('*'))
+}
+
+/// None for what stands before the first table.
+fn name(table: &str) -> Option<&str> {
+    table
+        .lines()
+        .next()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
 /// The input of `iptables-restore --noflush` that takes their lines out of what `iptables-save` printed: a chain that is
 /// declared is emptied, a rule of another chain that leads to one is deleted, and then nothing uses the chains.
 fn deletions(saved: &str) -> String {
     let mut orders = String::new();
-    for table in saved.split("\n*").map(|table| table.trim_start_matches('*')) {
+    for table in tables(saved) {
         let lines = || table.lines().filter(|line| is_theirs(line));
         let chains = || lines().filter_map(|line| line.strip_prefix(':')?.split(' ').next());
         let foreign = |rule: &&str| !rule.split(' ').next().is_some_and(is_chain);
@@ -67,8 +90,7 @@ fn deletions(saved: &str) -> String {
             .filter_map(|line| line.strip_prefix("-A "))
             .filter(foreign)
             .collect();
-        let name = table.lines().find(|line| !line.starts_with('#'));
-        let Some(name) = name.filter(|_| chains().next().is_some() || !rules.is_empty()) else {
+        let Some(name) = name(table).filter(|_| chains().next().is_some() || !rules.is_empty()) else {
             continue;
         };
         orders.extend(["*", name, "\n"]);
@@ -97,6 +119,13 @@ mod tests {
              -X KUBE-FORWARD\nCOMMIT\n"
         );
         assert_eq!(deletions(""), "");
+    }
+
+    #[test]
+    fn a_table_is_empty_only_if_nobody_has_anything_in_it() {
+        assert_eq!(empty_tables(SAVED), Vec::<&str>::new());
+        let saved = "# Generated\n*mangle\n:INPUT ACCEPT [3:1]\nCOMMIT\n# x\n*raw\n:INPUT DROP [0:0]\nCOMMIT\n";
+        assert_eq!(empty_tables(saved), ["mangle"]);
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod wait;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -41,6 +42,8 @@ use programs::Programs;
 const GIVEN: &str = "TULLE_E2E_KUBECONFIG";
 /// A command that gives a cluster of that kind an image; gets the archive's name as its last argument.
 const GIVEN_LOAD: &str = "TULLE_E2E_LOAD_IMAGE";
+/// A failing component does not wait for its watchers, and a test should not either.
+const ABRUPT: Duration = Duration::from_secs(1);
 const STATE: &str = "TULLE_E2E_STATE";
 
 /// A cluster that is up.
@@ -149,7 +152,7 @@ impl Cluster {
         self.only_own("changed")?;
         let _lock = record::lock(&say)?;
         let registry = record::open(&self.layout)?.context("the cluster is down")?;
-        process::stop(&[component], &registry)
+        process::stop(&[component], &registry, ABRUPT)
     }
 
     /// Starts it again.

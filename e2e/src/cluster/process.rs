@@ -19,8 +19,6 @@ use super::shell;
 
 /// Root's programs are there even where our PATH does not say so.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// The API server ends its requests first.
-const GRACE: Duration = Duration::from_secs(30);
 const KILLED: Duration = Duration::from_secs(10);
 
 /// Starts a component.
@@ -55,14 +53,14 @@ pub(super) fn running(component: Component, registry: &Registry) -> Result<Optio
     Ok(id.filter(|id| this_boot.contains(id)))
 }
 
-/// Ends components, gently first.
-pub(super) fn stop(components: &[Component], registry: &Registry) -> Result<()> {
+/// Ends components, gently first. Returns when they are gone.
+pub(super) fn stop(components: &[Component], registry: &Registry, grace: Duration) -> Result<()> {
     let mut asked = Vec::new();
     for component in components {
         asked.extend(running(*component, registry)?);
     }
     asked.iter().try_for_each(|id| id.signal(Signal::TERM))?;
-    if !ended(&asked, GRACE) {
+    if !ended(&asked, grace) {
         asked.iter().try_for_each(|id| id.signal(Signal::KILL))?;
         ensure!(ended(&asked, KILLED), "not all of {components:?} end");
     }

@@ -22,6 +22,8 @@ use super::{cgroups, firewall, leftovers, network, process, record, shell};
 
 /// Pods end within a second of their own, and their network a moment later.
 const PODS_END: Duration = Duration::from_mins(1);
+/// The API server ends its requests first.
+const GRACE: Duration = Duration::from_secs(30);
 const KILLED: Duration = Duration::from_secs(10);
 
 /// Who would make pods again.
@@ -42,18 +44,18 @@ pub(super) fn down(layout: &Layout, progress: &dyn Fn(&str)) -> Result<bool> {
 
 /// Removes all that the registry knows of, and all that Kubernetes leaves behind.
 pub(super) fn clear(layout: &Layout, registry: &Registry, progress: &dyn Fn(&str)) -> Result<()> {
-    process::stop(&MAKERS, registry)?;
+    process::stop(&MAKERS, registry, GRACE)?;
     if let Err(error) = delete_pods(layout, registry) {
         progress(&format!("pods did not end by themselves ({error:#}); ending them"));
     }
-    process::stop(&[Component::Kubelet], registry)?;
+    process::stop(&[Component::Kubelet], registry, GRACE)?;
     kill_pods()?;
     if !forget_containers(layout, registry) {
         progress("containerd cannot forget its containers; it will begin anew, with no images");
     }
     progress("no pod is left");
-    process::stop(&THEN, registry)?;
-    process::stop(&LAST, registry)?;
+    process::stop(&THEN, registry, GRACE)?;
+    process::stop(&LAST, registry, GRACE)?;
     end_rest(registry)?;
     for mount in leftovers::mounts(layout)? {
         shell::output(Command::new("umount").arg(mount))?;
