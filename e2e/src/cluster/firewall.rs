@@ -11,10 +11,10 @@ use super::shell;
 
 /// What their chains begin with.
 const PREFIXES: [&str; 2] = ["KUBE-", "CNI-"];
-/// Both families.
+/// Both families, with their names in nftables.
 const FAMILIES: [(&str, &str, &str); 2] = [
-    ("iptables-save", "iptables-restore", "iptables"),
-    ("ip6tables-save", "ip6tables-restore", "ip6tables"),
+    ("iptables-save", "iptables-restore", "ip"),
+    ("ip6tables-save", "ip6tables-restore", "ip6"),
 ];
 
 /// The rules and chains that are there.
@@ -32,14 +32,14 @@ pub(super) fn rules() -> Vec<String> {
 
 /// Removes them.
 pub(super) fn clear() -> Result<()> {
-    for (save, restore, iptables) in FAMILIES {
+    for (save, restore, family) in FAMILIES {
         let orders = saved(save).map(|text| deletions(&text)).unwrap_or_default();
         if !orders.is_empty() {
             shell::feed(Command::new(restore).args(["--noflush", "--wait", "10"]), &orders)?;
         }
-        // An empty table still makes the kernel follow connections. Where tables are for ever, this does nothing.
-        for table in saved(save).iter().flat_map(|text| empty_tables(text)) {
-            shell::output(Command::new(iptables).args(["--wait", "10", "--table", table, "--delete-chain"]))?;
+        for order in saved(save).map(|text| empty_tables(&text, family)).unwrap_or_default() {
+            // Not possible where the tables are the kernel's own, and not needed there.
+            shell::succeeds(Command::new("nft").args(order.split(' ')));
         }
     }
     Ok(())
@@ -59,11 +59,19 @@ fn is_chain(word: &str) -> bool {
     PREFIXES.iter().any(|prefix| word.starts_with(prefix))
 }
 
-/// Tables with nothing in them but built-in chains that accept.
-fn empty_tables(saved: &str) -> Vec<&str> {
+/// Orders for `nft` to delete tables with nothing in them but built-in chains that accept: even those make the kernel
+/// follow connections. Chain by chain, because a chain that is used after all is not deleted.
+fn empty_tables(saved: &str, family: &str) -> Vec<String> {
     let nothing = |line: &str| !line.starts_with("-A ") && (!line.starts_with(':') || line.contains(" ACCEPT "));
     let empty = tables(saved).filter(|table| table.lines().all(nothing));
-    empty.filter_map(name).collect()
+    let mut orders = Vec::new();
+    for (table, name) in empty.filter_map(|table| Some((table, name(table)?))) {
+        let chains = table
+            .lines()
+            .filter_map(|line| line.strip_prefix(':')?.split(' ').next());
+        orders.extend(chains.map(|chain| format!("delete chain {family} {name} {chain}")));
+    }
+    orders
 }
 
 fn tables(saved: &str) -> impl Iterator<Item = &str> {
@@ -123,9 +131,9 @@ mod tests {
 
     #[test]
     fn a_table_is_empty_only_if_nobody_has_anything_in_it() {
-        assert_eq!(empty_tables(SAVED), Vec::<&str>::new());
+        assert_eq!(empty_tables(SAVED, "ip"), Vec::<String>::new());
         let saved = "# Generated\n*mangle\n:INPUT ACCEPT [3:1]\nCOMMIT\n# x\n*raw\n:INPUT DROP [0:0]\nCOMMIT\n";
-        assert_eq!(empty_tables(saved), ["mangle"]);
+        assert_eq!(empty_tables(saved, "ip6"), ["delete chain ip6 mangle INPUT"]);
     }
 
     #[test]

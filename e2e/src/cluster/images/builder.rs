@@ -66,17 +66,22 @@ pub(in crate::cluster) fn archive(layout: &Layout, name: &str, file: &Path) -> R
 fn buildah(layout: &Layout) -> Result<Command> {
     let folder = layout.kept().join("buildah");
     files::ensure_dir(&folder, 0o700)?;
-    let registries = folder.join("registries.conf");
-    if !registries.exists() {
-        files::write_atomic(&registries, REGISTRIES.as_bytes(), 0o644)?;
-        files::write_atomic(&policy(layout), POLICY.as_bytes(), 0o644)?;
-    }
+    let (registries, containers) = (folder.join("registries.conf"), folder.join("containers.conf"));
+    // Otherwise it makes a folder in /etc.
+    let network = format!(
+        "[network]\nnetwork_config_dir = \"{}\"\n",
+        folder.join("network").display()
+    );
+    files::write_atomic(&containers, network.as_bytes(), 0o644)?;
+    files::write_atomic(&registries, REGISTRIES.as_bytes(), 0o644)?;
+    files::write_atomic(&policy(layout), POLICY.as_bytes(), 0o644)?;
     let mut command = Command::new("buildah");
     command
         .args(["--storage-driver", "vfs", "--root"])
         .arg(folder.join("storage"));
     command.arg("--runroot").arg(folder.join("run"));
     command.arg("--registries-conf").arg(registries);
+    command.env("CONTAINERS_CONF", containers);
     Ok(command)
 }
 
