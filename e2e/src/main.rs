@@ -5,6 +5,7 @@ use clap::Parser;
 use operator::shop::{AppArgs, CallArgs, app};
 use tulle_e2e::bench::{self, BenchArgs, NullArgs};
 use tulle_e2e::bypass::tool::{self as bypass, BypassArgs};
+use tulle_e2e::cluster::{self, ClusterArgs};
 use tulle_e2e::differential::{self, DifferentialArgs, plane, prober};
 use tulle_e2e::probe::{ads, call, tcp, tls};
 use tulle_e2e::traffic::{self, TrafficArgs};
@@ -38,6 +39,9 @@ enum Command {
     /// Benchmarks of the control plane.
     #[command(subcommand)]
     Bench(BenchArgs),
+    /// A Kubernetes cluster on this machine, for tests.
+    #[command(subcommand)]
+    Cluster(ClusterArgs),
     /// The server that benchmarks are compared with.
     #[command(hide = true)]
     NullServer(NullArgs),
@@ -65,6 +69,8 @@ async fn run(command: Command) -> Result<()> {
         Command::Up(args) => plane::run(args).await,
         Command::Bypass(args) => bypass::run(args).await,
         Command::Bench(args) => bench::run(args).await,
+        // Nothing else runs in this process; it may block.
+        Command::Cluster(args) => cluster::run(&args),
         Command::NullServer(args) => bench::serve_null(args).await,
     }
 }

@@ -18,7 +18,7 @@ pub use backoff::Backoff;
 pub use command::{ProcessSpec, Restart, User};
 pub use os::{Pid, ended, start_time};
 pub(crate) use pipe::feed;
-pub use registry::{Entry, Registry, RegistryError};
+pub use registry::{Entry, MARKER, Registry, RegistryError};
 pub use run_id::RunId;
 pub use supervisor::{ProcessHandle, ProcessState, Supervisor};
 

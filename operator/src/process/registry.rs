@@ -19,7 +19,7 @@ use crate::identity::files;
 const LIST: &str = "created.jsonl";
 const LOCK: &str = "lock";
 /// The environment variable of each process of a run.
-pub(super) const MARKER: &str = "TULLE_RUN";
+pub const MARKER: &str = "TULLE_RUN";
 
 /// Something that must be removed at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

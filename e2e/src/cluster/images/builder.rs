@@ -1,0 +1,90 @@
+//! buildah with a storage of its own: plain folders, no registry, nothing of the machine's configuration.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+use operator::identity::files;
+
+use crate::cluster::layout::Layout;
+use crate::cluster::shell;
+
+/// Nothing is fetched; what is there was made here.
+const POLICY: &str = r#"{"default": [{"type": "insecureAcceptAnything"}]}"#;
+/// Short names are those of Docker, as everywhere.
+const REGISTRIES: &str = "unqualified-search-registries = [\"docker.io\"]\n";
+
+/// Builds an image.
+pub(super) fn build(layout: &Layout, dockerfile: &Path, context: &Path, name: &str) -> Result<()> {
+    let mut command = buildah(layout)?;
+    let _lock = files::lock(&layout.kept().join("buildah/lock"))?;
+    // One build at a time: then what is there now is left by a build that was killed or that failed.
+    shell::output(buildah(layout)?.args(["rm", "--all"]))?;
+    command.args([
+        "bud",
+        "--isolation",
+        "chroot",
+        "--pull-never",
+        "--layers",
+        "--signature-policy",
+    ]);
+    command
+        .arg(policy(layout))
+        .args(["-t", name, "-f"])
+        .arg(dockerfile)
+        .arg(context);
+    shell::output(&mut command).map(drop)
+}
+
+/// Whether there is an image of this name.
+pub(super) fn has(layout: &Layout, name: &str) -> Result<bool> {
+    Ok(shell::succeeds(
+        buildah(layout)?.args(["inspect", "--type", "image", name]),
+    ))
+}
+
+/// Forgets an image and the layers that only it has.
+pub(super) fn remove(layout: &Layout, name: &str) -> Result<()> {
+    shell::output(buildah(layout)?.args(["rmi", name])).map(drop)
+}
+
+/// Packs an image under its name.
+pub(in crate::cluster) fn archive(layout: &Layout, name: &str, file: &Path) -> Result<()> {
+    // An archive that is there would be added to, which buildah refuses.
+    if file.exists() {
+        fs::remove_file(file)?;
+    }
+    let target = format!("docker-archive:{}:{name}", file.display());
+    let mut command = buildah(layout)?;
+    command
+        .args(["push", "--quiet", "--signature-policy"])
+        .arg(policy(layout));
+    shell::output(command.args([name, &target])).map(drop)
+}
+
+fn buildah(layout: &Layout) -> Result<Command> {
+    let folder = layout.kept().join("buildah");
+    files::ensure_dir(&folder, 0o700)?;
+    let (registries, containers) = (folder.join("registries.conf"), folder.join("containers.conf"));
+    // Otherwise it makes a folder in /etc.
+    let network = format!(
+        "[network]\nnetwork_config_dir = \"{}\"\n",
+        folder.join("network").display()
+    );
+    files::write_atomic(&containers, network.as_bytes(), 0o644)?;
+    files::write_atomic(&registries, REGISTRIES.as_bytes(), 0o644)?;
+    files::write_atomic(&policy(layout), POLICY.as_bytes(), 0o644)?;
+    let mut command = Command::new("buildah");
+    command
+        .args(["--storage-driver", "vfs", "--root"])
+        .arg(folder.join("storage"));
+    command.arg("--runroot").arg(folder.join("run"));
+    command.arg("--registries-conf").arg(registries);
+    command.env("CONTAINERS_CONF", containers);
+    Ok(command)
+}
+
+fn policy(layout: &Layout) -> PathBuf {
+    layout.kept().join("buildah/policy.json")
+}

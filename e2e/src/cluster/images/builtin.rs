@@ -1,0 +1,143 @@
+//! The images that every cluster has: the base of others, the pause image, cluster DNS and stock Envoy.
+//!
+//! Envoy and the base have the names under which the world knows them, so that Dockerfiles and charts work unchanged.
+//! Archives are in the cache; the base is in buildah's storage too, because images are built on it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use operator::envoy_binary::{PINNED, Search, default_cache_dir, locate};
+
+use super::builder;
+use crate::cluster::layout::Layout;
+use crate::cluster::programs::{Programs, complete};
+use crate::cluster::shell;
+
+const BASE: &str = "docker.io/library/debian:bookworm-slim";
+const RELEASE: &str = "bookworm";
+/// The base's folder in the cache; the number changes with what is in it.
+const BASE_FOLDER: &str = "base-bookworm-1";
+
+const BASE_FILE: &str = "FROM scratch\nADD rootfs.tar /\nCMD [\"bash\"]\n";
+const PAUSE_FILE: &str = "FROM scratch\nCOPY pause /pause\nUSER 65535:65535\nENTRYPOINT [\"/pause\"]\n";
+const COREDNS_FILE: &str = "FROM scratch\nCOPY coredns /coredns\nENTRYPOINT [\"/coredns\"]\n";
+/// As the stock image: a user `envoy`, and arguments of Envoy accepted without its name.
+const ENVOY_FILE: &str = "FROM debian:bookworm-slim\n\
+    RUN groupadd --gid 101 envoy && useradd --uid 101 --gid 101 --no-create-home --shell /usr/sbin/nologin envoy\n\
+    COPY --chmod=755 envoy /usr/local/bin/envoy\n\
+    COPY --chmod=755 entrypoint /docker-entrypoint.sh\n\
+    USER 101:101\n\
+    ENTRYPOINT [\"/docker-entrypoint.sh\"]\n\
+    CMD [\"envoy\", \"--version\"]\n";
+const ENVOY_ENTRYPOINT: &str = "#!/bin/sh\nset -e\ncase \"$1\" in -*) set -- envoy \"$@\" ;; esac\nexec \"$@\"\n";
+
+/// Makes sure that Dockerfiles can begin with the base.
+pub(super) fn ensure_base(layout: &Layout, progress: &dyn Fn(&str)) -> Result<()> {
+    let folder = complete(layout.cache(), BASE_FOLDER, progress, |work| base(work, progress))?;
+    if builder::has(layout, BASE)? {
+        return Ok(());
+    }
+    progress("making the base image");
+    builder::build(layout, &folder.join("Dockerfile"), &folder, BASE)
+}
+
+/// The archives by the name of their image.
+pub(super) fn archives(layout: &Layout) -> [(String, PathBuf); 3] {
+    images().map(|(name, folder)| (name, layout.cache().join(folder).join("image.tar")))
+}
+
+fn images() -> [(String, String); 3] {
+    [
+        ("localhost/pause:1".to_owned(), "image-pause-1".to_owned()),
+        ("localhost/coredns:1.15.0".to_owned(), "image-coredns-1.15.0".to_owned()),
+        (
+            format!("docker.io/envoyproxy/envoy:v{PINNED}"),
+            format!("image-envoy-{PINNED}"),
+        ),
+    ]
+}
+
+/// Makes the archives.
+pub(super) fn ensure_archives(layout: &Layout, programs: &Programs, progress: &dyn Fn(&str)) -> Result<()> {
+    let [pause, coredns, envoy] = images();
+    let program = |name: &'static str| move |context: &Path| copy(&programs.path(name), &context.join(name));
+    ensure(layout, &pause, PAUSE_FILE, progress, program("pause"))?;
+    ensure(layout, &coredns, COREDNS_FILE, progress, program("coredns"))?;
+    ensure(layout, &envoy, ENVOY_FILE, progress, |context| {
+        fs::write(context.join("entrypoint"), ENVOY_ENTRYPOINT)?;
+        copy(&find_envoy(progress)?, &context.join("envoy"))
+    })
+}
+
+fn ensure(
+    layout: &Layout,
+    (name, folder): &(String, String),
+    dockerfile: &str,
+    progress: &dyn Fn(&str),
+    fill: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    let make = |work: &Path| {
+        progress(&format!("building the image {name}"));
+        let context = work.join("context");
+        fs::create_dir(&context)?;
+        fs::write(context.join("Dockerfile"), dockerfile)?;
+        fill(&context)?;
+        builder::build(layout, &context.join("Dockerfile"), &context, name)?;
+        builder::archive(layout, name, &work.join("image.tar"))?;
+        // Each layer is a whole copy in this storage, and nothing is built on these.
+        builder::remove(layout, name)?;
+        Ok(fs::remove_dir_all(context)?)
+    };
+    complete(layout.cache(), folder, progress, make).map(drop)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
+    Ok(())
+}
+
+fn find_envoy(progress: &dyn Fn(&str)) -> Result<PathBuf> {
+    let (xdg, home) = (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME"));
+    let search = Search {
+        explicit: std::env::var_os("TULLE_ENVOY").map(PathBuf::from),
+        path: std::env::var_os("PATH"),
+        cache_dir: default_cache_dir(true, xdg.as_deref(), home.as_deref()),
+    };
+    Ok(locate(&search, progress)?.path)
+}
+
+/// A minimal Debian, from the mirror that this machine uses itself.
+fn base(work: &Path, progress: &dyn Fn(&str)) -> Result<()> {
+    progress("fetching the base image with debootstrap (under a minute, once)");
+    let root = work.join("rootfs");
+    let mut command = Command::new("debootstrap");
+    command.args(["--variant=minbase", "--include=iptables,ca-certificates", RELEASE]);
+    shell::output(command.arg(&root).args(mirror()))?;
+    let mut tar = Command::new("tar");
+    tar.args([
+        "--numeric-owner",
+        "--exclude=./dev/*",
+        "--exclude=./proc/*",
+        "--exclude=./sys/*",
+    ]);
+    tar.args(["--exclude=./var/cache/apt/*", "--exclude=./var/lib/apt/lists/*", "-cf"]);
+    shell::output(tar.arg(work.join("rootfs.tar")).arg("-C").arg(&root).arg("."))?;
+    fs::write(work.join("Dockerfile"), BASE_FILE)?;
+    Ok(fs::remove_dir_all(root)?)
+}
+
+/// None: then debootstrap's own.
+fn mirror() -> Option<String> {
+    let mut command = Command::new("apt-get");
+    command.args([
+        "indextargets",
+        "--format",
+        "$(CODENAME) $(SITE)",
+        "Created-By: Packages",
+    ]);
+    let listed = shell::output(&mut command).ok()?;
+    let site = |line: &str| line.strip_prefix(RELEASE)?.strip_prefix(' ').map(str::to_owned);
+    listed.lines().find_map(site)
+}

@@ -1,0 +1,42 @@
+//! Images without a registry: made from Dockerfiles by buildah, given to containerd as archives.
+//!
+//! `builder` is buildah, `builtin` are the images that every cluster has, `store` is containerd's side.
+
+mod builder;
+mod builtin;
+mod store;
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::layout::Layout;
+use super::programs::Programs;
+
+pub(super) use builder::archive;
+pub(super) use store::{Store, import};
+
+/// Builds an image from a Dockerfile and packs it; everything that `FROM` may name is there.
+pub(super) fn build(layout: &Layout, dockerfile: &Path, context: &Path, name: &str, file: &Path) -> Result<()> {
+    builtin::ensure_base(layout, &|_| {})?;
+    builder::build(layout, dockerfile, context, name)?;
+    archive(layout, name, file)
+}
+
+/// Makes the archives of the images that every cluster has, unless the cache has them.
+pub(super) fn prepare(layout: &Layout, programs: &Programs, progress: &dyn Fn(&str)) -> Result<()> {
+    builtin::ensure_base(layout, progress)?;
+    builtin::ensure_archives(layout, programs, progress)
+}
+
+/// Gives containerd the images that every cluster has.
+pub(super) fn import_builtin(layout: &Layout, progress: &dyn Fn(&str)) -> Result<()> {
+    let there = Store::new(layout).images()?;
+    for (name, file) in builtin::archives(layout) {
+        if !there.contains(&name) {
+            progress(&format!("importing the image {name}"));
+            import(layout, &file)?;
+        }
+    }
+    Ok(())
+}

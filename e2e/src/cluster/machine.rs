@@ -1,0 +1,60 @@
+//! Whether this machine can run a cluster, and whether somebody else's is on it.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+
+use super::layout::{BRIDGE, Layout};
+use super::programs::Programs;
+use super::{cgroups, firewall, network};
+
+/// Why no cluster can run here; none if it can.
+pub(super) fn refusal(layout: &Layout) -> Option<String> {
+    if effective_user() != Some(0) {
+        return Some("a cluster makes network namespaces and control groups and needs root".to_owned());
+    }
+    if !cgroups::usable() {
+        return Some("the control groups memory, pids and cpu cannot be used".to_owned());
+    }
+    let filesystems = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    if !filesystems.lines().any(|line| line.ends_with("\toverlay")) {
+        return Some("the kernel has no overlay file system".to_owned());
+    }
+    if !Programs::are_built(layout.cache()) && !has_go() {
+        return Some("Kubernetes must be built first, and there is no `go` on PATH (1.26 or newer)".to_owned());
+    }
+    None
+}
+
+/// Refuses to start beside another Kubernetes: cleaning up would take its rules and groups away.
+pub(super) fn refuse_others() -> Result<()> {
+    let mut found = Vec::new();
+    found.extend(firewall::rules().into_iter().take(1));
+    found.extend(cgroups::trees().iter().map(|tree| tree.display().to_string()).take(1));
+    if Path::new("/sys/class/net").join(BRIDGE).exists() {
+        found.push(format!("the link {BRIDGE}"));
+    }
+    if network::has_address()? {
+        found.push("the API server's address".to_owned());
+    }
+    ensure!(
+        found.is_empty(),
+        "another Kubernetes is on this machine, or a cluster with another state folder ({}); use it by \
+         TULLE_E2E_KUBECONFIG, or end it first",
+        found.join(", ")
+    );
+    Ok(())
+}
+
+fn has_go() -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join("go").is_file())
+}
+
+/// The second number of the `Uid` line of our own status.
+fn effective_user() -> Option<u32> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}

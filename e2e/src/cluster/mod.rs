@@ -1,0 +1,186 @@
+//! A real Kubernetes on this machine, without a container engine: for tests, and for people who want to look.
+//!
+//! `Cluster::ensure` is what tests call: it starts a cluster or finds the one that is up, or takes the one that
+//! `TULLE_E2E_KUBECONFIG` names. The cluster outlives the test; `tulle-e2e cluster down` ends it. One node, one API
+//! server; nothing here is meant for anything but tests. docs/kubernetes-tests.md says what it needs.
+
+mod args;
+mod cgroups;
+mod client;
+mod component;
+mod configuration;
+mod firewall;
+mod images;
+mod layout;
+mod leftovers;
+mod machine;
+mod network;
+mod pki;
+mod process;
+mod programs;
+mod record;
+mod shell;
+mod start;
+mod status;
+mod stop;
+mod wait;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+pub use args::{ClusterArgs, run};
+use client::Client;
+pub use component::Component;
+pub use layout::Layout;
+use programs::Programs;
+
+/// A cluster to use instead of our own.
+const GIVEN: &str = "TULLE_E2E_KUBECONFIG";
+/// A command that gives a cluster of that kind an image; gets the archive's name as its last argument.
+const GIVEN_LOAD: &str = "TULLE_E2E_LOAD_IMAGE";
+/// A failing component does not wait for its watchers, and a test should not either.
+const ABRUPT: Duration = Duration::from_secs(1);
+const STATE: &str = "TULLE_E2E_STATE";
+
+/// A cluster that is up.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    client: Client,
+    layout: Layout,
+    given: bool,
+}
+
+impl Cluster {
+    /// The cluster for tests. None, with the reason on standard error, where no cluster can run.
+    pub fn ensure() -> Result<Option<Self>> {
+        let layout = Layout::new(std::env::var_os(STATE).map(PathBuf::from).as_deref());
+        if let Some(kubeconfig) = std::env::var_os(GIVEN) {
+            let client = Client::given(Path::new(&kubeconfig));
+            client
+                .kubectl(&["get", "--raw=/readyz"])
+                .with_context(|| format!("the cluster of {GIVEN} does not answer"))?;
+            return Ok(Some(Self {
+                client,
+                layout,
+                given: true,
+            }));
+        }
+        if let Some(reason) = machine::refusal(&layout) {
+            say(&format!(
+                "SKIPPED: no cluster can run here: {reason}. Give one by {GIVEN}."
+            ));
+            return Ok(None);
+        }
+        Self::up(layout).map(Some)
+    }
+
+    /// The cluster of these folders, started if it is not up.
+    pub fn up(layout: Layout) -> Result<Self> {
+        start::up(&layout, &say)?;
+        let client = Client::own(&layout, &Programs::cached(layout.cache()));
+        Ok(Self {
+            client,
+            layout,
+            given: false,
+        })
+    }
+
+    /// Ends it and removes all that it made.
+    pub fn down(self) -> Result<()> {
+        self.only_own("ended")?;
+        stop::down(&self.layout, &say).map(drop)
+    }
+
+    /// What is left of a cluster of these folders on this machine; empty unless it is up.
+    pub fn leftovers(layout: &Layout) -> Result<Vec<String>> {
+        leftovers::find(layout)
+    }
+
+    /// The administrator's KUBECONFIG.
+    pub fn kubeconfig(&self) -> &Path {
+        self.client.kubeconfig()
+    }
+
+    /// What `kubectl` prints.
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        self.client.kubectl(arguments)
+    }
+
+    /// The same with something on its standard input.
+    pub fn kubectl_with_input(&self, arguments: &[&str], input: &str) -> Result<String> {
+        self.client.kubectl_with_input(arguments, input)
+    }
+
+    /// Applies objects.
+    pub fn apply(&self, yaml: &str) -> Result<()> {
+        self.kubectl_with_input(&["apply", "--filename=-"], yaml).map(drop)
+    }
+
+    /// A `kubectl` to be run in another way.
+    pub fn kubectl_command(&self) -> Command {
+        self.client.kubectl_command()
+    }
+
+    /// What `helm` prints.
+    pub fn helm(&self, arguments: &[&str]) -> Result<String> {
+        self.client.helm(arguments)
+    }
+
+    /// Builds an image from a Dockerfile and gives it to the node. Pods that use it need `imagePullPolicy: IfNotPresent`.
+    pub fn load_image(&self, dockerfile: &Path, context: &Path, name: &str) -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let archive = folder.path().join("image.tar");
+        programs::install_packages(&say)?;
+        images::build(&self.layout, dockerfile, context, name, &archive)?;
+        if !self.given {
+            return images::import(&self.layout, &archive);
+        }
+        let load = std::env::var(GIVEN_LOAD).with_context(|| {
+            format!("{GIVEN_LOAD} must say how the cluster gets images, for example \"kind load image-archive\"")
+        })?;
+        let mut words = load.split_whitespace();
+        let program = words.next().with_context(|| format!("{GIVEN_LOAD} is empty"))?;
+        shell::output(Command::new(program).args(words).arg(&archive)).map(drop)
+    }
+
+    /// Stops one component, as a failure would.
+    pub fn stop(&self, component: Component) -> Result<()> {
+        self.only_own("changed")?;
+        let _lock = record::lock(&say)?;
+        let registry = record::open(&self.layout)?.context("the cluster is down")?;
+        process::stop(&[component], &registry, ABRUPT)
+    }
+
+    /// Starts it again.
+    pub fn start(&self, component: Component) -> Result<()> {
+        self.only_own("changed")?;
+        let _lock = record::lock(&say)?;
+        let registry = record::open(&self.layout)?.context("the cluster is down")?;
+        if process::running(component, &registry)?.is_some() {
+            return Ok(());
+        }
+        process::start(
+            component,
+            &self.layout,
+            &Programs::cached(self.layout.cache()),
+            &registry,
+        )
+    }
+
+    fn only_own(&self, verb: &str) -> Result<()> {
+        if self.given {
+            bail!("the cluster of {GIVEN} is not ours to be {verb}");
+        }
+        Ok(())
+    }
+}
+
+/// For people who watch.
+fn say(line: &str) {
+    // There is nobody to tell if this fails.
+    let _ = writeln!(std::io::stderr(), "cluster: {line}");
+}

@@ -1,0 +1,93 @@
+//! What a cluster changes in the machine's own network: one address, one bridge, some kernel settings.
+//!
+//! The bridge is made by the CNI plugin; it is only removed here. Rules of the packet filter are in `firewall`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+use operator::identity::files;
+
+use super::layout::{ADDRESS, Layout};
+use super::shell;
+
+/// Settings that kubelet, kube-proxy or the bridge plugin change, under `/proc/sys`.
+const SETTINGS: [&str; 9] = [
+    "net/ipv4/ip_forward",
+    "net/ipv4/conf/all/route_localnet",
+    "net/ipv4/vs/conntrack",
+    "net/netfilter/nf_conntrack_tcp_timeout_established",
+    "net/netfilter/nf_conntrack_tcp_timeout_close_wait",
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+];
+
+/// Adds the API server's address.
+pub(super) fn add_address() -> Result<()> {
+    if !has_address()? {
+        let address = format!("{ADDRESS}/32");
+        shell::output(Command::new("ip").args(["address", "add", &address, "dev", "lo"]))?;
+    }
+    Ok(())
+}
+
+/// Takes it away.
+pub(super) fn remove_address() -> Result<()> {
+    if has_address()? {
+        let address = format!("{ADDRESS}/32");
+        shell::output(Command::new("ip").args(["address", "delete", &address, "dev", "lo"]))?;
+    }
+    Ok(())
+}
+
+/// Whether it is there.
+pub(super) fn has_address() -> Result<bool> {
+    let listed = shell::output(Command::new("ip").args(["-oneline", "-4", "address", "show", "dev", "lo"]))?;
+    Ok(listed.contains(&format!(" {ADDRESS}/32 ")))
+}
+
+/// Network namespaces of pods.
+pub(super) fn pod_namespaces() -> Vec<String> {
+    let entries = fs::read_dir("/run/netns").into_iter().flatten();
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter(|name| name.starts_with("cni-")).collect()
+}
+
+/// Writes down the settings as they are.
+pub(super) fn remember_settings(layout: &Layout) -> Result<()> {
+    let value = |name: &&str| Some(((*name).to_owned(), fs::read_to_string(setting(name)).ok()?));
+    let values: BTreeMap<String, String> = SETTINGS.iter().filter_map(value).collect();
+    Ok(files::write_atomic(
+        &record(layout),
+        &serde_json::to_vec(&values)?,
+        0o600,
+    )?)
+}
+
+/// Puts the settings back.
+pub(super) fn restore_settings(layout: &Layout) -> Result<()> {
+    let Ok(text) = fs::read(record(layout)) else {
+        return Ok(());
+    };
+    let values: BTreeMap<String, String> = serde_json::from_slice(&text)?;
+    for (name, value) in values {
+        let path = setting(&name);
+        // Some may be read-only here; then nobody changed them.
+        if fs::read_to_string(&path).is_ok_and(|now| now != value) {
+            fs::write(&path, value)?;
+        }
+    }
+    Ok(fs::remove_file(record(layout))?)
+}
+
+fn setting(name: &str) -> PathBuf {
+    Path::new("/proc/sys").join(name)
+}
+
+fn record(layout: &Layout) -> PathBuf {
+    layout.state().join("settings.json")
+}

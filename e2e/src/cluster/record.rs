@@ -1,0 +1,60 @@
+//! What a cluster made, and who may change it: one command at a time on a machine.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use operator::identity::files;
+use operator::process::{Entry, Registry, RunId};
+
+use super::layout::{BRIDGE, Layout};
+
+/// Shared by all state folders: the bridge and the rules of the packet filter are the machine's.
+const LOCK: &str = "/run/tulle/cluster.lock";
+
+/// Folders outside of the state folder, whose names the programs do not let us choose.
+const FOLDERS: [&str; 9] = [
+    "/opt/cni",
+    "/opt/containerd",
+    "/run/containerd",
+    "/usr/libexec/kubernetes",
+    "/var/lib/cni",
+    "/var/lib/kubelet",
+    "/var/log/containers",
+    "/var/log/pods",
+    "/var/run/kubernetes",
+];
+
+/// Waits until no other command changes a cluster. Dropping the file lets the next one go on.
+pub(super) fn lock(progress: &dyn Fn(&str)) -> Result<File> {
+    let path = Path::new(LOCK);
+    files::ensure_dir(path.parent().unwrap_or(path), 0o755)?;
+    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    match file.try_lock() {
+        Ok(()) => return Ok(file),
+        Err(TryLockError::WouldBlock) => progress("waiting for another command that changes a cluster"),
+        Err(TryLockError::Error(error)) => return Err(error).context(LOCK),
+    }
+    file.lock()?;
+    Ok(file)
+}
+
+/// The record of the cluster in this state folder, if there is one (up, or left by a crash).
+pub(super) fn open(layout: &Layout) -> Result<Option<Registry>> {
+    Ok(Registry::previous(layout.state())?.pop())
+}
+
+/// Begins a record. Everything that is known beforehand is in it before it is made.
+pub(super) fn create(layout: &Layout) -> Result<Registry> {
+    files::ensure_dir(layout.state(), 0o755)?;
+    let registry = Registry::create(layout.state(), &RunId::for_folder(layout.state()))?;
+    let mut entries = vec![Entry::Folder { path: layout.run() }];
+    let absent = FOLDERS.map(PathBuf::from).into_iter().filter(|path| !path.exists());
+    entries.extend(absent.map(|path| Entry::Folder { path }));
+    entries.push(Entry::Link {
+        name: BRIDGE.to_owned(),
+    });
+    registry.record(&entries)?;
+    fs::create_dir_all(layout.run().join("log"))?;
+    Ok(registry)
+}
