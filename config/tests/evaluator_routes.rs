@@ -158,7 +158,7 @@ fn without_routes_it_goes_to_the_service_itself() {
 fn the_first_entry_that_matches_routes() {
     let to = |name: &str| format!("backendRefs: [{{name: {name}, port: 80}}]");
     let rules = format!(
-        "{{name: canary, matches: [{{headers: [{{name: x-canary, value: '1,1'}}]}}], {}, timeouts: {{request: 2s, backendRequest: 1s}}, retry: {{attempts: 2, codes: [503]}}}}, \
+        "{{name: canary, matches: [{{headers: [{{name: x-canary, value: '1'}}]}}], {}, timeouts: {{request: 2s, backendRequest: 1s}}, retry: {{attempts: 2, codes: [503]}}}}, \
          {{name: query, matches: [{{queryParams: [{{name: to, value: canary}}]}}], {}}}, \
          {{name: moved, matches: [{{path: {{type: Exact, value: /old}}}}], filters: [{{type: RequestRedirect, requestRedirect: {{statusCode: 301}}}}]}}, \
          {{name: rest, matches: [{{path: {{value: /v1}}}}], {}}}",
@@ -167,7 +167,7 @@ fn the_first_entry_that_matches_routes() {
         to("payments")
     );
     let model = world(&[route("r", &rules)]);
-    let decision = get(&model, "shop/orders", "/w", &[("x-canary", "1"), ("X-Canary", "1")]);
+    let decision = get(&model, "shop/orders", "/w", &[("x-canary", "0"), ("X-Canary", "1")]);
     let route = decision.route.clone().unwrap();
     assert_eq!(
         (rule(&decision), arrives(&decision)),

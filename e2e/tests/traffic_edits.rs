@@ -57,7 +57,7 @@ fn load(mesh: &Mesh, from: &str) -> Result<Load> {
     mesh.workload(from)?.load(&spec)
 }
 
-/// Counters that an edit must not move, of caller and callee; those of the admin interface and of a backend that an edit
+/// Counters that an edit must not move, of caller and callee; those of the admin interface, of our own streams and of a backend that an edit
 /// brings in do not count.
 fn counters(mesh: &Mesh) -> Result<Stats> {
     let filter = "^(listener_manager\\.(listener_modified|listener_in_place_updated|total_filter_chains_draining)|\
@@ -65,9 +65,16 @@ fn counters(mesh: &Mesh) -> Result<Stats> {
     let mut all = Stats::new();
     for id in ["shop/frontend-1", "shop/payments-v1-1"] {
         for (name, value) in mesh.envoy(id)?.stats(filter)? {
-            if !["admin", "xds", "payments-v2", "payments/80", "shop.payments.80"]
-                .iter()
-                .any(|other| name.contains(other))
+            if ![
+                "admin",
+                "xds",
+                "cluster.reports",
+                "payments-v2",
+                "payments/80",
+                "shop.payments.80",
+            ]
+            .iter()
+            .any(|other| name.contains(other))
             {
                 all.insert(format!("{id} {name}"), value);
             }
