@@ -40,7 +40,7 @@ pub(super) fn refuse_others() -> Result<()> {
     }
     ensure!(
         found.is_empty(),
-        "another Kubernetes is on this machine, or a cluster with another state folder ({}); use it by \
+        "another Kubernetes is on this machine ({}); use it by \
          TULLE_E2E_KUBECONFIG, or end it first",
         found.join(", ")
     );

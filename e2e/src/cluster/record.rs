@@ -1,9 +1,11 @@
 //! What a cluster made, and who may change it: one command at a time on a machine.
 
 use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use operator::identity::files;
 use operator::process::{Entry, Registry, RunId};
 
@@ -11,6 +13,9 @@ use super::layout::{BRIDGE, Layout};
 
 /// Shared by all state folders: the bridge and the rules of the packet filter are the machine's.
 const LOCK: &str = "/run/tulle/cluster.lock";
+
+/// Names the state folder whose cluster is on this machine.
+const OWNER: &str = "/run/tulle/cluster.owner";
 
 /// Folders outside of the state folder, whose names the programs do not let us choose.
 const FOLDERS: [&str; 9] = [
@@ -39,6 +44,24 @@ pub(super) fn lock(progress: &dyn Fn(&str)) -> Result<File> {
     Ok(file)
 }
 
+/// Refuses if the cluster on this machine is another state folder's: its rules and groups look like ours.
+pub(super) fn refuse_other_owner(layout: &Layout) -> Result<()> {
+    let owner = fs::read_to_string(OWNER).unwrap_or_default();
+    ensure!(
+        owner.is_empty() || Path::new(&owner) == layout.state(),
+        "the cluster on this machine is that of --state {owner}; use that, or end it first"
+    );
+    Ok(())
+}
+
+/// Nobody's cluster is on this machine.
+pub(super) fn disown() -> Result<()> {
+    match fs::remove_file(OWNER) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).context(OWNER),
+        _ => Ok(()),
+    }
+}
+
 /// The record of the cluster in this state folder, if there is one (up, or left by a crash).
 pub(super) fn open(layout: &Layout) -> Result<Option<Registry>> {
     Ok(Registry::previous(layout.state())?.pop())
@@ -55,6 +78,7 @@ pub(super) fn create(layout: &Layout) -> Result<Registry> {
         name: BRIDGE.to_owned(),
     });
     registry.record(&entries)?;
+    files::write_atomic(Path::new(OWNER), layout.state().as_os_str().as_bytes(), 0o644)?;
     fs::create_dir_all(layout.run().join("log"))?;
     Ok(registry)
 }

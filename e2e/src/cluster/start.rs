@@ -32,6 +32,7 @@ pub(super) fn up(layout: &Layout, progress: &dyn Fn(&str)) -> Result<()> {
         }
         stop::clear(layout, &registry, progress)?;
     }
+    record::refuse_other_owner(layout)?;
     machine::refuse_others()?;
     programs::install_packages(progress)?;
     let programs = Programs::ensure(layout.cache(), progress)?;

@@ -17,7 +17,7 @@ pub(super) fn describe(layout: &Layout, progress: &dyn Fn(&str)) -> Result<(Stri
     let Some(registry) = record::open(layout)? else {
         writeln!(text, "no cluster in {}", layout.state().display())?;
         for line in leftovers::find(layout)? {
-            writeln!(text, "left by somebody: {line}")?;
+            writeln!(text, "on this machine, but not of that folder: {line}")?;
         }
         return Ok((text, false));
     };

@@ -44,6 +44,7 @@ pub(super) fn down(layout: &Layout, progress: &dyn Fn(&str)) -> Result<bool> {
 
 /// Removes all that the registry knows of, and all that Kubernetes leaves behind.
 pub(super) fn clear(layout: &Layout, registry: &Registry, progress: &dyn Fn(&str)) -> Result<()> {
+    record::refuse_other_owner(layout)?;
     process::stop(&MAKERS, registry, GRACE)?;
     if let Err(error) = delete_pods(layout, registry) {
         progress(&format!("pods did not end by themselves ({error:#}); ending them"));
@@ -74,7 +75,7 @@ pub(super) fn clear(layout: &Layout, registry: &Registry, progress: &dyn Fn(&str
         "something is left of the cluster:\n{}",
         left.join("\n")
     );
-    Ok(())
+    record::disown()
 }
 
 fn delete_pods(layout: &Layout, registry: &Registry) -> Result<()> {
