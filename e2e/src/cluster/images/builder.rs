@@ -34,7 +34,9 @@ pub(super) fn build(layout: &Layout, dockerfile: &Path, context: &Path, name: &s
         .args(["-t", name, "-f"])
         .arg(dockerfile)
         .arg(context);
-    shell::output(&mut command).map(drop)
+    shell::output(&mut command)?;
+    // What had the name before: each layer is a whole copy. Layers of named images stay, for the next build.
+    shell::output(buildah(layout)?.args(["rmi", "--prune"])).map(drop)
 }
 
 /// Whether there is an image of this name.

@@ -31,7 +31,9 @@ pub(super) fn prepare(layout: &Layout, programs: &Programs, progress: &dyn Fn(&s
 
 /// Gives containerd the images that every cluster has.
 pub(super) fn import_builtin(layout: &Layout, progress: &dyn Fn(&str)) -> Result<()> {
-    let there = Store::new(layout).images()?;
+    let store = Store::new(layout);
+    store.prune()?;
+    let there = store.images()?;
     for (name, file) in builtin::archives(layout) {
         if !there.contains(&name) {
             progress(&format!("importing the image {name}"));

@@ -37,6 +37,16 @@ impl Store {
         self.list("images")
     }
 
+    /// Forgets images that have no name any more, because another one got it. Only while no pod runs.
+    pub(in crate::cluster) fn prune(&self) -> Result<()> {
+        let listed = shell::output(self.ctr().args(["images", "list"]))?;
+        let nameless = nameless(&listed);
+        if nameless.is_empty() {
+            return Ok(());
+        }
+        shell::output(self.ctr().args(["images", "remove"]).args(nameless)).map(drop)
+    }
+
     /// The containers that have processes.
     pub(in crate::cluster) fn tasks(&self) -> Result<Vec<String>> {
         self.list("tasks")
@@ -66,5 +76,31 @@ impl Store {
             .arg(&self.socket)
             .args(["--namespace", "k8s.io"]);
         command
+    }
+}
+
+/// Each image is listed by its name and by its identity, with the digest of its content (columns: reference, type,
+/// digest). An identity whose content has no name is an old image.
+fn nameless(listed: &str) -> Vec<&str> {
+    let columns = |line| {
+        let mut words = str::split_whitespace(line);
+        Some((words.next()?, words.nth(1)?))
+    };
+    let rows: Vec<(&str, &str)> = listed.lines().filter_map(columns).collect();
+    let (identities, names): (Vec<_>, Vec<_>) = rows.iter().partition(|(name, _)| name.starts_with("sha256:"));
+    let old = |(_, digest): &(&str, &str)| !names.iter().any(|(_, named)| named == digest);
+    identities.into_iter().filter(old).map(|(name, _)| name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_that_lost_its_name_is_nameless() {
+        let listed =
+            "REF TYPE DIGEST SIZE\nlocalhost/a:1 t sha256:d2 1\nsha256:old t sha256:d1 1\nsha256:new t sha256:d2 1\n";
+        assert_eq!(nameless(listed), ["sha256:old"]);
+        assert!(nameless("REF TYPE DIGEST SIZE\n").is_empty());
     }
 }
