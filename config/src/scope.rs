@@ -9,7 +9,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::model::{Endpoint, Key, Model, Service, ServicePort, SpiffeId, Workload};
-use crate::names::RouteName;
 
 /// A scope.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,13 +30,10 @@ impl Scope {
         }
     }
 
-    /// The routes by which this scope reaches a Service port.
-    pub fn route(&self, service: &Key, port: &ServicePort) -> RouteName {
-        if port.consumer_routes.contains_key(&self.namespace) {
-            RouteName::Consumer(service.clone(), port.number, Arc::clone(&self.namespace))
-        } else {
-            RouteName::Service(service.clone(), port.number)
-        }
+    /// This scope's namespace, if it has routes of its own to a Service port.
+    pub fn consumer(&self, port: &ServicePort) -> Option<Arc<str>> {
+        let own = port.consumer_routes.contains_key(&self.namespace);
+        own.then(|| Arc::clone(&self.namespace))
     }
 
     /// Whether this scope reaches an endpoint of a headless Service by its address.

@@ -96,6 +96,24 @@ proptest! {
         }
     }
 
+    /// Promise 2: what policies say never reaches a listener. (A Mesh that is Permissive is the documented exception: a TCP port
+    /// that begins or ends to admit plaintext callers changes in place.)
+    #[test]
+    fn policies_never_touch_a_listener(before in world(), after in world()) {
+        let policy = |document: &&Value| {
+            let kinds = ["TrafficPermission", "TrafficRoute", "RateLimit", "FaultInjection"];
+            kinds.contains(&document["kind"].as_str().unwrap_or_default())
+        };
+        let rest = before.iter().filter(|document| !policy(document) && document["kind"] != "Mesh");
+        let edited: Vec<_> = rest.clone().chain(after.iter().filter(policy)).cloned().collect();
+        let original: Vec<_> = rest.chain(before.iter().filter(policy)).cloned().collect();
+        let listeners = |world: &[Value]| {
+            let all = bytes(&snapshots(&mut Compiler::new(), &model(world)));
+            all.into_iter().filter(|(_, kind, ..)| *kind == Kind::Listener).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(listeners(&original), listeners(&edited));
+    }
+
     #[test]
     fn the_order_of_objects_does_not_matter(
         (world, shuffled) in world().prop_flat_map(|world| (Just(world.clone()), Just(world).prop_shuffle()))

@@ -19,7 +19,6 @@ use crate::envoy::outbound::OutboundInput;
 use crate::model::Workload;
 use crate::names::{AppProtocol, ClusterName, ListenerName};
 use crate::placement::{LoopbackBlock, is_free_port, outbound_port};
-use crate::scope::Scope;
 
 /// All of them.
 pub(super) fn resources(
@@ -52,7 +51,6 @@ pub(super) fn resources(
 }
 
 fn listeners(world: &World<'_>, workload: &Workload, block: LoopbackBlock) -> BTreeMap<ListenerName, OutboundInput> {
-    let scope = Scope::of(workload, world.model);
     let log = LogTo::of(&world.model.mesh, world.settings);
     let mut listeners = BTreeMap::new();
     for service in world.model.services.values() {
@@ -70,7 +68,7 @@ fn listeners(world: &World<'_>, workload: &Workload, block: LoopbackBlock) -> BT
                 port: number,
                 takes: Takes::Bound,
                 service: (service.key.clone(), port.number),
-                destination: destination(&scope, &service.key, port),
+                destination: destination(&service.key, port),
                 log: log.clone(),
             };
             listeners.insert(ListenerName::Outbound(address, number), input);

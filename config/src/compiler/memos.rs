@@ -1,5 +1,7 @@
 //! One memo for each compiling function, keyed by name; names that repeat between proxies also by their group.
 
+use std::sync::Arc;
+
 use crate::envoy::cluster::{ClusterInput, cluster};
 use crate::envoy::endpoint::{EndpointsInput, LocalInput, endpoints, local};
 use crate::envoy::fixed_cluster::{AppPortInput, app_port, fixed_cluster};
@@ -54,7 +56,7 @@ memos! {
     validations: (Owner, SecretName) => ValidationInput = validation;
     outbound: ListenerName => OutboundInput = outbound::outbound;
     outbound_catch_all: () => outbound::CatchAllInput = outbound::outbound_catch_all;
-    routes: RouteName => RoutesInput = routes;
+    routes: (RouteName, Option<Arc<str>>) => RoutesInput = routes;
     inbound: ListenerName => InboundInput = inbound::inbound;
     inbound_catch_all: Owner => inbound::CatchAllInput = inbound::inbound_catch_all;
     inbound_routes: RouteName => InboundRoutesInput = inbound_routes;

@@ -29,16 +29,13 @@ pub fn origins_of(model: &Model, workload: &Key, kind: Kind, name: &str) -> BTre
 }
 
 fn routes(model: &Model, workload: &Key, name: &RouteName) -> BTreeSet<Origin> {
-    let table = |service: &Key, port: &u16, consumer: Option<&Arc<str>>| -> Option<Arc<RouteTable>> {
+    let table = |service: &Key, port: &u16| -> Option<Arc<RouteTable>> {
         let port = model.services.get(service)?.ports.get(port)?;
-        consumer.map_or_else(
-            || port.routes.clone(),
-            |namespace| port.consumer_routes.get(namespace).cloned(),
-        )
+        let consumer = port.consumer_routes.get(&workload.namespace);
+        consumer.or(port.routes.as_ref()).cloned()
     };
     let table = match name {
-        RouteName::Service(service, port) => table(service, port, None),
-        RouteName::Consumer(service, port, consumer) => table(service, port, Some(consumer)),
+        RouteName::Service(service, port) => table(service, port),
         RouteName::Pod(..) => None,
         RouteName::Inbound(_, port) => return inbound(model, workload, *port).unwrap_or_default(),
     };

@@ -24,15 +24,20 @@ pub(super) fn resources(memos: &mut Memos, world: &World<'_>, scope: &Scope) -> 
     let log = LogTo::of(&world.model.mesh, world.settings);
     for service in world.model.services.values() {
         for port in service.ports.values().filter(|_| !service.addresses.is_empty()) {
-            let route = scope.route(&service.key, port);
+            let route = RouteName::Service(service.key.clone(), port.number);
             let cluster = ClusterName::Service(service.key.clone(), port.number);
-            let destination = destination(scope, &service.key, port);
+            let destination = destination(&service.key, port);
             for address in &service.addresses {
                 let input = listener(*address, port.number, (&service.key, port.number), &destination, &log);
                 listeners.entry((*address, port.number)).or_insert(input);
             }
             if port.protocol.is_http() {
-                all.push(routes(memos, route, cluster, table(scope, port)));
+                all.push(routes(
+                    memos,
+                    (route, scope.consumer(port)),
+                    cluster,
+                    table(scope, port),
+                ));
             }
         }
     }
@@ -46,7 +51,7 @@ pub(super) fn resources(memos: &mut Memos, world: &World<'_>, scope: &Scope) -> 
         listeners.entry((address, number)).or_insert(input);
         if pod.port.protocol.is_http() {
             // Who dials one endpoint means it: routes choose among backends and do not apply.
-            all.push(routes(memos, route, cluster, None));
+            all.push(routes(memos, (route, None), cluster, None));
         }
     }
     let listener = |((address, port), input)| memos.outbound.get(ListenerName::Outbound(address, port), input);
@@ -57,9 +62,9 @@ pub(super) fn resources(memos: &mut Memos, world: &World<'_>, scope: &Scope) -> 
 }
 
 /// Where a Service port's listener sends what it takes.
-pub(super) fn destination(scope: &Scope, service: &Key, port: &ServicePort) -> Destination {
+pub(super) fn destination(service: &Key, port: &ServicePort) -> Destination {
     let cluster = ClusterName::Service(service.clone(), port.number);
-    Destination::of(port.protocol, scope.route(service, port), cluster)
+    Destination::of(port.protocol, RouteName::Service(service.clone(), port.number), cluster)
 }
 
 fn listener(
@@ -86,6 +91,16 @@ fn table(scope: &Scope, port: &ServicePort) -> Option<Arc<RouteTable>> {
         .cloned()
 }
 
-fn routes(memos: &mut Memos, name: RouteName, cluster: ClusterName, table: Option<Arc<RouteTable>>) -> Arc<Resource> {
-    memos.routes.get(name.clone(), RoutesInput { name, cluster, table })
+fn routes(
+    memos: &mut Memos,
+    (name, consumer): (RouteName, Option<Arc<str>>),
+    cluster: ClusterName,
+    table: Option<Arc<RouteTable>>,
+) -> Arc<Resource> {
+    let input = RoutesInput {
+        name: name.clone(),
+        cluster,
+        table,
+    };
+    memos.routes.get((name, consumer), input)
 }

@@ -61,7 +61,7 @@ mod tests {
     fn every_name_that_envoy_asks_for_has_one() {
         let names = [
             (Kind::Route, "in/shop/web/8080"),
-            (Kind::Route, "svc/shop/web/80@orders"),
+            (Kind::Route, "svc/shop/web/80"),
             (Kind::ExtensionConfig, "limit/8080/7"),
             (Kind::ExtensionConfig, "fault/8080/3"),
             (Kind::ExtensionConfig, "revoke/8080"),

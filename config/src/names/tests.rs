@@ -38,8 +38,6 @@ fn every_name_is_parsed_back() {
         ],
     );
     back(RouteName::parse, &[RouteName::Pod(v4, 80)]);
-    let consumer = RouteName::Consumer(key.clone(), 80, "orders".into());
-    assert_eq!(RouteName::parse(&consumer.to_string()), Some(consumer));
     let secrets = [SecretName::Identity, SecretName::Mesh, SecretName::Callers(1)];
     back(SecretName::parse, &secrets);
     back(
