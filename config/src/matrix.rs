@@ -44,10 +44,17 @@ pub struct Row {
     pub callers: BTreeMap<SpiffeId, Cell>,
     /// Callers without a certificate, where any port accepts them.
     pub plaintext: Option<Cell>,
+    /// Not all that the rules look at was tried, so `yes` and `no` may be `some`.
+    pub truncated: bool,
 }
 
-/// The answers of one port: by caller, and for plaintext.
-type Answers = (BTreeMap<SpiffeId, Cell>, Option<Cell>);
+/// The answers of one port.
+#[derive(Debug, Default)]
+struct Answers {
+    callers: BTreeMap<SpiffeId, Cell>,
+    plaintext: Option<Cell>,
+    truncated: bool,
+}
 
 /// The matrix of the wanted callers and Services.
 pub fn matrix(model: &Model, caller: impl Fn(&SpiffeId) -> bool, service: impl Fn(&Key) -> bool) -> Vec<Row> {
@@ -69,6 +76,7 @@ pub fn matrix(model: &Model, caller: impl Fn(&SpiffeId) -> bool, service: impl F
                 protocol: port.protocol,
                 callers: BTreeMap::new(),
                 plaintext: None,
+                truncated: false,
             };
             let mut seen = BTreeSet::new();
             for endpoint in port.endpoints.iter() {
@@ -104,7 +112,10 @@ fn answers(
     wanted: &BTreeSet<SpiffeId>,
 ) -> Answers {
     let questions = questions(&[port], wanted, &model.mesh.trust_domain);
-    let mut answers = Answers::default();
+    let mut answers = Answers {
+        truncated: questions.truncated,
+        ..Answers::default()
+    };
     for class in &questions.callers {
         let nobody = class.members.is_empty();
         let plaintext = class.example == crate::evaluator::Caller::Plaintext;
@@ -117,10 +128,10 @@ fn answers(
         });
         let cell = Cell::of(verdicts);
         if plaintext {
-            answers.1 = Some(cell.clone());
+            answers.plaintext = Some(cell.clone());
         }
         answers
-            .0
+            .callers
             .extend(class.members.iter().map(|member| (member.clone(), cell.clone())));
     }
     answers
@@ -155,13 +166,14 @@ impl Cell {
 
 impl Row {
     fn merge(&mut self, answers: &Answers) {
-        for (identity, cell) in &answers.0 {
+        self.truncated |= answers.truncated;
+        for (identity, cell) in &answers.callers {
             self.callers
                 .entry(identity.clone())
                 .and_modify(|known| known.merge(cell))
                 .or_insert_with(|| cell.clone());
         }
-        if let Some(cell) = &answers.1 {
+        if let Some(cell) = &answers.plaintext {
             match &mut self.plaintext {
                 Some(known) => known.merge(cell),
                 none => *none = Some(cell.clone()),

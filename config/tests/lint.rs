@@ -221,3 +221,75 @@ fn routes_that_no_request_reaches() {
         route("a", "[{path: {type: PathPrefix, value: /}}]") + &route("b", "[{path: {type: PathPrefix, value: /x}}]");
     assert_eq!(lines(&nested), Vec::<String>::new());
 }
+
+/// Findings though some rules are in error.
+fn found_beside_errors(yaml: &str) -> Vec<Diagnostic> {
+    let objects = support::objects(&format!("{MESH}{yaml}"));
+    let model = tulle_config::build(&objects, &support::settings(), support::now());
+    assert!(model.diagnostics.iter().any(|one| one.severity == Severity::Error));
+    lint(&objects, &model)
+}
+
+#[test]
+fn a_deny_of_a_path_with_parameters_denies_its_other_spellings() {
+    let rule = |action: &str| {
+        let http = "http: [{path: {type: Exact, value: '/a;b'}}]";
+        permission("a", "payments", action, &format!("[{{name: r, {ORDERS}, {http}}}]"))
+    };
+    assert_eq!(lines(&rule("Deny")), Vec::<String>::new());
+    assert_eq!(
+        lines(&rule("Allow")),
+        ["TrafficPermission/shop/a spec.rules[0].http NeverMatches"]
+    );
+}
+
+#[test]
+fn a_rule_that_alone_makes_the_port_refuse_parameters_changes_something() {
+    let wide = permission("b", "payments", "Allow", "[{name: all, sources: [{type: Authenticated}]}]");
+    let path = |name: &str| {
+        let http = "http: [{path: {type: PathPrefix, value: /x}}]";
+        permission(name, "payments", "Allow", &format!("[{{name: r, {ORDERS}, {http}}}]"))
+    };
+    assert_eq!(lines(&(wide.clone() + &path("a"))), Vec::<String>::new());
+    let other = permission("d", "payments", "Deny", "[{name: d, http: [{path: {type: PathPrefix, value: /y}}]}]");
+    assert_eq!(
+        lines(&(wide + &path("a") + &other)),
+        ["TrafficPermission/shop/a spec.rules[0] Redundant"]
+    );
+}
+
+#[test]
+fn a_prefix_that_spells_an_identity_names_it() {
+    let rules = "[{name: r, sources: [{type: SPIFFE, spiffe: {match: PathPrefix, value: 'spiffe://tulle.local/ns/shop/sa/orders'}}]}]";
+    assert_eq!(lines(&permission("a", "payments", "Deny", rules)), Vec::<String>::new());
+}
+
+#[test]
+fn calls_are_looked_for_where_there_are_only_requests() {
+    let rule = "[{name: r, grpc: [{method: {service: a.B}}]}]";
+    let found = found(&permission("a", "payments", "Deny", rule));
+    let says = |text: &str| found.iter().any(|one| one.message.contains(text));
+    assert!(found.len() == 1 && says("no port of Service payments") && says("gRPC") && !says("TCP"), "{found:?}");
+}
+
+#[test]
+fn a_rule_that_failed_makes_no_other_one_redundant() {
+    let good = permission("a", "payments", "Deny", &format!("[{{name: r, {ORDERS}}}]"));
+    let failed = permission("b", "payments", "Deny", "[{name: r, http: [{path: {type: RegularExpression, value: '('}}]}]");
+    assert_eq!(found_beside_errors(&(good.clone() + &failed)), []);
+    // Named ports on which the rule cannot be what it says are the same to it.
+    let mismatch = permission("b", "db", "Deny", "[{name: r, ports: [tcp], http: [{method: GET}]}]");
+    let good = good.replace("name: payments}", "name: db}");
+    assert_eq!(found_beside_errors(&(good + &mismatch)), []);
+}
+
+#[test]
+fn a_finding_names_the_field_that_was_written() {
+    let calls = "grpc: [{method: {service: 'a;b'}}]";
+    let yaml = permission("a", "payments", "Allow", &format!("[{{name: r, {ORDERS}, {calls}}}]"));
+    let objects = format!("{MESH}{yaml}").replace("[{name: http, port: 8080}]", "[{name: grpc, port: 8080}]");
+    let objects = support::objects(&objects.replace("{name: http, port: 80,", "{name: grpc, port: 80,"));
+    let model = tulle_config::build(&objects, &support::settings(), support::now());
+    let paths: Vec<String> = lint(&objects, &model).into_iter().map(|one| one.path).collect();
+    assert_eq!(paths, ["spec.rules[0].grpc"], "{:?}", model.diagnostics);
+}

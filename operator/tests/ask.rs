@@ -386,6 +386,65 @@ fn a_line_of_the_access_log_is_explained() {
     }
 }
 
+#[test]
+fn diff_does_not_call_the_same_what_it_could_not_ask_all_about() {
+    let (dir, _) = folder();
+    let rules = |name: &str, more: &str| {
+        let mut text = PERMISSION
+            .replace("name: payments, n", &format!("name: {name}, n"))
+            .split_once("  - name")
+            .unwrap()
+            .0
+            .to_owned();
+        for n in 0..160 {
+            let _ = writeln!(
+                text,
+                "  - {{name: r{n}, sources: [{{type: Authenticated}}], http: [{{path: {{type: Exact, value: /p{n}}}{more}}}]}}"
+            );
+        }
+        text
+    };
+    fs::write(dir.path().join("mesh/permission.yaml"), rules("payments", "")).unwrap();
+    fs::write(dir.path().join("new.yaml"), rules("more", ", method: GET")).unwrap();
+    let arguments = ["diff", "--folder", "mesh", "-f", "new.yaml"];
+    let (code, out, error) = run(&arguments, dir.path());
+    assert_eq!(code, Some(1), "{out}{error}");
+    assert!(
+        out.starts_with("UNSURE      shop/payments:8080 ") && !out.contains("nothing changes in meaning"),
+        "{out}"
+    );
+    let (code, out, _) = run(&[&arguments[..], &["-o", "json"]].concat(), dir.path());
+    let whole = json(&out);
+    assert_eq!((code, &whole["changes"]), (Some(1), &Value::Bool(true)));
+    assert_eq!(whole["unsure"], serde_json::json!(["shop/payments:8080"]));
+
+    let (_, out, _) = run(&["can-i", "--list", "--to", "shop/payments"], &dir.path().join("mesh"));
+    assert!(out.contains("shop/payments:80 has more rules than were tried"), "{out}");
+    let (_, out, _) = run(&["can-i", "--list", "--to", "shop/payments", "-o", "json"], &dir.path().join("mesh"));
+    assert_eq!(json(&out)[0]["complete"], Value::Bool(false));
+}
+
+#[test]
+fn diff_finds_a_method_that_no_rule_names() {
+    let (dir, _) = folder();
+    let deny = |http: &str| {
+        let head = PERMISSION.replace("Allow", "Deny");
+        let head = head.split_once("  - name").unwrap().0;
+        format!("{head}  - {{name: d, http: {http}}}\n")
+    };
+    fs::write(
+        dir.path().join("mesh/permission.yaml"),
+        deny("[{path: {type: PathPrefix, value: /}}]"),
+    )
+    .unwrap();
+    let (code, out, error) = run_with(
+        &["diff", "--folder", "mesh", "-f", "-"],
+        dir.path(),
+        &deny("[{method: GET}, {method: POST}]"),
+    );
+    assert!(code == Some(1) && out.contains("ALLOWED"), "{out}{error}");
+}
+
 /// A running `tulle up`.
 struct Up(Child);
 

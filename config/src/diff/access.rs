@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Callee, Callers};
+use super::{Callee, Callers, ports};
 use crate::evaluator::{
-    Answer, CallerClass, Evaluator, Likeness, Operation, Questions, Verdict, ask, likeness, questions,
+    Answer, CallerClass, Evaluator, Likeness, Operation, Questions, Verdict, ask, decide_alike, likeness, questions,
 };
-use crate::model::{InboundPort, Key, Model, SpiffeId, Workload};
+use crate::model::{InboundPort, Key, Model, SpiffeId};
 
 /// Calls that are decided differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,20 +30,26 @@ pub struct AccessChange {
     pub after: Verdict,
 }
 
-/// All of them.
-pub(super) fn changes(before: &Model, after: &Model) -> Vec<AccessChange> {
+/// All of them that the examples show, and where there would have been more examples.
+pub(super) fn changes(before: &Model, after: &Model) -> (Vec<AccessChange>, BTreeSet<String>) {
     let identities: BTreeSet<SpiffeId> = before.identities.union(&after.identities).cloned().collect();
     let evaluators = (Evaluator::new(before), Evaluator::new(after));
     let mut found: BTreeMap<Found, Vec<Callee>> = BTreeMap::new();
-    for pair in pairs(before, after).into_values() {
+    let mut unsure = BTreeSet::new();
+    let pairs = pairs(before, after).into_values();
+    for pair in pairs.filter(|pair| !decide_alike(pair.before, pair.after)) {
         let questions = questions(&[pair.before, pair.after], &identities, &after.mesh.trust_domain);
+        if questions.truncated {
+            let name = |callee: &Callee| format!("{}:{}", callee.group, callee.port);
+            unsure.extend(pair.callees.iter().map(name));
+        }
         for caller in &questions.callers {
             for one in compare(&evaluators, &pair, caller, &questions) {
                 found.entry(one).or_default().extend(pair.callees.iter().cloned());
             }
         }
     }
-    join_callers(found)
+    (join_callers(found), unsure)
 }
 
 /// Ports that differ alike.
@@ -86,18 +92,6 @@ fn pairs<'a>(before: &'a Model, after: &'a Model) -> BTreeMap<(Likeness, Likenes
         }
     }
     pairs
-}
-
-/// Each port that either has; one that nobody declared is as all undeclared ones are.
-fn ports<'a>(old: &'a Workload, new: &'a Workload) -> Vec<(u16, &'a InboundPort, &'a InboundPort)> {
-    let numbers: BTreeSet<u16> = old.ports.keys().chain(new.ports.keys()).copied().collect();
-    let of = |workload: &'a Workload, number: u16| -> &'a InboundPort {
-        workload.ports.get(&number).unwrap_or(&workload.undeclared)
-    };
-    let declared = numbers
-        .into_iter()
-        .map(|number| (number, of(old, number), of(new, number)));
-    declared.chain([(0, &*old.undeclared, &*new.undeclared)]).collect()
 }
 
 fn same(a: &InboundPort, b: &InboundPort) -> bool {
@@ -148,7 +142,7 @@ fn compare(
         before: was,
         after: is,
         example: example.clone(),
-        whole: count == all,
+        whole: count == all && !questions.truncated,
         callers: Callers {
             example: caller.example.clone(),
             members: caller.members.to_vec(),

@@ -1,10 +1,10 @@
-//! Limits and faults that begin, end or change, and workloads and Services that come, go or become somebody else.
+//! Limits and faults that begin, end or change, and workloads that come, go or become somebody else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::Callee;
-use crate::model::{Fault, InboundPort, Key, Limit, Model, MtlsMode, Workload};
+use super::{Callee, ports};
+use crate::model::{Fault, InboundPort, Key, Limit, Model, MtlsMode};
 
 /// What became of something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,17 +75,7 @@ pub(super) fn changes(before: &Model, after: &Model) -> Vec<Effect> {
         detail,
         callees: callees.into_iter().collect(),
     };
-    let mut all: Vec<Effect> = found.into_iter().map(effect).collect();
-    all.extend(services(before, after));
-    all
-}
-
-fn ports<'a>(old: &'a Workload, new: &'a Workload) -> impl Iterator<Item = (u16, &'a InboundPort, &'a InboundPort)> {
-    let both = new
-        .ports
-        .iter()
-        .filter_map(|(number, is)| Some((*number, &**old.ports.get(number)?, &**is)));
-    both.chain([(0, &*old.undeclared, &*new.undeclared)])
+    found.into_iter().map(effect).collect()
 }
 
 /// What differs at one port beside its permissions.
@@ -107,11 +97,22 @@ fn port(was: &InboundPort, is: &InboundPort) -> Vec<(String, Change, String)> {
             format!("the port {says} plaintext now"),
         ));
     }
+    if was.refuse_path_parameters != is.refuse_path_parameters {
+        let does = if is.refuse_path_parameters {
+            "refuses them with 400"
+        } else {
+            "takes them"
+        };
+        let detail = format!("the port {does} now");
+        found.push(("paths with `;`".to_owned(), Change::Changes, detail));
+    }
     if was.limits != is.limits {
-        compare(&limits(was), &limits(is), limit, &mut found);
+        let same = |a: &Limit, b: &Limit| (&a.sources, &a.http) == (&b.sources, &b.http);
+        compare(&limits(was), &limits(is), limit, same, &mut found);
     }
     if was.faults != is.faults {
-        compare(&faults(was), &faults(is), fault, &mut found);
+        let same = |a: &Fault, b: &Fault| (&a.source, &a.http) == (&b.source, &b.http);
+        compare(&faults(was), &faults(is), fault, same, &mut found);
     }
     found
 }
@@ -130,10 +131,12 @@ fn faults(port: &InboundPort) -> BTreeMap<String, Vec<&Fault>> {
     all
 }
 
+/// `same` tells whether two match the same.
 fn compare<T: PartialEq>(
     was: &BTreeMap<String, Vec<&T>>,
     is: &BTreeMap<String, Vec<&T>>,
     say: impl Fn(&T) -> String,
+    same: impl Fn(&T, &T) -> bool,
     found: &mut Vec<(String, Change, String)>,
 ) {
     let text = |all: &Vec<&T>| all.first().map_or_else(String::new, |one| say(one));
@@ -141,11 +144,11 @@ fn compare<T: PartialEq>(
         match was.get(name) {
             None => found.push((name.clone(), Change::Begins, text(new))),
             Some(old) if old != new => {
-                let (old, new) = (text(old), text(new));
-                let detail = if old == new {
-                    "what it matches".to_owned()
-                } else {
-                    format!("{new} instead of {old}")
+                let matches = old.len() == new.len() && old.iter().zip(new).all(|(a, b)| same(a, b));
+                let detail = match (text(old), text(new)) {
+                    (old, new) if old != new => format!("{new} instead of {old}"),
+                    _ if matches => "other settings".to_owned(),
+                    _ => "what it matches".to_owned(),
                 };
                 found.push((name.clone(), Change::Changes, detail));
             }
@@ -181,41 +184,4 @@ pub fn fault(fault: &Fault) -> String {
         AbortGrpc(status) => format!("gRPC status {status}"),
     };
     format!("{effect} for {} % of requests", f64::from(fault.per_million) / 10_000.0)
-}
-
-fn services(before: &Model, after: &Model) -> Vec<Effect> {
-    let effect = |key: &Key, change, detail| Effect {
-        subject: format!("Service {key}"),
-        change,
-        detail,
-        callees: Vec::new(),
-    };
-    let mut found = Vec::new();
-    for (key, new) in &after.services {
-        let Some(old) = before.services.get(key) else {
-            found.push(effect(key, Change::Begins, String::new()));
-            continue;
-        };
-        for (number, is) in &new.ports {
-            match old.ports.get(number) {
-                None => found.push(effect(key, Change::Changes, format!("port {number} is new"))),
-                Some(was) if was.endpoints != is.endpoints => {
-                    let detail = format!(
-                        "port {number} has {} endpoints instead of {}",
-                        is.endpoints.len(),
-                        was.endpoints.len()
-                    );
-                    let moved = format!("port {number} has other endpoints");
-                    let same_number = is.endpoints.len() == was.endpoints.len();
-                    found.push(effect(key, Change::Changes, if same_number { moved } else { detail }));
-                }
-                Some(_) => {}
-            }
-        }
-        let gone = old.ports.keys().filter(|number| !new.ports.contains_key(number));
-        found.extend(gone.map(|number| effect(key, Change::Changes, format!("port {number} is gone"))));
-    }
-    let gone = before.services.keys().filter(|key| !after.services.contains_key(key));
-    found.extend(gone.map(|key| effect(key, Change::Ends, String::new())));
-    found
 }

@@ -2,14 +2,17 @@
 //! would be sent to proxies.
 //!
 //! Only what differs is asked about: ports with equal rules are one question, callers that no rule tells apart are one
-//! caller, requests are examples of each match and near misses. A difference inside a regular expression may stay unseen.
+//! caller, requests are examples of each match and near misses. A difference inside a regular expression may stay unseen; where
+//! there are more examples than are asked, that is said.
 
 mod access;
 mod effects;
 mod routes;
 mod sent;
+mod services;
 mod settings;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use access::AccessChange;
@@ -19,7 +22,7 @@ pub use sent::Sent;
 
 use crate::evaluator::Caller;
 use crate::input::Settings;
-use crate::model::{Key, Model, SpiffeId};
+use crate::model::{InboundPort, Key, Model, SpiffeId, Workload};
 
 /// A port of a group of replicas.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,14 +55,17 @@ pub struct Diff {
     pub routes: Vec<RouteChange>,
     /// Route rules that no request reaches any more.
     pub unreachable: Vec<Unreachable>,
+    /// Ports with more matches than there are examples: more may change there than is listed.
+    pub unsure: BTreeSet<String>,
     /// What proxies would be sent.
     pub sent: Sent,
 }
 
 impl Diff {
-    /// Whether anything that a caller could notice, or a report would say, changes.
+    /// Whether anything that a caller could notice, or a report would say, changes or may change.
     pub fn changes_meaning(&self) -> bool {
-        !(self.access.is_empty() && self.effects.is_empty() && self.routes.is_empty() && self.unreachable.is_empty())
+        let requests = self.access.is_empty() && self.routes.is_empty() && self.unreachable.is_empty();
+        !(requests && self.effects.is_empty() && self.unsure.is_empty())
     }
 }
 
@@ -67,12 +73,20 @@ impl Diff {
 pub fn meaning(before: &Model, after: &Model) -> Diff {
     let mut effects = settings::changes(before, after);
     effects.extend(effects::changes(before, after));
-    let (routes, unreachable) = routes::changes(before, after);
+    effects.extend(services::changes(before, after));
+    let (access, mut unsure) = access::changes(before, after);
+    let routes::Changes {
+        routes,
+        unreachable,
+        unsure: routed,
+    } = routes::changes(before, after);
+    unsure.extend(routed);
     Diff {
-        access: access::changes(before, after),
+        access,
         effects,
         routes,
         unreachable,
+        unsure,
         sent: Sent::default(),
     }
 }
@@ -83,4 +97,16 @@ pub fn diff(before: &Arc<Model>, after: &Arc<Model>, settings: &Settings) -> Dif
         sent: sent::sent(before, after, settings),
         ..meaning(before, after)
     }
+}
+
+/// Each port that either has; one that nobody declared is as all undeclared ones are, which have the number 0.
+fn ports<'a>(old: &'a Workload, new: &'a Workload) -> Vec<(u16, &'a InboundPort, &'a InboundPort)> {
+    let numbers: BTreeSet<u16> = old.ports.keys().chain(new.ports.keys()).copied().collect();
+    let of = |workload: &'a Workload, number: u16| -> &'a InboundPort {
+        workload.ports.get(&number).unwrap_or(&workload.undeclared)
+    };
+    let declared = numbers
+        .into_iter()
+        .map(|number| (number, of(old, number), of(new, number)));
+    declared.chain([(0, &*old.undeclared, &*new.undeclared)]).collect()
 }

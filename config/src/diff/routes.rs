@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::evaluator::examples::examples;
+use crate::evaluator::examples::{Examples, examples};
 use crate::evaluator::{Caller, Destination, Evaluator, Fate, HttpRequest, Operation, Request, RouteDecision};
 use crate::lint::covering;
-use crate::model::{Key, Model, Protocol, RouteTable, ServicePort};
+use crate::model::{HttpMatch, Key, Model, Protocol, RouteEntry, RouteTable, ServicePort};
 use crate::origin::Origin;
 
 /// Requests that are routed differently.
@@ -41,11 +41,19 @@ pub struct Unreachable {
     pub covered_by: Origin,
 }
 
-/// All of both.
-pub(super) fn changes(before: &Model, after: &Model) -> (Vec<RouteChange>, Vec<Unreachable>) {
+/// What differs.
+pub(super) struct Changes {
+    pub(super) routes: Vec<RouteChange>,
+    pub(super) unreachable: Vec<Unreachable>,
+    /// Where there would have been more examples.
+    pub(super) unsure: BTreeSet<String>,
+}
+
+/// All of it.
+pub(super) fn changes(before: &Model, after: &Model) -> Changes {
     let evaluators = (Evaluator::new(before), Evaluator::new(after));
     let models = (before, after);
-    let (mut routes, mut unreachable) = (Vec::new(), BTreeSet::new());
+    let (mut routes, mut unreachable, mut unsure) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     for (key, new) in &after.services {
         let Some(old) = before.services.get(key).filter(|old| !Arc::ptr_eq(old, new)) else {
             continue;
@@ -64,10 +72,18 @@ pub(super) fn changes(before: &Model, after: &Model) -> (Vec<RouteChange>, Vec<U
                     covered_by,
                 });
             }
-            routes.extend(port(models, &evaluators, key, was, is));
+            let requests = questions(key, was, is);
+            if requests.truncated {
+                unsure.insert(format!("Service {key}:{number}"));
+            }
+            routes.extend(port(models, &evaluators, key, (was, is), &requests.requests));
         }
     }
-    (routes, unreachable.into_iter().collect())
+    Changes {
+        routes,
+        unreachable: unreachable.into_iter().collect(),
+        unsure,
+    }
 }
 
 fn tables(port: &ServicePort) -> impl Iterator<Item = &Arc<RouteTable>> {
@@ -88,18 +104,44 @@ fn idle(port: &ServicePort) -> BTreeMap<Origin, Origin> {
     idle.into_iter().filter_map(|(rule, by)| Some((rule, by?))).collect()
 }
 
+/// What to ask about a Service port; entries that are not the same before and after come first.
+fn questions(service: &Key, was: &ServicePort, is: &ServicePort) -> Examples {
+    let (old, new) = (places(was), places(is));
+    let changed = |(place, entry): &(Place<'_>, &RouteEntry)| {
+        let same = |all: &BTreeMap<Place<'_>, &RouteEntry>| all.get(place).is_some_and(|other| *other == *entry);
+        !(same(&old) && same(&new))
+    };
+    let (apart, common): (Vec<_>, Vec<_>) = entries(was).chain(entries(is)).partition(changed);
+    let matches = apart.iter().chain(&common).map(|(_, entry)| &entry.matches);
+    examples(matches, is.protocol == Protocol::Grpc, &service.name)
+}
+
+/// Whose table an entry stands in, and what tells it from others there.
+type Place<'a> = (Option<&'a Arc<str>>, &'a Origin, &'a HttpMatch);
+
+fn places(port: &ServicePort) -> BTreeMap<Place<'_>, &RouteEntry> {
+    entries(port).collect()
+}
+
+fn entries(port: &ServicePort) -> impl Iterator<Item = (Place<'_>, &RouteEntry)> {
+    let own = port.consumer_routes.iter().map(|(consumer, table)| (Some(consumer), table));
+    let all = port.routes.iter().map(|table| (None, table)).chain(own);
+    all.flat_map(|(consumer, table)| {
+        table
+            .entries
+            .iter()
+            .map(move |entry| ((consumer, &entry.origin, &entry.matches), entry))
+    })
+}
+
 /// All changes of one Service port: for consumers with routes of their own, and for all others.
 fn port(
     (before, after): (&Model, &Model),
     evaluators: &(Evaluator<'_>, Evaluator<'_>),
     service: &Key,
-    was: &ServicePort,
-    is: &ServicePort,
+    (was, is): (&ServicePort, &ServicePort),
+    requests: &[HttpRequest],
 ) -> Vec<RouteChange> {
-    let matches = tables(was)
-        .chain(tables(is))
-        .flat_map(|table| table.entries.iter().map(|entry| &entry.matches));
-    let requests = examples(matches, is.protocol == Protocol::Grpc, &service.name);
     let consumers: BTreeSet<&Arc<str>> = was.consumer_routes.keys().chain(is.consumer_routes.keys()).collect();
     let caller = |fits: &dyn Fn(&Arc<str>) -> bool| {
         let mut both = after.workloads.keys().filter(|key| before.workloads.contains_key(key));
@@ -113,7 +155,7 @@ fn port(
     let mut found = Vec::new();
     for (consumer, caller) in others.into_iter().chain(own) {
         let mut seen = BTreeSet::new();
-        for request in &requests {
+        for request in requests {
             let route = |evaluator: &Evaluator<'_>| {
                 let request = Request {
                     from: Caller::Workload(caller.clone()),

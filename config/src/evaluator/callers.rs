@@ -72,13 +72,13 @@ pub fn classes<'a>(
     groups.into_values().filter_map(class).chain(nobody).collect()
 }
 
-/// The identities below a prefix.
+/// The identities below a prefix, and the one that it spells.
 fn below(identities: &BTreeSet<SpiffeId>, prefix: &str) -> Vec<SpiffeId> {
-    identities
+    let itself = identities.get(&SpiffeId::from_uri(prefix.trim_end_matches('/')));
+    let below = identities
         .range(SpiffeId::from_uri(prefix)..)
-        .take_while(|identity| identity.as_str().starts_with(prefix))
-        .cloned()
-        .collect()
+        .take_while(|identity| identity.as_str().starts_with(prefix));
+    itself.into_iter().chain(below).cloned().collect()
 }
 
 #[cfg(test)]
@@ -121,5 +121,13 @@ mod tests {
             ("spiffe://t/ns/q/sa/gone", 0),
         ];
         assert_eq!(seen, expected.map(|(name, count)| (name.to_owned(), count)));
+    }
+    #[test]
+    fn a_prefix_includes_the_identity_that_it_spells() {
+        let known = BTreeSet::from([id("a", "x"), id("a", "xy")]);
+        let sources = [Source::Prefix("spiffe://t/ns/a/sa/x/".into())];
+        let classes = classes(&known, &sources, "t", false);
+        let members: Vec<Vec<SpiffeId>> = classes.iter().map(|class| class.members.to_vec()).collect();
+        assert_eq!(members, [vec![id("a", "xy")], vec![id("a", "x")]]);
     }
 }

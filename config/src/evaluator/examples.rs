@@ -1,34 +1,57 @@
 //! Requests that tell the rules of a port apart: for each match some that hit it, and near misses.
 //!
 //! `tulle diff` and `tulle can-i --list` ask the evaluator about these. They are examples, not a proof: rules that differ only
-//! inside a regular expression may get the same ones.
+//! inside a regular expression may get the same ones. What comes first among the matches is asked about first, and whoever
+//! asks is told when there would have been more.
 
+mod parts;
 mod sample;
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::HttpRequest;
-use crate::model::{HeaderMatchType, HttpMatch, PathMatch};
+use crate::model::HttpMatch;
+use parts::{Draft, Parts};
 
 /// More than these would make nobody wiser.
 const MOST: usize = 400;
 
-/// Requests to a host that tell the matches apart, the plainest first. A gRPC call is always a POST.
-pub fn examples<'a>(matches: impl IntoIterator<Item = &'a HttpMatch>, grpc: bool, host: &str) -> Vec<HttpRequest> {
-    let mut parts = Parts::new(grpc);
+/// Requests to ask about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Examples {
+    /// The plainest first, then in the order of the matches.
+    pub requests: Vec<HttpRequest>,
+    /// There would have been more.
+    pub truncated: bool,
+}
+
+/// Requests to a host that tell the matches apart.
+pub fn examples<'a>(matches: impl IntoIterator<Item = &'a HttpMatch>, grpc: bool, host: &str) -> Examples {
+    let matches: Vec<&HttpMatch> = matches.into_iter().collect();
     let mut found = Found {
         host: host.into(),
         seen: BTreeSet::new(),
         list: Vec::new(),
     };
-    let plain = parts.plain.clone();
-    found.add(&plain);
+    let truncated = fill(&mut found, Parts::new(grpc, &matches), &matches).is_break();
+    Examples {
+        requests: found.list,
+        truncated,
+    }
+}
+
+/// All of them; broken off where the list is full.
+fn fill(found: &mut Found, mut parts: Parts, matches: &[&HttpMatch]) -> ControlFlow<()> {
+    for plain in parts.plainest() {
+        found.add(&plain)?;
+    }
     for one in matches {
         let hit = parts.hit(one);
-        found.add(&hit);
+        found.add(&hit)?;
         for miss in parts.misses(one, &hit) {
-            found.add(&miss);
+            found.add(&miss)?;
         }
     }
     // Rules of several matches meet in requests that hit more than one.
@@ -40,23 +63,11 @@ pub fn examples<'a>(matches: impl IntoIterator<Item = &'a HttpMatch>, grpc: bool
                     method: Arc::clone(method),
                     headers: headers.clone(),
                     query: Vec::new(),
-                });
+                })?;
             }
         }
     }
-    found.list
-}
-
-/// Names and values.
-type Pairs = Vec<(Arc<str>, Arc<str>)>;
-
-/// A request in parts.
-#[derive(Clone, Debug)]
-struct Draft {
-    path: Arc<str>,
-    method: Arc<str>,
-    headers: Pairs,
-    query: Pairs,
+    ControlFlow::Continue(())
 }
 
 /// Requests so far, without repetition.
@@ -67,10 +78,8 @@ struct Found {
 }
 
 impl Found {
-    fn add(&mut self, draft: &Draft) {
-        if self.list.len() >= MOST {
-            return;
-        }
+    /// Breaks off at one for which there is no room any more.
+    fn add(&mut self, draft: &Draft) -> ControlFlow<()> {
         let query: Vec<String> = draft
             .query
             .iter()
@@ -87,125 +96,15 @@ impl Found {
             authority: Arc::clone(&self.host),
             headers: draft.headers.clone(),
         };
-        if self.seen.insert(request.clone()) {
-            self.list.push(request);
+        if self.seen.contains(&request) {
+            return ControlFlow::Continue(());
         }
-    }
-}
-
-/// What occurs in the matches so far.
-struct Parts {
-    plain: Draft,
-    paths: BTreeSet<Arc<str>>,
-    methods: BTreeSet<Arc<str>>,
-    headers: BTreeSet<Pairs>,
-}
-
-impl Parts {
-    fn new(grpc: bool) -> Self {
-        let (path, method) = if grpc {
-            ("/any.Service/Any", "POST")
-        } else {
-            ("/", "GET")
-        };
-        let plain = Draft {
-            path: path.into(),
-            method: method.into(),
-            headers: Vec::new(),
-            query: Vec::new(),
-        };
-        Self {
-            paths: BTreeSet::from([Arc::clone(&plain.path)]),
-            methods: BTreeSet::from([Arc::clone(&plain.method)]),
-            headers: BTreeSet::from([Vec::new()]),
-            plain,
+        if self.list.len() >= MOST {
+            return ControlFlow::Break(());
         }
-    }
-
-    /// A request that the match takes.
-    fn hit(&mut self, one: &HttpMatch) -> Draft {
-        let path = one.path.as_ref().map_or_else(|| Arc::clone(&self.plain.path), path);
-        let method = one.method.as_ref().unwrap_or(&self.plain.method);
-        let headers: Pairs = one
-            .headers
-            .iter()
-            .map(|header| (Arc::clone(&header.name), value(&header.value)))
-            .collect();
-        let query = one
-            .query
-            .iter()
-            .map(|query| (Arc::clone(&query.name), value(&query.value)));
-        self.paths.insert(Arc::clone(&path));
-        self.methods.insert(Arc::clone(method));
-        self.headers.insert(headers.clone());
-        Draft {
-            path,
-            method: Arc::clone(method),
-            headers,
-            query: query.collect(),
-        }
-    }
-
-    /// Requests that differ from a hit in one thing.
-    fn misses(&mut self, one: &HttpMatch, hit: &Draft) -> Vec<Draft> {
-        let mut all = Vec::new();
-        for path in one.path.iter().flat_map(near) {
-            self.paths.insert(Arc::clone(&path));
-            all.push(Draft { path, ..hit.clone() });
-        }
-        if let Some(method) = &one.method {
-            let other: Arc<str> = if &**method == "GET" { "POST" } else { "GET" }.into();
-            self.methods.insert(Arc::clone(&other));
-            all.push(Draft {
-                method: other,
-                ..hit.clone()
-            });
-        }
-        for without in 0..hit.headers.len() {
-            let mut headers = hit.headers.clone();
-            headers.remove(without);
-            all.push(Draft { headers, ..hit.clone() });
-        }
-        for without in 0..hit.query.len() {
-            let mut query = hit.query.clone();
-            query.remove(without);
-            all.push(Draft { query, ..hit.clone() });
-        }
-        all
-    }
-}
-
-/// A path that is taken.
-fn path(one: &PathMatch) -> Arc<str> {
-    match one {
-        PathMatch::Exact(path) => Arc::clone(path),
-        PathMatch::Prefix(prefix) if prefix.is_empty() => "/".into(),
-        PathMatch::Prefix(prefix) => Arc::clone(prefix),
-        PathMatch::Suffix(suffix) => format!("/any.Service{suffix}").into(),
-        PathMatch::Regex(regex) => sample::of(regex)
-            .filter(|path| path.starts_with('/'))
-            .unwrap_or_else(|| "/".into()),
-    }
-}
-
-/// Paths close to what is taken; some of them are taken too.
-fn near(one: &PathMatch) -> Vec<Arc<str>> {
-    let path = path(one);
-    let bare = path.trim_end_matches('/');
-    if bare.is_empty() {
-        return vec!["/x".into()];
-    }
-    vec![
-        format!("{bare}/x").into(),
-        format!("{bare}x").into(),
-        format!("{bare}/").into(),
-    ]
-}
-
-fn value(one: &HeaderMatchType) -> Arc<str> {
-    match one {
-        HeaderMatchType::Exact(value) => Arc::clone(value),
-        HeaderMatchType::Regex(regex) => sample::of(regex).unwrap_or_else(|| "x".into()),
+        self.seen.insert(request.clone());
+        self.list.push(request);
+        ControlFlow::Continue(())
     }
 }
 
@@ -219,9 +118,9 @@ mod tests {
             let headers = request.headers.iter().map(|(name, value)| format!(" {name}={value}"));
             headers.collect::<String>()
         };
-        let requests = examples(matches, grpc, "payments");
+        let found = examples(matches, grpc, "payments");
+        let requests = found.requests.iter();
         requests
-            .iter()
             .map(|request| format!("{} {}{}", request.method, request.target, headers(request)))
             .collect()
     }
@@ -285,6 +184,23 @@ mod tests {
                 ..HttpMatch::default()
             })
             .collect();
-        assert_eq!(examples(&many, false, "payments").len(), super::MOST);
+        let found = examples(&many, false, "payments");
+        assert!(found.truncated && found.requests.len() == super::MOST);
+        assert!(!examples(many.first(), false, "payments").truncated);
+    }
+
+    #[test]
+    fn a_method_that_no_match_names_is_tried() {
+        let methods = |names: &[&str]| {
+            let one = |name: &&str| HttpMatch {
+                method: Some((*name).into()),
+                ..HttpMatch::default()
+            };
+            lines(&names.iter().map(one).collect::<Vec<_>>(), false)
+        };
+        assert_eq!(methods(&["DELETE"]), ["GET /", "DELETE /"]);
+        assert_eq!(methods(&["GET", "POST"]), ["GET /", "DELETE /", "POST /"]);
+        let all = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+        assert_eq!(methods(&all).len(), all.len() + 1, "one more than anybody can name");
     }
 }

@@ -24,7 +24,7 @@ pub use decision::{Answer, Arrival, Backing, Decision, Fate, Injected, Limited, 
 pub use evaluate::Evaluator;
 pub use nearest::{Difference, Nearest};
 pub use normalise::{Seen, Side, normalise};
-pub use questions::{Likeness, Questions, ask, likeness, questions, rules_of};
+pub use questions::{Likeness, Questions, ask, decide_alike, likeness, questions, rules_of};
 pub use request::{Caller, Destination, HttpRequest, Operation, Request};
 
 use crate::model::Model;

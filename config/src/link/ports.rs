@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::topology::{PortId, Topology, UNDECLARED};
 use crate::model::{
-    DefaultVerdict, HttpMatch, InboundPort, Key, Mesh, PathMatch, PortFaults, PortLimits, PortPermission, Service,
+    DefaultVerdict, HttpMatch, InboundPort, Key, Mesh, PortFaults, PortLimits, PortPermission, Service,
     ServicePort, Upstream, Workload, group_of,
 };
 use crate::policy::traffic_route::PortRoutes;
@@ -120,8 +120,7 @@ fn closed() -> PortPermission {
 
 /// Whether an enforced rule of any kind looks at the path, which a server that strips `;...` would see differently.
 fn looks_at_path(permission: &PortPermission, limits: &PortLimits, faults: &PortFaults) -> bool {
-    // The empty prefix matches every path.
-    let looks = |one: &HttpMatch| one.path.as_ref().is_some_and(|path| !is_everything(path));
+    let looks = HttpMatch::looks_at_path;
     let rules = permission
         .deny
         .iter()
@@ -135,8 +134,4 @@ fn looks_at_path(permission: &PortPermission, limits: &PortLimits, faults: &Port
     rules.flatten().any(looks)
         || limited.filter_map(|limit| limit.http.as_ref()).flatten().any(looks)
         || faults.slots.values().filter_map(|fault| fault.http.as_ref()).any(looks)
-}
-
-fn is_everything(path: &PathMatch) -> bool {
-    matches!(path, PathMatch::Prefix(prefix) if prefix.is_empty())
 }

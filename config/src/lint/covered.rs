@@ -2,7 +2,8 @@
 //! action.
 //!
 //! Certain, not complete: one rule must cover the whole other one on every port where that is in force. A Deny that the default
-//! would refuse anyway is left alone: guard rails are written on purpose.
+//! would refuse anyway is left alone: guard rails are written on purpose. A rule that failed covers nothing, since it is to be
+//! corrected, and one that alone makes its port refuse paths with `;` does something.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use super::rules::Rules;
 use super::warning;
 use crate::diagnostic::Diagnostic;
 use crate::evaluator::likeness;
-use crate::model::{Model, PermissionRule};
+use crate::model::{HttpMatch, InboundPort, Model, PermissionRule, PortPermission};
 use crate::origin::Origin;
 
 /// What covers a rule everywhere so far, by origin; `true` for a Deny.
@@ -24,6 +25,7 @@ pub(super) fn check(model: &Model, rules: &Rules, found: &mut Vec<Diagnostic>) {
     let mut covered: BTreeMap<(bool, Origin), Covering> = BTreeMap::new();
     let mut cache: Cache = BTreeMap::new();
     let trust_domain = &*model.mesh.trust_domain;
+    let failed = failed(model, rules);
     let mut seen = BTreeSet::new();
     for workload in model.workloads.values() {
         for port in workload.ports.values().chain([&workload.undeclared]) {
@@ -33,14 +35,11 @@ pub(super) fn check(model: &Model, rules: &Rules, found: &mut Vec<Diagnostic>) {
             }
             for (is_deny, list) in [(true, &permission.deny), (false, &permission.allow)] {
                 for rule in list {
-                    let here = covering(
-                        rule,
-                        is_deny,
-                        &permission.deny,
-                        &permission.allow,
-                        trust_domain,
-                        &mut cache,
-                    );
+                    let mut here = covering(rule, is_deny, permission, trust_domain, &mut cache);
+                    here.retain(|(_, other)| !failed.contains(other));
+                    if refuses_alone(rule, port) {
+                        here.retain(|(by_deny, _)| *by_deny != is_deny);
+                    }
                     covered
                         .entry((is_deny, rule.origin.clone()))
                         .and_modify(|known| known.retain(|by| here.contains(by)))
@@ -69,17 +68,33 @@ pub(super) fn check(model: &Model, rules: &Rules, found: &mut Vec<Diagnostic>) {
     }
 }
 
+/// Rules with an error, wherever it was found: what they do instead is not what was written.
+fn failed(model: &Model, rules: &Rules) -> BTreeSet<Origin> {
+    let reported = model.reports.values().flat_map(|report| {
+        let names = report.rules_failed.iter();
+        names.map(|name| Origin::rule(&report.object, name))
+    });
+    reported.chain(rules.failed()).collect()
+}
+
+/// Whether no other permission looks at the path, so that without the rule the port would take paths with `;`.
+fn refuses_alone(rule: &PermissionRule, port: &InboundPort) -> bool {
+    let looks = |rule: &PermissionRule| rule.http.iter().flatten().any(HttpMatch::looks_at_path);
+    let all = port.permission.deny.iter().chain(&port.permission.allow);
+    port.refuse_path_parameters && looks(rule) && all.filter(|other| looks(other)).count() == 1
+}
+
 /// Whether one rule covers another, by pointer: replicas share their rules.
 type Cache = BTreeMap<(usize, bool, usize, bool), bool>;
 
 fn covering(
     rule: &Arc<PermissionRule>,
     is_deny: bool,
-    deny: &[Arc<PermissionRule>],
-    allow: &[Arc<PermissionRule>],
+    permission: &PortPermission,
     trust_domain: &str,
     cache: &mut Cache,
 ) -> Covering {
+    let (deny, allow) = (&permission.deny, &permission.allow);
     // Nobody was meant: that is said out loud in the rule.
     if rule.sources.as_ref().is_some_and(Vec::is_empty) {
         return Covering::new();

@@ -37,6 +37,7 @@ fn problem(model: &Model, source: &Source) -> Option<String> {
         }
         Source::Prefix(prefix)
             if prefix.starts_with(&ours)
+                && !spells_one(model, prefix)
                 && first_from(model, prefix).is_none_or(|id| !id.as_str().starts_with(&**prefix)) =>
         {
             let bare = prefix.trim_end_matches('/');
@@ -50,6 +51,13 @@ fn problem(model: &Model, source: &Source) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Whether a prefix is an identity as it stands: that one is included.
+fn spells_one(model: &Model, prefix: &str) -> bool {
+    model
+        .identities
+        .contains(&SpiffeId::from_uri(prefix.trim_end_matches('/')))
 }
 
 /// The first identity that sorts at or after a text.

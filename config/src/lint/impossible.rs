@@ -1,5 +1,5 @@
-//! Permission rules that cannot match on any port where they hold: callers in plaintext where plaintext is refused, paths with
-//! `;` where such paths are refused.
+//! Permission rules that cannot match on any port where they hold: callers in plaintext where plaintext is refused, an Allow of
+//! paths with `;` where such paths are refused. A Deny of such a path denies its escaped spelling too, which is not refused.
 //!
 //! Exact: both follow from settings of the ports themselves. A rule is reported only if it is idle on each of its ports.
 
@@ -25,8 +25,10 @@ pub(super) fn check(model: &Model, rules: &Rules, found: &mut Vec<Diagnostic>) {
     let mut idle: BTreeMap<Origin, Option<Idle>> = BTreeMap::new();
     for workload in model.workloads.values() {
         for port in workload.ports.values().chain([&workload.undeclared]) {
-            for rule in port.permission.deny.iter().chain(&port.permission.allow) {
-                let here = reason(rule, port);
+            let deny = port.permission.deny.iter().map(|rule| (rule, true));
+            let allow = port.permission.allow.iter().map(|rule| (rule, false));
+            for (rule, is_deny) in deny.chain(allow) {
+                let here = reason(rule, is_deny, port);
                 idle.entry(rule.origin.clone())
                     .and_modify(|known| *known = known.filter(|known| Some(*known) == here))
                     .or_insert(here);
@@ -57,7 +59,7 @@ pub(super) fn check(model: &Model, rules: &Rules, found: &mut Vec<Diagnostic>) {
     }
 }
 
-fn reason(rule: &PermissionRule, port: &InboundPort) -> Option<Idle> {
+fn reason(rule: &PermissionRule, is_deny: bool, port: &InboundPort) -> Option<Idle> {
     let sources = rule.sources.as_ref().filter(|sources| !sources.is_empty());
     if port.mtls == MtlsMode::Strict && sources.is_some_and(|all| all.iter().all(|one| *one == Source::Unauthenticated))
     {
@@ -68,5 +70,5 @@ fn reason(rule: &PermissionRule, port: &InboundPort) -> Option<Idle> {
         _ => false,
     };
     let http = rule.http.as_ref()?;
-    (port.refuse_path_parameters && http.iter().all(refused)).then_some(Idle::Parameters)
+    (!is_deny && port.refuse_path_parameters && http.iter().all(refused)).then_some(Idle::Parameters)
 }

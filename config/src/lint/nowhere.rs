@@ -1,7 +1,7 @@
 //! Policies whose target exists and has no port: a Service without workloads, labels that nobody carries.
 //!
-//! Exact for the objects at hand. A target that does not exist is an error of link already; a target of which only TCP ports
-//! are left over for rules about requests is told apart in the words.
+//! Exact for the objects at hand. A target that does not exist is an error of link already; a target none of whose ports carries
+//! what the rules are about, requests or gRPC calls, is told apart in the words.
 
 use std::sync::Arc;
 
@@ -25,15 +25,20 @@ pub(super) fn check(model: &Model, rules: &Rules, found: &mut Vec<Diagnostic>) {
             .iter()
             .filter(|target| target.resolved && target.ports.is_empty())
         {
-            found.push(nowhere(report, target));
+            found.push(nowhere(report, target, rules));
         }
     }
 }
 
-fn nowhere(report: &PolicyReport, target: &TargetReport) -> Diagnostic {
+fn nowhere(report: &PolicyReport, target: &TargetReport, rules: &Rules) -> Diagnostic {
     let message = if target.not_concerned.is_empty() {
         format!(
             "{} has no workload port, so nothing is protected by this; add the workloads, or correct the target",
+            target.text
+        )
+    } else if rules.only_calls(&report.object, &report.rules_in_force) {
+        format!(
+            "no port of {} carries gRPC, so these rules about calls do nothing there; declare the protocol by appProtocol, or remove the matches",
             target.text
         )
     } else {

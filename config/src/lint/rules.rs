@@ -6,7 +6,11 @@ use std::sync::Arc;
 use crate::input::Objects;
 use crate::model::{HttpMatch, Source};
 use crate::origin::{ObjectRef, Origin};
+use crate::policy::traffic_permission::About;
 use crate::policy::{fault_injection, rate_limit, traffic_permission, traffic_route};
+
+/// Where calls stand below a rule.
+const CALLS: &str = ".grpc";
 
 /// One rule, limit or fault.
 #[derive(Clone, Debug)]
@@ -49,7 +53,7 @@ impl Rules {
                     origin: Origin::rule(&node.head.object, &rule.name),
                     path: rule.path.clone(),
                     sources_at: ".sources",
-                    http_at: ".http",
+                    http_at: if rule.about == About::Calls { CALLS } else { ".http" },
                     sources: sources.map(|all| all.iter().map(|one| one.resolve(trust_domain)).collect()),
                     http: rule.http.good().cloned(),
                     failed: rule.failed,
@@ -120,6 +124,21 @@ impl Rules {
     /// The rule of an origin.
     pub(super) fn get(&self, origin: &Origin) -> Option<&Rule> {
         self.all.get(*self.by_origin.get(origin)?)
+    }
+
+    /// Whether those rules of an object are about gRPC calls, and none of them about any request.
+    pub(super) fn only_calls(&self, object: &Arc<ObjectRef>, names: &[Arc<str>]) -> bool {
+        let named = |rule: &&Rule| rule.origin.rule.as_ref().is_some_and(|name| names.contains(name));
+        let mut rules = self.all.iter().filter(|rule| rule.origin.object == *object);
+        rules.all(|rule| !named(&rule) || rule.http_at == CALLS)
+    }
+
+    /// Those that were not understood.
+    pub(super) fn failed(&self) -> impl Iterator<Item = Origin> {
+        self.all
+            .iter()
+            .filter(|rule| rule.failed)
+            .map(|rule| rule.origin.clone())
     }
 
     /// All that were understood.

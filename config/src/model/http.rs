@@ -55,3 +55,13 @@ pub struct HttpMatch {
     /// All must match; always empty outside routes.
     pub query: Vec<QueryMatch>,
 }
+
+impl HttpMatch {
+    /// Whether the path makes a difference: the empty prefix takes every one.
+    pub fn looks_at_path(&self) -> bool {
+        match &self.path {
+            Some(PathMatch::Prefix(prefix)) => !prefix.is_empty(),
+            other => other.is_some(),
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{HttpMatch, Key, PathMatch};
+use super::{HttpMatch, Key};
 use crate::origin::Origin;
 
 /// An edit of headers, in Gateway API's order: set, add, remove.
@@ -121,12 +121,8 @@ pub struct RouteTable {
 impl RouteTable {
     /// Entries in order of precedence.
     pub(crate) fn new(entries: Vec<RouteEntry>, allow_path_parameters: bool) -> Self {
-        let looks = |entry: &RouteEntry| match &entry.matches.path {
-            // The empty prefix matches every path.
-            Some(PathMatch::Prefix(prefix)) => !prefix.is_empty(),
-            other => other.is_some(),
-        };
-        let refuse_path_parameters = !allow_path_parameters && entries.iter().any(looks);
+        let looks = entries.iter().any(|entry| entry.matches.looks_at_path());
+        let refuse_path_parameters = !allow_path_parameters && looks;
         Self {
             entries,
             refuse_path_parameters,

@@ -13,4 +13,4 @@ mod verdict;
 mod view;
 
 pub(crate) use merge::merge;
-pub(crate) use parse::{PermissionNode, parse};
+pub(crate) use parse::{About, PermissionNode, parse};

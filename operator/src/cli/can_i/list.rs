@@ -34,11 +34,19 @@ pub(super) fn render(model: &Model, filter: &Filter, output: Output) -> String {
         },
     );
     let rows: Vec<Line> = rows.iter().map(|row| Line::of(row, trust_domain)).collect();
-    match output {
-        Output::Json => format!("{:#}\n", as_json(&rows)),
+    let table = match output {
+        Output::Json => return format!("{:#}\n", as_json(&rows)),
         Output::Text if rows.iter().map(|row| row.cells.len()).sum::<usize>() <= FEW_PAIRS => pairs(&rows),
         Output::Text => summary(&rows),
-    }
+    };
+    table + &truncated(&rows)
+}
+
+/// A line for each port of which not everything is known.
+fn truncated(rows: &[Line<'_>]) -> String {
+    let cut = rows.iter().filter(|line| line.row.truncated);
+    cut.map(|line| format!("{} has more rules than were tried: yes and no there may be some\n", line.to))
+        .collect()
 }
 
 /// One Service port in words.
@@ -151,6 +159,7 @@ fn as_json(rows: &[Line<'_>]) -> Value {
             "port": line.row.port,
             "name": &*line.row.name,
             "protocol": format!("{:?}", line.row.protocol),
+            "complete": !line.row.truncated,
             "callers": line.cells.iter().map(cell).collect::<Vec<_>>(),
         })
     };

@@ -19,6 +19,7 @@ pub(super) fn render(it: &Compared) -> Value {
         "effects": diff.effects.iter().map(effect).collect::<Vec<_>>(),
         "routes": diff.routes.iter().map(|one| route(it, one)).collect::<Vec<_>>(),
         "unreachable": diff.unreachable.iter().map(|one| unreachable(it, one)).collect::<Vec<_>>(),
+        "unsure": diff.unsure,
         "findings": it.findings.iter().map(status::finding).collect::<Vec<_>>(),
         "sent": {
             "proxies": sent.proxies.iter().map(ToString::to_string).collect::<Vec<_>>(),

@@ -1,6 +1,6 @@
 //! `tulle diff -f NEW`: what would change in meaning if NEW were applied. Nothing is applied.
 //!
-//! Exit codes as of `diff` and `kubectl diff`: 0 nothing changes in meaning, 1 something does, 2 trouble.
+//! Exit codes as of `diff` and `kubectl diff`: 0 nothing changes in meaning, 1 something does or may, 2 trouble.
 
 mod json;
 mod text;

@@ -41,6 +41,10 @@ pub(super) fn render(it: &Compared) -> String {
             &format!("{by} comes first and takes everything{}", say::place(&it.after, &by)),
         );
     }
+    for place in &diff.unsure {
+        let why = "has more matches than there are examples, so more may change there than is said here";
+        line(&mut text, "UNSURE", &format!("{place} {why}"));
+    }
     for finding in &it.findings {
         line(&mut text, "FINDING", &finding.to_string());
     }
