@@ -227,7 +227,7 @@ fn a_killed_run_is_removed_by_the_next() {
     assert!(pids[1].is_alive(), "it must outlive its parent");
     assert!(!left_of(&id).is_empty());
     let leftover = Registry::create(folder.path(), &id).unwrap_err().to_string();
-    assert!(leftover.contains("tulle down"), "{leftover}");
+    assert!(leftover.contains("start it again"), "{leftover}");
     let previous = Registry::previous(folder.path()).unwrap();
     let alive = previous[0].alive().unwrap();
     assert!(alive.len() >= 3, "with descendants in sessions of their own: {alive:?}");

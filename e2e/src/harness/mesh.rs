@@ -17,6 +17,7 @@ use operator::run::{Isolation, Run, RunOptions, Seat};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
 
 use super::envoy::Envoy;
 use super::namespace::Namespace;
@@ -99,10 +100,10 @@ impl Mesh {
             plane_arguments: with.plane_arguments,
             isolation: Isolation::Namespaces,
         };
-        let run = runtime.block_on(Run::start(options, &|line| say(line)));
+        let run = runtime.block_on(Run::start(options, &CancellationToken::new(), &|line| say(line)));
         // Made before the first error can be returned: dropping it is what removes everything.
         let (run, failed) = match run {
-            Ok(run) => (Some(run), None),
+            Ok(run) => (run, None),
             Err(error) => (None, Some(error)),
         };
         let mesh = Self {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Args;
 
-use super::run::{locate_envoy, shutdown};
+use super::run::{ending, locate_envoy};
 use crate::demo::{self, DemoOptions, Screen};
 use crate::packages;
 use crate::settings::Environment;
@@ -56,6 +56,6 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         loopback,
         runtime_dir: environment.runtime_dir,
     };
-    let shown = demo::run(options, &screen, shutdown()?).await?;
+    let shown = demo::run(options, &screen, &ending()?).await?;
     Ok(if shown { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use super::up::UpArgs;
 use crate::envoy_binary::{self, EnvoyBinary, Search};
@@ -12,8 +13,6 @@ use crate::run::{Isolation, Run, RunOptions, loopback_files};
 use crate::settings::{self, Environment};
 
 pub(super) async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
-    let shutdown = shutdown()?;
-    tokio::pin!(shutdown);
     let progress = |line: &str| tracing::info!("{line}");
     let envoy = locate_envoy(args.envoy.clone(), |line| tracing::info!("{line}")).await?;
     let state_dir = absolute(&settings::state_dir(&args.folder, args.state.as_deref()))?;
@@ -33,40 +32,39 @@ pub(super) async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
             .flat_map(|file| ["--access-log".to_owned(), file.clone()])
             .collect(),
     };
-    let mut run = tokio::select! {
-        run = Run::start(options, &progress) => run?,
-        () = &mut shutdown => return Ok(ExitCode::SUCCESS),
+    let ending = ending()?;
+    let Some(mut run) = Run::start(options, &ending, &progress).await? else {
+        return Ok(ExitCode::SUCCESS);
     };
-    let looked = tokio::select! {
-        looked = run.look(&progress) => looked,
-        () = &mut shutdown => Ok(false),
-    };
-    match looked {
-        Ok(true) => {
+    let looked = ending.run_until_cancelled(run.look(&progress)).await.transpose();
+    if let Ok(Some(changed)) = looked {
+        if changed {
             tracing::info!(
                 workloads = run.members().len(),
                 "everything runs; Ctrl-C ends it and removes everything"
             );
-            run.keep(&mut shutdown, &progress).await;
         }
-        Ok(false) => run.keep(&mut shutdown, &progress).await,
-        Err(_) => {}
+        run.keep(&ending, &progress).await;
     }
     tracing::info!("ending; removing everything that was made");
     run.stop().await?;
     looked.map(|_| ExitCode::SUCCESS)
 }
 
-/// Resolves at Ctrl-C and SIGTERM.
-pub(super) fn shutdown() -> anyhow::Result<impl Future<Output = ()>> {
+/// Is cancelled at Ctrl-C and SIGTERM, for good: however many wait for it, and however often.
+pub(super) fn ending() -> anyhow::Result<CancellationToken> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
+    let ending = CancellationToken::new();
+    let told = ending.clone();
+    tokio::spawn(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-    })
+        told.cancel();
+    });
+    Ok(ending)
 }
 
 /// What people must know who run without namespaces.

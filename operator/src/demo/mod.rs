@@ -9,10 +9,12 @@ mod screen;
 mod steps;
 mod story;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
 
 use crate::envoy_binary::EnvoyBinary;
 use crate::run::{Isolation, Run, RunOptions, loopback_files};
@@ -43,13 +45,12 @@ const SHOP: [(&str, &str); 2] = [
     ("workloads.yaml", include_str!("shop/workloads.yaml")),
 ];
 
-/// Runs the demo. Returns whether everything was as shown.
-pub async fn run(options: DemoOptions, screen: &Screen, shutdown: impl Future<Output = ()>) -> anyhow::Result<bool> {
-    tokio::pin!(shutdown);
-    let temporary = tempfile_folder()?;
-    let folder = options.folder.clone().unwrap_or_else(|| temporary.join("shop"));
+/// Runs the demo until its end, or until it is to end. Returns whether everything was as shown.
+pub async fn run(options: DemoOptions, screen: &Screen, ending: &CancellationToken) -> anyhow::Result<bool> {
+    let temporary = private_folder()?;
+    let folder = options.folder.clone().unwrap_or_else(|| temporary.path().join("shop"));
     write_shop(&folder)?;
-    let state_dir = temporary.join("state");
+    let state_dir = temporary.path().join("state");
     let started = Instant::now();
     let run_options = RunOptions {
         folder: folder.clone(),
@@ -66,22 +67,21 @@ pub async fn run(options: DemoOptions, screen: &Screen, shutdown: impl Future<Ou
         },
     };
     let progress = |line: &str| screen.progress(line);
-    let mut run = tokio::select! {
-        run = Run::start(run_options, &progress) => run?,
-        () = &mut shutdown => return Ok(false),
+    let Some(mut run) = Run::start(run_options, ending, &progress).await? else {
+        return Ok(false);
     };
-    let told = tokio::select! {
-        told = tell(&mut run, screen, started) => told,
-        () = &mut shutdown => Ok(false),
-    };
-    if let (Ok(_), false) = (&told, options.once) {
+    let told = ending.run_until_cancelled(tell(&mut run, screen, started)).await;
+    if let (Some(Ok(_)), false) = (&told, options.once) {
         screen.farewell(&folder, &state_dir, Caller::of(&run, "shop/orders-1").as_ref());
-        run.keep(&mut shutdown, &progress).await;
+        run.keep(ending, &progress).await;
     }
     screen.progress("removing everything that was made");
-    run.stop().await?;
-    std::fs::remove_dir_all(&temporary).ok();
-    told
+    if let Err(error) = run.stop().await {
+        // What is left is written down in there.
+        let kept = temporary.keep();
+        return Err(error.context(format!("{} stays, which says what was made", kept.display())));
+    }
+    told.unwrap_or(Ok(false))
 }
 
 async fn tell(run: &mut Run, screen: &Screen, started: Instant) -> anyhow::Result<bool> {
@@ -113,10 +113,25 @@ fn write_shop(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A new folder for this demo: two demos do not meet.
-fn tempfile_folder() -> anyhow::Result<PathBuf> {
-    let folder = std::env::temp_dir().join(format!("tulle-demo-{}", std::process::id()));
-    std::fs::remove_dir_all(&folder).ok();
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    Ok(folder)
+/// A new folder for this demo, which is removed with it. The mesh's keys and the objects that say what runs are in it: it
+/// must not be one that somebody else made, and nobody else may look into it.
+fn private_folder() -> anyhow::Result<tempfile::TempDir> {
+    tempfile::Builder::new()
+        .prefix("tulle-demo-")
+        .permissions(std::fs::Permissions::from_mode(0o700))
+        .tempdir()
+        .context("cannot make a temporary folder")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_demo_has_a_folder_that_nobody_else_may_use() {
+        let (one, other) = (private_folder().unwrap(), private_folder().unwrap());
+        assert_ne!(one.path(), other.path());
+        let mode = std::fs::metadata(one.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
 }

@@ -17,7 +17,7 @@ pub enum NetworkError {
     #[error("network namespaces need root ({0}); run as root, or with --loopback")]
     NotPermitted(String),
     /// `ip` refused.
-    #[error("`ip {command}` failed: {message}; see what is there with `ip netns` and `ip link`, or run `tulle down`")]
+    #[error("`ip {command}` failed: {message}; see what is there with `ip netns` and `ip link`, or end the run and start it again")]
     Ip {
         /// The line that failed.
         command: String,
@@ -25,7 +25,7 @@ pub enum NetworkError {
         message: String,
     },
     /// No block of the pool is free.
-    #[error("every part of {pool} is in use on this machine; end other runs (`tulle down`) or choose another pool")]
+    #[error("every part of {pool} is in use on this machine; end other runs or choose another pool")]
     PoolUsed {
         /// The pool.
         pool: Subnet,

@@ -68,10 +68,10 @@ pub enum RegistryError {
         source: io::Error,
     },
     /// Another process runs it.
-    #[error("run {0} is under way in another process; stop it first (`tulle down`), or use another folder")]
+    #[error("run {0} is under way in another process; end it first (Ctrl-C there), or use another folder")]
     InUse(RunId),
     /// An earlier run was not cleaned up.
-    #[error("run {0} left things behind; run `tulle down` to remove them")]
+    #[error("run {0} left things behind; start it again, which removes them first")]
     LeftOver(RunId),
 }
 

@@ -17,6 +17,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
 use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::backoff::Backoff;
 use super::command::{ProcessSpec, Restart};
@@ -26,6 +28,8 @@ use super::spawner::Spawner;
 
 /// A log that is longer at a start is put aside (`<name>.1`).
 const LONG_LOG: u64 = 16 << 20;
+/// Time that a process has to end when its supervisor does.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// What a process is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +63,8 @@ pub struct Supervisor {
     spawner: Spawner,
     registry: Arc<Registry>,
     backoff: Backoff,
+    ending: CancellationToken,
+    keepers: TaskTracker,
 }
 
 /// One supervised process. Dropping it leaves the process running.
@@ -76,6 +82,8 @@ impl Supervisor {
             spawner: Spawner::new()?,
             registry,
             backoff: Backoff::default(),
+            ending: CancellationToken::new(),
+            keepers: TaskTracker::new(),
         })
     }
 
@@ -91,7 +99,7 @@ impl Supervisor {
         let (state, seen) = watch::channel(ProcessState::Starting);
         let (stop, stopped) = oneshot::channel();
         let name = spec.name.clone();
-        tokio::spawn(
+        self.keepers.spawn(
             Keeper {
                 supervisor: self.clone(),
                 spec,
@@ -105,6 +113,14 @@ impl Supervisor {
             state: seen,
             stop: Some(stop),
         }
+    }
+
+    /// Ends every process that still runs, also those whose handles were dropped; none is started again, and none after
+    /// this. Without it, what somebody else kills comes back.
+    pub async fn end(&self) {
+        self.ending.cancel();
+        self.keepers.close();
+        self.keepers.wait().await;
     }
 }
 
@@ -149,6 +165,9 @@ struct Keeper {
 impl Keeper {
     async fn keep(mut self, mut stopped: oneshot::Receiver<Duration>) {
         loop {
+            if self.supervisor.ending.is_cancelled() {
+                return self.end("stopped".to_owned(), true);
+            }
             let started = Instant::now();
             let (reason, ok) = match self.run(&mut stopped).await {
                 Ok(Outcome::Stopped) => return self.end("stopped".to_owned(), true),
@@ -174,8 +193,7 @@ impl Keeper {
             });
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
-                // A dropped handle does not stop the process, and never becomes ready again.
-                Some(_) = wish(&mut stopped) => return self.end("stopped".to_owned(), true),
+                _ = self.wish(&mut stopped) => return self.end("stopped".to_owned(), true),
             }
         }
     }
@@ -192,7 +210,7 @@ impl Keeper {
         self.state.send_replace(ProcessState::Running { pid: leader.pid });
         let asked = tokio::select! {
             ended = leader.ended() => { ended?; false }
-            Some(grace) = wish(stopped) => {
+            grace = self.wish(stopped) => {
                 leader.signal_group(Signal::TERM);
                 if tokio::time::timeout(grace, leader.ended()).await.is_err() {
                     leader.signal_group(Signal::KILL);
@@ -208,6 +226,14 @@ impl Keeper {
         } else {
             Outcome::Exited(status)
         })
+    }
+
+    /// Resolves when the process is to end, with the time that it has. A dropped handle does not stop it.
+    async fn wish(&self, stopped: &mut oneshot::Receiver<Duration>) -> Duration {
+        tokio::select! {
+            () = self.supervisor.ending.cancelled() => GRACE,
+            Some(grace) = wish(stopped) => grace,
+        }
     }
 
     fn record(&self, leader: &Leader) {
@@ -227,7 +253,7 @@ enum Outcome {
     Exited(ExitStatus),
 }
 
-/// Resolves when somebody wants the process to stop; never if nobody can any more.
+/// What the handle's owner wants; nothing if nobody can want anything any more.
 async fn wish(stopped: &mut oneshot::Receiver<Duration>) -> Option<Duration> {
     if stopped.is_terminated() {
         return None;

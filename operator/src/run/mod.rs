@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Service;
+use tokio_util::sync::CancellationToken;
 
 pub use desired::{DesiredMember, desired};
 pub use ground::{Isolation, Seat, loopback_files};
@@ -67,23 +68,31 @@ pub struct Run {
 
 impl Run {
     /// Removes what an earlier run left, makes the network, and starts the control plane. Workloads follow by [`Run::look`].
-    pub async fn start(options: RunOptions, progress: &dyn Fn(&str)) -> anyhow::Result<Self> {
+    /// Nothing if it is to end before that is done; nothing is left then. A start that is dropped instead leaves things.
+    pub async fn start(
+        options: RunOptions,
+        ending: &CancellationToken,
+        progress: &dyn Fn(&str),
+    ) -> anyhow::Result<Option<Self>> {
         files::ensure_dir(&options.state_dir, 0o700).context("cannot use the state folder")?;
         for left in netns::cleanup_previous(&options.state_dir)? {
             progress(&format!("removed what the earlier run {left} left behind"));
         }
         let id = RunId::for_folder(&options.state_dir);
         let registry = Arc::new(Registry::create(&options.state_dir, &id)?);
-        match Self::build(options, Arc::clone(&registry), progress).await {
-            Ok(run) => Ok(run),
-            Err(error) => {
-                netns::cleanup(&registry)?;
-                Err(error)
-            }
+        let built = Self::build(options, Arc::clone(&registry), ending, progress).await;
+        if !matches!(built, Ok(Some(_))) {
+            tokio::task::spawn_blocking(move || netns::cleanup(&registry)).await??;
         }
+        built
     }
 
-    async fn build(options: RunOptions, registry: Arc<Registry>, progress: &dyn Fn(&str)) -> anyhow::Result<Self> {
+    async fn build(
+        options: RunOptions,
+        registry: Arc<Registry>,
+        ending: &CancellationToken,
+        progress: &dyn Fn(&str),
+    ) -> anyhow::Result<Option<Self>> {
         let place::Files {
             runtime,
             envoy,
@@ -93,18 +102,25 @@ impl Run {
         progress(&ground.describe());
         let supervisor = Supervisor::new(Arc::clone(&registry))?;
         let plane = Plane::start(&options, &ground, &supervisor);
-        plane.ready().await?;
+        let opened = tokio::select! {
+            opened = join_key(&plane, &options) => opened.map(Some),
+            () = ending.cancelled() => Ok(None),
+        };
+        let Ok(Some(join_key)) = opened else {
+            supervisor.end().await;
+            return opened.map(|_| None);
+        };
         progress("control plane is up");
         let surroundings = Surroundings {
             runtime,
             logs: options.state_dir.join("logs"),
             ca_file: options.state_dir.join("ca/root.pem"),
-            join_key: Arc::new(JoinKey::open(&options.state_dir)?),
+            join_key,
             envoy,
             programs,
             xds: plane.xds_address(),
         };
-        Ok(Self {
+        Ok(Some(Self {
             options,
             registry,
             ground,
@@ -112,7 +128,7 @@ impl Run {
             plane,
             surroundings,
             members: BTreeMap::new(),
-        })
+        }))
     }
 
     /// The control plane.
@@ -155,7 +171,8 @@ impl Run {
         self.members.get(member).map(Member::environment)
     }
 
-    /// Brings what runs in line with what the control plane says should run. Returns whether anything changed.
+    /// Brings what runs in line with what the control plane says should run. Returns whether anything changed. May be
+    /// dropped before it is done if [`Run::stop`] follows.
     pub async fn look(&mut self, progress: &dyn Fn(&str)) -> anyhow::Result<bool> {
         let workloads = self.plane.workloads().await?;
         let services = self.plane.services().await?;
@@ -262,15 +279,15 @@ impl Run {
         }
     }
 
-    /// Keeps looking until `shutdown` resolves, and keeps the proxies' tokens fresh.
-    pub async fn keep(&mut self, shutdown: impl Future<Output = ()>, progress: &dyn Fn(&str)) {
-        tokio::pin!(shutdown);
+    /// Keeps looking until the run is to end, and keeps the proxies' tokens fresh. [`Run::stop`] follows.
+    pub async fn keep(&mut self, ending: &CancellationToken, progress: &dyn Fn(&str)) {
+        ending.run_until_cancelled(self.keep_looking(progress)).await;
+    }
+
+    async fn keep_looking(&mut self, progress: &dyn Fn(&str)) {
         let mut renewed = Instant::now();
         loop {
-            tokio::select! {
-                () = &mut shutdown => return,
-                () = tokio::time::sleep(LOOK) => {}
-            }
+            tokio::time::sleep(LOOK).await;
             if let Err(error) = self.look(progress).await {
                 // The control plane may be away; the mesh goes on without it.
                 tracing::debug!(%error, "cannot look for new workloads now");
@@ -306,8 +323,16 @@ impl Run {
             member.end_processes().await;
         }
         plane.stop().await;
+        // A look that was dropped leaves proxies that nobody holds.
+        supervisor.end().await;
         drop((ground, supervisor));
         tokio::task::spawn_blocking(move || netns::cleanup(&registry)).await??;
         Ok(())
     }
+}
+
+/// What signs join tokens, which the control plane makes when it starts.
+async fn join_key(plane: &Plane, options: &RunOptions) -> anyhow::Result<Arc<JoinKey>> {
+    plane.ready().await?;
+    Ok(Arc::new(JoinKey::open(&options.state_dir)?))
 }
