@@ -40,7 +40,9 @@ pub struct Row {
     pub name: Arc<str>,
     /// What it speaks.
     pub protocol: Protocol,
-    /// Each caller; empty if no workload of the mesh stands behind the port.
+    /// No workload of the mesh stands behind the port.
+    pub outside: bool,
+    /// Each wanted caller.
     pub callers: BTreeMap<SpiffeId, Cell>,
     /// Callers without a certificate, where any port accepts them.
     pub plaintext: Option<Cell>,
@@ -74,6 +76,7 @@ pub fn matrix(model: &Model, caller: impl Fn(&SpiffeId) -> bool, service: impl F
                 port: port.number,
                 name: Arc::clone(&port.name),
                 protocol: port.protocol,
+                outside: true,
                 callers: BTreeMap::new(),
                 plaintext: None,
                 truncated: false,
@@ -83,6 +86,7 @@ pub fn matrix(model: &Model, caller: impl Fn(&SpiffeId) -> bool, service: impl F
                 let Some((key, inbound)) = behind(model, endpoint.workload.as_ref(), endpoint.port) else {
                     continue;
                 };
+                row.outside = false;
                 let alike = likeness(inbound);
                 if seen.insert(alike.clone()) {
                     let about = (key, endpoint.port);

@@ -91,7 +91,7 @@ pub struct Process {
     /// The program and its arguments; at least the program, at most 64.
     #[schemars(length(min = 1, max = 64), inner(length(max = 4096)))]
     pub command: Vec<String>,
-    /// Environment variables beside the inherited ones; at most 64.
+    /// Environment variables; nothing is inherited. At most 64.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 32768}))]
     pub env: BTreeMap<String, String>,

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use jiff::Timestamp;
 use serde_json::Value;
 use tulle_e2e::harness::yaml::{account, app, mesh as settings, object};
 use tulle_e2e::harness::{Mesh, Namespace, Steps, can_run};
 use tulle_e2e::probe::CallSummary;
 
-/// Envoy writes its log every ten seconds; a change reaches its workers within a moment.
+/// Envoy writes its log every second or when a block of it is full; a change reaches its workers within a moment.
 const WAIT: Duration = Duration::from_mins(1);
 /// Requests of the one and of the other caller.
 const REQUESTS: [(&str, usize); 2] = [("orders", 400), ("frontend", 250)];
@@ -219,6 +220,17 @@ fn tcp(mesh: &Mesh) -> Result<()> {
     );
     permission(mesh, "connections", &spec)?;
     let (orders, frontend) = (mesh.workload("shop/orders-1")?, mesh.workload("shop/frontend-1")?);
+    // Until every worker has the shadow: each connection moves its counters.
+    let envoy = mesh.envoy("shop/payments-1")?;
+    let counted = || envoy.sum(r"^shadow\.rbac\..*shadow_allowed$");
+    mesh.await_condition("connections are counted", WAIT, || {
+        let before = counted()?;
+        (0..10).try_for_each(|_| echo(&frontend))?;
+        let now = counted()?;
+        ensure!(now >= before + 10, "10 connections: {before} became {now}");
+        Ok(Some(()))
+    })?;
+    let start = Timestamp::now();
     for _ in 0..5 {
         echo(&orders)?;
     }
@@ -227,7 +239,12 @@ fn tcp(mesh: &Mesh) -> Result<()> {
     }
     let rule = "TrafficPermission/shop/connections/orders";
     let wanted = [("frontend", "-", "default/Allow/echo", 3), ("orders", rule, "-", 5)];
-    let echoes = |line: &Value| line["listener"].as_str().is_some_and(|name| name.ends_with("/7000"));
+    let echoes = |line: &Value| {
+        let later = line["time"].as_str().and_then(|time| time.parse::<Timestamp>().ok());
+        let here = line["listener"].as_str().is_some_and(|name| name.ends_with("/7000"));
+        // Envoy writes whole milliseconds.
+        here && later.is_some_and(|time| time.as_millisecond() >= start.as_millisecond())
+    };
     expect(mesh, echoes, &wanted)?;
     mesh.remove("connections.yaml")?;
     Ok(())
@@ -327,17 +344,20 @@ fn plaintext(mesh: &Mesh) -> Result<()> {
     permission(mesh, "named", &spec)?;
     let (outside, payments) = (mesh.outside("plain")?, mesh.workload("shop/payments-1")?);
     let address = format!("{}:7000", payments.address);
-    let before = 4;
-    for _ in 0..before {
-        mesh.await_condition("plaintext is let in", WAIT, || {
-            let echoed = outside.tcp(&[&address, "--send", "hello", "--enough", "5"])?;
-            Ok((echoed.text == "hello").then_some(()))
-        })?;
+    let connect = || outside.tcp(&[&address, "--send", "hello", "--enough", "5"]);
+    mesh.await_condition("plaintext is let in", WAIT, || Ok((connect()?.text == "hello").then_some(())))?;
+    let start = Timestamp::now();
+    let connections = 4;
+    for _ in 0..connections {
+        let echoed = connect()?;
+        ensure!(echoed.text == "hello", "{echoed:?}");
     }
     let from = outside.address.to_string();
     let plain = |line: &Value| {
         let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
-        text("chain") == "plain" && text("downstream").starts_with(&from)
+        let later = text("time").parse::<Timestamp>();
+        let later = later.is_ok_and(|time| time.as_millisecond() >= start.as_millisecond());
+        later && text("chain") == "plain" && text("downstream").starts_with(&from)
     };
-    expect(mesh, plain, &[("-", "default/Deny/echo", "-", before)])
+    expect(mesh, plain, &[("-", "default/Deny/echo", "-", connections)])
 }

@@ -1,6 +1,8 @@
 //! The one place that reads the environment, beside clap's flags.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 /// What the environment says.
@@ -60,13 +62,20 @@ pub fn find_state_dir(chosen: Option<&Path>) -> Result<PathBuf, NoStateDir> {
         .chain(below)
         .map(|folder| folder.join(".tulle"));
     let mut running: Vec<PathBuf> = candidates
-        .filter(|state| crate::admin::socket_path(state).exists())
+        .filter(|state| is_running(&crate::admin::socket_path(state)))
         .collect();
     match (running.pop(), running.is_empty()) {
         (Some(only), true) => Ok(only),
         (Some(_), false) => Err(NoStateDir::Several),
         (None, _) => Err(NoStateDir::None),
     }
+}
+
+/// A control plane that was killed leaves its socket behind, and nobody answers there. One that may not be asked is running.
+fn is_running(socket: &Path) -> bool {
+    let nobody = [ErrorKind::ConnectionRefused, ErrorKind::NotFound];
+    let connected = UnixStream::connect(socket);
+    socket.exists() && !connected.is_err_and(|error| nobody.contains(&error.kind()))
 }
 
 /// Why it is not clear which control plane is meant.
@@ -80,4 +89,20 @@ pub enum NoStateDir {
     /// Several are.
     #[error("several control planes run here; name the state folder of one with --state (TULLE_STATE)")]
     Several,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn a_socket_at_which_nobody_listens_is_no_control_plane() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("admin.sock");
+        assert!(!super::is_running(&socket));
+        let listener = UnixListener::bind(&socket).unwrap();
+        assert!(super::is_running(&socket));
+        drop(listener);
+        assert!(socket.exists() && !super::is_running(&socket));
+    }
 }

@@ -7,97 +7,14 @@
     reason = "helpers of tests are tests too"
 )]
 
-use std::fmt::Write as _;
+mod asking;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
 
+use asking::{PERMISSION, SERVICES, folder, json, run, run_with, tulle};
 use serde_json::Value;
-
-const SERVICES: &str = "
-apiVersion: v1
-kind: Service
-metadata: {name: payments, namespace: shop}
-spec: {clusterIP: 10.0.0.1, selector: {app: payments}, ports: [{name: http, port: 80, targetPort: 8080}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: two, namespace: shop}
-spec: {clusterIP: 10.0.0.2, selector: {app: payments}, ports: [{name: a, port: 80, targetPort: 8080}, {name: b, port: 81, targetPort: 8080}]}
----
-apiVersion: mesh.tulle.dev/v1alpha1
-kind: Workload
-metadata: {name: payments-1, namespace: shop, labels: {app: payments}}
-spec: {address: 10.1.0.1, serviceAccount: payments, ports: [{name: http, port: 8080}]}
----
-apiVersion: mesh.tulle.dev/v1alpha1
-kind: Workload
-metadata: {name: payments-2, namespace: shop, labels: {app: payments}}
-spec: {address: 10.1.0.2, serviceAccount: payments, ports: [{name: http, port: 8080}]}
----
-apiVersion: mesh.tulle.dev/v1alpha1
-kind: Workload
-metadata: {name: orders-1, namespace: shop, labels: {app: orders}}
-spec: {address: 10.1.0.3, serviceAccount: orders, ports: []}
----
-apiVersion: mesh.tulle.dev/v1alpha1
-kind: Workload
-metadata: {name: orders-1, namespace: ops, labels: {app: orders}}
-spec: {address: 10.1.0.4, serviceAccount: orders, ports: []}
-";
-
-const PERMISSION: &str = "apiVersion: mesh.tulle.dev/v1alpha1
-kind: TrafficPermission
-metadata: {name: payments, namespace: shop}
-spec:
-  targetRefs: [{kind: Service, name: payments}]
-  action: Allow
-  rules:
-  - name: orders
-    sources: [{type: ServiceAccount, serviceAccount: {namespace: shop, name: orders}}]
-    http: [{method: POST, path: {type: PathPrefix, value: /charges}}]
-";
-
-fn folder() -> (tempfile::TempDir, PathBuf) {
-    let dir = tempfile::tempdir().unwrap();
-    let mesh = dir.path().join("mesh");
-    fs::create_dir(&mesh).unwrap();
-    fs::write(mesh.join("services.yaml"), SERVICES).unwrap();
-    fs::write(mesh.join("permission.yaml"), PERMISSION).unwrap();
-    (dir, mesh)
-}
-
-fn tulle(arguments: &[&str], folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tulle"));
-    command.args(arguments).current_dir(folder).env_remove("TULLE_STATE");
-    command
-}
-
-fn run(arguments: &[&str], folder: &Path) -> (Option<i32>, String, String) {
-    let output = tulle(arguments, folder).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code(), text(output.stdout), text(output.stderr))
-}
-
-/// With something on standard input.
-fn run_with(arguments: &[&str], folder: &Path, input: &str) -> (Option<i32>, String, String) {
-    let mut command = tulle(arguments, folder);
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code(), text(output.stdout), text(output.stderr))
-}
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
 
 #[test]
 fn explain_tells_verdict_steps_rules_and_places() {
@@ -221,77 +138,6 @@ fn names_that_mean_nothing_or_several_things_are_refused_with_candidates() {
     fs::write(mesh.join("broken.yaml"), "kind: [").unwrap();
     let (code, _, error) = run(&["can-i", "shop/orders", "payments"], &mesh);
     assert!(code == Some(2) && error.contains("broken.yaml"), "{error}");
-}
-
-#[test]
-fn can_i_answers_in_one_line_and_lists() {
-    let (_dir, mesh) = folder();
-    let (code, out, _) = run(&["can-i", "shop/orders", "two:b", "POST", "/charges/1"], &mesh);
-    assert_eq!(
-        (code, &*out),
-        (
-            Some(0),
-            "yes  TrafficPermission/shop/payments/orders  (./permission.yaml:1)\n"
-        )
-    );
-    let (code, out, _) = run(&["can-i", "ops/orders", "shop/payments", "POST", "/charges"], &mesh);
-    assert_eq!((code, &*out), (Some(1), "no  default/Deny/http\n"));
-    // A header that nobody asked for changes nothing.
-    let (code, ..) = run(
-        &[
-            "can-i",
-            "shop/orders",
-            "payments",
-            "POST",
-            "/charges",
-            "--header",
-            "x-role=admin",
-        ],
-        &mesh,
-    );
-    assert_eq!(code, Some(0));
-
-    let (code, out, _) = run(&["can-i", "--list", "--to", "shop/payments"], &mesh);
-    assert_eq!(code, Some(0));
-    let line = |start: &str| {
-        out.lines()
-            .find(|line| line.starts_with(start))
-            .unwrap_or_else(|| panic!("{start}: {out}"))
-    };
-    assert!(
-        line("shop/orders ").contains("shop/payments:80   some     TrafficPermission/shop/payments/orders"),
-        "{out}"
-    );
-    assert!(line("ops/orders ").contains(" no "), "{out}");
-    let (_, out, _) = run(
-        &["can-i", "--list", "-o", "json", "--from", "shop/orders", "-n", "shop"],
-        &mesh,
-    );
-    let rows = json(&out);
-    assert_eq!(rows.as_array().unwrap().len(), 3);
-    assert_eq!(rows[0]["callers"][0]["access"], "some");
-    assert_eq!(run(&["can-i", "--from", "x"], &mesh).0, Some(2));
-}
-
-#[test]
-fn a_matrix_of_fifty_services_has_a_row_for_each() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut text = String::new();
-    for n in 0..50 {
-        let _ = write!(
-            text,
-            "apiVersion: v1\nkind: Service\nmetadata: {{name: s{n}}}\nspec: {{selector: {{app: s{n}}}, ports: [{{name: http, port: 80, targetPort: 8080}}]}}\n---\n\
-             apiVersion: mesh.tulle.dev/v1alpha1\nkind: Workload\nmetadata: {{name: w{n}, labels: {{app: s{n}}}}}\n\
-             spec: {{address: 10.1.0.{n}, serviceAccount: s{n}, ports: [{{name: http, port: 8080}}]}}\n---\n"
-        );
-    }
-    fs::write(dir.path().join("mesh.yaml"), text).unwrap();
-    let (code, out, _) = run(&["can-i", "--list"], dir.path());
-    assert_eq!((code, out.lines().count()), (Some(0), 51), "{out}");
-    assert!(
-        out.lines().all(|line| line.len() < 120) && out.contains("everybody"),
-        "{out}"
-    );
 }
 
 #[test]

@@ -70,6 +70,16 @@ pub struct ProxyRow {
     pub shadow_denied: u64,
     /// As above.
     pub last_matched: Option<String>,
+    /// Whether the rule still concerns it.
+    pub concerned: bool,
+}
+
+impl ProxyRow {
+    /// How often the rule decided there, in any way.
+    pub fn matched(&self) -> u64 {
+        let all = [self.allowed, self.denied, self.shadow_allowed, self.shadow_denied];
+        all.into_iter().fold(0, u64::saturating_add)
+    }
 }
 
 impl RuleRow {
@@ -90,7 +100,7 @@ impl RuleRow {
 pub struct RuleReport {
     /// Since when is counted.
     pub since: String,
-    /// How many figures were not about a rule of the proxy that reported them.
+    /// How many figures were not about a rule of the proxy that reported them, or nothing that the rule can have done.
     pub unknown: u64,
     /// By namespace and name.
     pub items: Vec<RuleRow>,
@@ -193,6 +203,7 @@ fn row<'a>(
         shadow_allowed: figures.shadow_allowed,
         shadow_denied: figures.shadow_denied,
         last_matched: figures.last.map(time),
+        concerned: facts.concerned.contains(key),
     });
     RuleRow {
         rule,

@@ -80,7 +80,8 @@ fn sums_are_by_rule_and_proxy_and_what_never_decided_is_there() {
     record(&totals, &model, "payments-1", READ, 3);
     record(&totals, &model, "payments-1", READ, 4);
     record(&totals, &model, "payments-2", READ, 2);
-    record(&totals, &model, "payments-2", "default/Deny/http", 1);
+    let denied = [(counter("default/Deny/http", RuleOutcome::Denied), 1)];
+    totals.record(&model, &Key::new("shop", "payments-2"), denied, at(1));
     record(&totals, &model, "payments-2", READ, 0);
     let report = report(&model, &totals);
     let read = row(&report, READ);
@@ -95,7 +96,7 @@ fn sums_are_by_rule_and_proxy_and_what_never_decided_is_there() {
     let write = row(&report, "TrafficPermission/shop/web/write");
     assert!(write.never() && write.counted && write.last_matched.is_none());
     let default = row(&report, "default/Deny/http");
-    assert_eq!((default.allowed, default.effect), (1, Some(Effect::Default)));
+    assert_eq!((default.denied, default.effect), (1, Some(Effect::Default)));
     // Envoy counts requests: of a TCP port nobody may claim that a rule never matched.
     let tcp = row(&report, "TrafficPermission/shop/db/all");
     assert!(!tcp.counted && !tcp.never());
@@ -118,10 +119,48 @@ fn a_proxy_speaks_for_its_own_rules_only() {
     let report = report(&model, &totals);
     assert_eq!(report.unknown, 3);
     assert!(report.items.iter().all(|row| row.matched() == 0), "{:?}", report.items);
-    record(&totals, &model, "payments-1", READ, u64::MAX);
-    record(&totals, &model, "payments-1", READ, u64::MAX);
+}
+
+#[test]
+fn a_proxy_cannot_report_what_no_proxy_can_have_done() {
+    let (model, totals) = (model(MESH), RuleTotals::new(at(0)));
     record(&totals, &model, "payments-2", READ, 1);
-    assert_eq!(row(&super::report(&model, &totals), READ).allowed, u64::MAX);
+    for count in [u64::MAX, 1 << 40] {
+        record(&totals, &model, "payments-1", READ, count);
+    }
+    for (rule, outcome) in [
+        (READ, RuleOutcome::Denied),
+        (READ, RuleOutcome::ShadowDenied),
+        ("default/Deny/http", RuleOutcome::Allowed),
+        ("default/Allow/http", RuleOutcome::Denied),
+    ] {
+        totals.record(&model, &Key::new("shop", "payments-1"), [(counter(rule, outcome), 1)], at(1));
+    }
+    let report = report(&model, &totals);
+    assert_eq!(report.unknown, 6);
+    let read = row(&report, READ);
+    assert_eq!((read.allowed, read.matched(), read.proxies.len()), (1, 1, 1));
+}
+
+#[test]
+fn books_do_not_keep_a_model() {
+    let (model, totals) = (model(MESH), RuleTotals::new(at(0)));
+    record(&totals, &model, "payments-1", READ, 3);
+    let kept = Arc::downgrade(&model);
+    drop(model);
+    assert!(kept.upgrade().is_none());
+}
+
+#[test]
+fn a_proxy_that_a_rule_concerns_no_more_is_not_counted_among_those_that_it_does() {
+    let (before, totals) = (model(MESH), RuleTotals::new(at(0)));
+    record(&totals, &before, "payments-1", READ, 3);
+    record(&totals, &before, "payments-2", READ, 2);
+    let after = MESH.replace("name: payments-2, namespace: shop, labels: {app: payments}", "name: payments-2, namespace: shop");
+    let after = model(&after);
+    let read = row(&report(&after, &totals), READ);
+    let concerned: Vec<_> = read.proxies.iter().map(|at| (at.allowed, at.concerned)).collect();
+    assert_eq!((read.concerned, concerned), (1, vec![(3, true), (2, false)]));
 }
 
 #[test]
@@ -168,6 +207,8 @@ fn shadow_rules_show_what_would_be() {
     let rule = "TrafficPermission/shop/web/shadowed";
     let counters = [
         (counter(rule, RuleOutcome::ShadowDenied), 6),
+        // It is not in force.
+        (counter(rule, RuleOutcome::Denied), 5),
         (counter(READ, RuleOutcome::ShadowAllowed), 1),
     ];
     totals.record(&model, &Key::new("shop", "payments-1"), counters, at(9));

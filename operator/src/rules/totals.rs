@@ -1,15 +1,19 @@
 //! The sums, by rule and proxy.
 //!
-//! Bounded by the model: a proxy's word counts for rules of its own ports only, rules that are gone are forgotten, and proxies
-//! that are gone are added up by namespace.
+//! Bounded by the model: a proxy's word counts for rules of its own ports only, for what such a rule does, and for as much as a
+//! proxy can do. Rules that are gone are forgotten, and proxies that are gone are added up by namespace. Within these bounds a
+//! proxy can lie about itself: nobody else knows what it did.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
 use config::Model;
 use config::model::{InboundPort, Key, PermissionRule, Workload};
 use config::names::{RuleCounter, RuleOutcome};
+
+/// No proxy decides so many requests between two reports, which are seconds apart.
+const MOST: u64 = 100_000_000;
 
 /// What one rule decided, at one proxy or at several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,8 +70,8 @@ pub struct RuleTotals {
 
 #[derive(Debug, Default)]
 struct Book {
-    /// The model by which the book was last put in order.
-    model: Option<Arc<Model>>,
+    /// The model by which the book was last put in order. It is not kept alive for this.
+    model: Weak<Model>,
     by_rule: BTreeMap<Arc<str>, BTreeMap<Key, Figures>>,
     unknown: u64,
 }
@@ -86,7 +90,7 @@ impl RuleTotals {
         self.since
     }
 
-    /// How many figures were not about a rule of the proxy that reported them.
+    /// How many figures were not about a rule of the proxy that reported them, or nothing that the rule can have done.
     pub fn unknown(&self) -> u64 {
         self.book().unknown
     }
@@ -104,14 +108,13 @@ impl RuleTotals {
         let mut book = self.book();
         book.tidy(model);
         for (counter, count) in counters {
-            match own.get(&(counter.port, counter.rule.to_owned())) {
-                Some((_, rule)) if count > 0 => {
-                    let by_proxy = book.by_rule.entry(rule.as_str().into()).or_default();
-                    let figures = by_proxy.entry(proxy.clone()).or_default();
-                    figures.add(counter.outcome, count, now);
-                }
-                Some(_) => {}
-                None => book.unknown = book.unknown.saturating_add(1),
+            let can = own.get(&(counter.port, counter.rule.to_owned()));
+            if !can.is_some_and(|can| can.contains(&counter.outcome)) || count > MOST {
+                book.unknown = book.unknown.saturating_add(1);
+            } else if count > 0 {
+                let by_proxy = book.by_rule.entry(counter.rule.into()).or_default();
+                let figures = by_proxy.entry(proxy.clone()).or_default();
+                figures.add(counter.outcome, count, now);
             }
         }
     }
@@ -131,15 +134,16 @@ impl RuleTotals {
 impl Book {
     /// Forgets rules that are gone and adds up proxies that are gone.
     fn tidy(&mut self, model: &Arc<Model>) {
-        if self.model.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, model)) {
+        // A weak pointer keeps the address from being used again.
+        if std::ptr::eq(self.model.as_ptr(), Arc::as_ptr(model)) {
             return;
         }
-        self.model = Some(Arc::clone(model));
+        self.model = Arc::downgrade(model);
         if self.by_rule.is_empty() {
             return;
         }
         let all = model.workloads.values().flat_map(|workload| rules_of(workload));
-        let all: BTreeSet<String> = all.map(|(_, rule)| rule).collect();
+        let all: BTreeSet<String> = all.map(|((_, rule), _)| rule).collect();
         self.by_rule.retain(|rule, _| all.contains(&**rule));
         for by_proxy in self.by_rule.values_mut() {
             let gone: Vec<Key> = by_proxy
@@ -156,14 +160,30 @@ impl Book {
     }
 }
 
-/// All that may decide at a workload, as (port, name).
-fn rules_of(workload: &Workload) -> BTreeSet<(u16, String)> {
-    let mut names = BTreeSet::new();
+/// All that may decide at a workload, as (port, name), and what it can do. What is enforced is part of the candidate policy too.
+fn rules_of(workload: &Workload) -> BTreeMap<(u16, String), BTreeSet<RuleOutcome>> {
+    let mut can: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for port in workload.ports.values() {
-        let rules = rules_at(port).into_iter().map(|(rule, _)| rule.origin.to_string());
-        names.extend(rules.chain(defaults_at(port)).map(|name| (port.number, name)));
+        let enforced = port.permission.deny.len() + port.permission.allow.len();
+        for (index, (rule, denies)) in rules_at(port).into_iter().enumerate() {
+            let can = can.entry((port.number, rule.origin.to_string())).or_default();
+            can.extend(outcomes(denies).into_iter().skip(usize::from(index >= enforced)));
+        }
+        let [allow, deny] = defaults_at(port);
+        for (name, denies) in [(allow, false), (deny, true)] {
+            can.entry((port.number, name)).or_default().extend(outcomes(denies));
+        }
     }
-    names
+    can
+}
+
+/// What a rule does in force, and as a candidate.
+fn outcomes(denies: bool) -> [RuleOutcome; 2] {
+    if denies {
+        [RuleOutcome::Denied, RuleOutcome::ShadowDenied]
+    } else {
+        [RuleOutcome::Allowed, RuleOutcome::ShadowAllowed]
+    }
 }
 
 /// The rules at a port: those in force, then those of the candidate policy only. With each whether it denies.

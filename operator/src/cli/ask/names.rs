@@ -32,10 +32,7 @@ pub(crate) fn caller(model: &Model, text: &str) -> anyhow::Result<Who> {
         return Ok(identity(model, text));
     }
     anyhow::ensure!(text != "-", ARROW);
-    let (kind, rest) = match text.split_once('/') {
-        Some((kind @ ("workload" | "group" | "sa"), rest)) if rest.contains('/') => (Some(kind), rest),
-        _ => (None, text),
-    };
+    let (kind, rest) = kind(text);
     // By the identity that each has: replicas of one thing are no ambiguity.
     let mut found: BTreeMap<&SpiffeId, (String, &Workload)> = BTreeMap::new();
     for workload in model.workloads.values() {
@@ -71,6 +68,24 @@ pub(crate) fn caller(model: &Model, text: &str) -> anyhow::Result<Who> {
 }
 
 const ARROW: &str = "the shell took `>` of the arrow as a redirection; leave the arrow out, or quote it: '->'";
+
+/// `sa/shop/orders` as what kind of name it is, and the name.
+fn kind(text: &str) -> (Option<&str>, &str) {
+    match text.split_once('/') {
+        Some((kind @ ("workload" | "group" | "sa"), rest)) if rest.contains('/') => (Some(kind), rest),
+        _ => (None, text),
+    }
+}
+
+/// Who is named by an identity arrives at a workload with it, as a call of a Service does. A workload that dials the bare address itself
+/// has no certificate there: its proxy knows no Service of that address.
+pub(crate) fn arriving(mut who: Who, text: &str, to: &Destination) -> Who {
+    let by_identity = text.starts_with("spiffe://") || kind(text).0 == Some("sa");
+    if let (true, Destination::Workload { .. }, Some(identity)) = (by_identity, to, &who.identity) {
+        who.caller = Caller::Identity(identity.clone());
+    }
+    who
+}
 
 /// A workload that proves the identity speaks for it; nobody else has a proxy.
 fn identity(model: &Model, uri: &str) -> Who {

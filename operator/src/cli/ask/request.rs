@@ -44,6 +44,7 @@ impl RequestArgs {
         };
         let who = names::caller(model, from)?;
         let to = names::destination(model, to, who.namespace.as_deref())?;
+        let who = names::arriving(who, from, &to);
         let operation = self.operation(model, &to)?;
         let request = Request {
             from: who.caller.clone(),
@@ -100,11 +101,27 @@ fn host(to: &Destination) -> &str {
     }
 }
 
-/// `x-role=admin`; `x-role: admin` is understood too.
+/// `x-role=admin`; `x-role: admin` is understood too. No name holds either sign, values may.
 fn pair(text: &str) -> anyhow::Result<(Arc<str>, Arc<str>)> {
-    let split = text.split_once('=').or_else(|| text.split_once(':'));
+    let split = text.split_once(['=', ':']);
     let Some((name, value)) = split.filter(|(name, _)| !name.trim().is_empty()) else {
         anyhow::bail!("{text:?} is no header; write NAME=VALUE, for example x-role=admin");
     };
     Ok((name.trim().to_lowercase().into(), value.trim().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_header_is_split_at_the_first_sign() {
+        for (text, name, value) in [
+            ("x-role=admin", "x-role", "admin"),
+            ("Cookie: a=b", "cookie", "a=b"),
+            ("referer=http://a", "referer", "http://a"),
+        ] {
+            let (is_name, is_value) = super::pair(text).unwrap();
+            assert_eq!((&*is_name, &*is_value), (name, value));
+        }
+        assert!(super::pair(":authority=a").is_err() && super::pair("x").is_err());
+    }
 }

@@ -5,8 +5,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use anyhow::ensure;
 use config::Model;
 use config::matrix::{Access, Cell, Row, matrix};
+use config::model::{Key, SpiffeId};
 use serde_json::{Value, json};
 
 use super::Filter;
@@ -15,31 +17,42 @@ use crate::cli::get::table::Table;
 
 /// So many pairs are listed one by one.
 const FEW_PAIRS: usize = 40;
+/// Callers without a certificate.
+const PLAINTEXT: &str = "plaintext";
 /// So many callers are named in a cell.
 const NAMED: usize = 4;
 
-/// The answer.
-pub(super) fn render(model: &Model, filter: &Filter, output: Output) -> String {
+/// The answer. A filter that nobody fits is a mistake: an empty list would say that nobody may.
+pub(super) fn render(model: &Model, filter: &Filter, output: Output) -> anyhow::Result<String> {
     let trust_domain = &*model.mesh.trust_domain;
-    let fits = |wanted: Option<&String>, name: &str| wanted.is_none_or(|wanted| name.contains(wanted.as_str()));
-    let rows = matrix(
-        model,
-        |identity| fits(filter.from.as_ref(), &say::identity(identity, trust_domain)),
-        |service| {
-            filter
-                .namespace
-                .as_ref()
-                .is_none_or(|namespace| *namespace == *service.namespace)
-                && fits(filter.to.as_ref(), &service.to_string())
-        },
-    );
+    let caller = |name: &str| fits(filter.from.as_ref(), name);
+    let identity = |identity: &SpiffeId| caller(&say::identity(identity, trust_domain));
+    let service = |service: &Key| {
+        filter
+            .namespace
+            .as_ref()
+            .is_none_or(|namespace| *namespace == *service.namespace)
+            && fits(filter.to.as_ref(), &service.to_string())
+    };
+    if let Some(from) = &filter.from {
+        let known = caller(PLAINTEXT) || model.identities.iter().any(identity);
+        ensure!(known, "no caller contains {from:?}; without --from all of them are listed");
+    }
+    if let Some(to) = &filter.to {
+        let known = model.services.keys().any(service);
+        ensure!(known, "no Service asked about contains {to:?}; without --to all of them are listed");
+    }
+    let mut rows = matrix(model, identity, service);
+    if !caller(PLAINTEXT) {
+        rows.iter_mut().for_each(|row| row.plaintext = None);
+    }
     let rows: Vec<Line> = rows.iter().map(|row| Line::of(row, trust_domain)).collect();
     let table = match output {
-        Output::Json => return format!("{:#}\n", as_json(&rows)),
+        Output::Json => return Ok(format!("{:#}\n", as_json(&rows))),
         Output::Text if rows.iter().map(|row| row.cells.len()).sum::<usize>() <= FEW_PAIRS => pairs(&rows),
         Output::Text => summary(&rows),
     };
-    table + &truncated(&rows)
+    Ok(table + &truncated(&rows))
 }
 
 /// A line for each port of which not everything is known.
@@ -47,6 +60,10 @@ fn truncated(rows: &[Line<'_>]) -> String {
     let cut = rows.iter().filter(|line| line.row.truncated);
     cut.map(|line| format!("{} has more rules than were tried: yes and no there may be some\n", line.to))
         .collect()
+}
+
+fn fits(wanted: Option<&String>, name: &str) -> bool {
+    wanted.is_none_or(|wanted| name.contains(wanted.as_str()))
 }
 
 /// One Service port in words.
@@ -62,7 +79,7 @@ impl<'a> Line<'a> {
             .callers
             .iter()
             .map(|(id, cell)| (say::identity(id, trust_domain), cell));
-        let plaintext = row.plaintext.iter().map(|cell| ("plaintext".to_owned(), cell));
+        let plaintext = row.plaintext.iter().map(|cell| (PLAINTEXT.to_owned(), cell));
         Self {
             row,
             to: format!("{}:{}", row.service, row.port),
@@ -95,7 +112,7 @@ fn pairs(rows: &[Line<'_>]) -> String {
     let mut table = Table::new(["From", "To", "Access", "Rules"].map(str::to_owned));
     let mut lines = Vec::new();
     for row in rows {
-        if row.cells.is_empty() {
+        if row.row.outside {
             lines.push(vec![
                 "-".to_owned(),
                 row.to.clone(),
@@ -124,7 +141,7 @@ fn summary(rows: &[Line<'_>]) -> String {
                 &row.cells.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
             )
         };
-        if row.cells.is_empty() {
+        if row.row.outside {
             return vec![row.to.clone(), "outside".to_owned(), String::new(), String::new()];
         }
         vec![row.to.clone(), cell(Access::Yes), cell(Access::Some), cell(Access::No)]
@@ -160,6 +177,7 @@ fn as_json(rows: &[Line<'_>]) -> Value {
             "name": &*line.row.name,
             "protocol": format!("{:?}", line.row.protocol),
             "complete": !line.row.truncated,
+            "outside": line.row.outside,
             "callers": line.cells.iter().map(cell).collect::<Vec<_>>(),
         })
     };

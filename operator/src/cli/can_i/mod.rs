@@ -1,6 +1,6 @@
 //! `tulle can-i`: yes or no in one line, or the matrix of who may call what.
 //!
-//! Exit code as of `tulle explain`; for `--list` 0.
+//! Exit code as of `tulle explain`; for `--list` 0, or 2 if no caller or Service is called so.
 
 mod list;
 
@@ -53,7 +53,7 @@ async fn answer(args: &CanIArgs) -> anyhow::Result<ExitCode> {
     let world = World::find(&args.source).await?;
     let model = world.model();
     if args.list {
-        super::print(&list::render(&model, &args.filter, args.output))?;
+        super::print(&list::render(&model, &args.filter, args.output)?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let (text, yes) = one(&args.request, args.output, &world, &model)?;

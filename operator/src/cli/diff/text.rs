@@ -94,7 +94,7 @@ fn again(change: &AccessChange, callee: &Callee, trust_domain: &str) -> String {
     let from = match (change.callers.members.first(), &change.callers.example) {
         (Some(id), _) | (None, config::evaluator::Caller::Identity(id)) => {
             let short = say::identity(id, trust_domain);
-            if change.callers.members.is_empty() {
+            if change.callers.members.is_empty() || short.starts_with("spiffe://") {
                 id.to_string()
             } else {
                 format!("sa/{short}")
@@ -108,14 +108,26 @@ fn again(change: &AccessChange, callee: &Callee, trust_domain: &str) -> String {
             let headers = request
                 .headers
                 .iter()
-                .map(|(name, value)| format!(" -H '{name}={value}'"));
-            format!(" {} {}{}", request.method, request.target, headers.collect::<String>())
+                .map(|(name, value)| format!(" -H {}", word(&format!("{name}={value}"))));
+            let target = word(&request.target);
+            format!(" {} {target}{}", request.method, headers.collect::<String>())
         }
     };
     format!(
-        "tulle explain {from} workload/{}:{}{request}",
-        callee.workload, callee.port
+        "tulle explain {} workload/{}:{}{request}",
+        word(&from),
+        callee.workload,
+        callee.port
     )
+}
+
+/// One word of a shell, as it is.
+fn word(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/:._-=,@+%".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn verdict(verdict: &Verdict, view: &SourceView) -> String {

@@ -92,7 +92,7 @@ fn table(report: &RuleReport, all: bool, wide: bool) -> String {
         || report
             .items
             .iter()
-            .any(|row| is_shadow(row) || row.shadow_allowed + row.shadow_denied > 0);
+            .any(|row| is_shadow(row) || row.shadow_allowed > 0 || row.shadow_denied > 0);
     let mut headings = vec!["Rule", "Effect", "Allowed", "Denied"];
     if shadow {
         headings.extend(["Would-allow", "Would-deny"]);
@@ -126,7 +126,7 @@ fn cells(row: &RuleRow, all: bool, shadow: bool, wide: bool) -> Vec<String> {
         None if row.counted => "never".to_owned(),
         None => "-".to_owned(),
     };
-    let matched = row.proxies.iter().filter(|proxy| !proxy.proxy.ends_with('/')).count();
+    let matched = row.proxies.iter().filter(|proxy| proxy.concerned).count();
     let mut cells: Vec<String> = all.then(|| row.namespace.clone()).into_iter().collect();
     cells.extend([
         row.rule.clone(),
@@ -139,10 +139,7 @@ fn cells(row: &RuleRow, all: bool, shadow: bool, wide: bool) -> Vec<String> {
     }
     cells.extend([last, format!("{matched}/{}", row.concerned)]);
     if wide {
-        let by_proxy = row.proxies.iter().map(|at| {
-            let sum = at.allowed + at.denied + at.shadow_allowed + at.shadow_denied;
-            format!("{}={sum}", at.proxy)
-        });
+        let by_proxy = row.proxies.iter().map(|at| format!("{}={}", at.proxy, at.matched()));
         cells.push(by_proxy.collect::<Vec<_>>().join(","));
     }
     cells
@@ -161,6 +158,7 @@ mod tests {
             shadow_allowed: 0,
             shadow_denied: 0,
             last_matched: None,
+            concerned: true,
         };
         RuleRow {
             rule: rule.into(),
@@ -206,6 +204,20 @@ default/Deny/http                Default   0         0        never          0/2
             wide.starts_with("NAMESPACE   RULE") && wide.contains("shop/payments-1=3"),
             "{wide}"
         );
+    }
+
+    #[test]
+    fn figures_of_any_size_are_shown_and_only_proxies_that_it_concerns_are_counted() {
+        let mut report = report();
+        let row = &mut report.items[0];
+        let mut gone = row.proxies[0].clone();
+        gone.concerned = false;
+        (gone.allowed, gone.denied) = (u64::MAX, u64::MAX);
+        (row.shadow_allowed, row.shadow_denied) = (u64::MAX, 1);
+        row.proxies.extend([gone.clone(), gone]);
+        let wide = render(&report, Some(Output::Wide), true).unwrap();
+        let line = wide.lines().find(|line| line.contains("a/read")).unwrap();
+        assert!(line.contains("   1/2   ") && line.contains(&u64::MAX.to_string()), "{line}");
     }
 
     #[test]
