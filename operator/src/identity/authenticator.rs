@@ -171,7 +171,7 @@ fn at_home(claims: &JoinClaims, workload: Option<WorkloadInfo>, peer: SocketAddr
 }
 
 /// The token of an `authorization` header.
-fn bearer(header: &str) -> Option<&str> {
+pub(super) fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
