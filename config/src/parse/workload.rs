@@ -68,7 +68,11 @@ pub(crate) fn parse(workload: &crds::Workload) -> (Option<WorkloadNode>, Vec<Dia
         service_account: account.into(),
         labels: Arc::new(workload.metadata.labels.clone().unwrap_or_default()),
         ports,
-        by_slices: workload.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(crds::workload::POD)),
+        by_slices: workload
+            .metadata
+            .annotations
+            .as_ref()
+            .is_some_and(|all| all.contains_key(crds::workload::POD)),
         object,
     });
     (node, findings.into_inner())

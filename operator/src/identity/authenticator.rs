@@ -82,6 +82,7 @@ impl From<Reason> for Refusal {
 }
 
 /// Authenticates by join tokens.
+#[derive(Debug)]
 pub struct TokenAuthenticator<D> {
     key: Arc<JoinKey>,
     directory: D,

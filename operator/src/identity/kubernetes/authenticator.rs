@@ -176,9 +176,7 @@ fn at_home(claims: &PodClaims, found: Option<Found>, peer: SocketAddr) -> Result
         return Err(Reason::UnknownPod { node });
     };
     let account = &claims.service_account;
-    if pod.service_account != *account
-        || identity.service_account != *account
-        || identity.namespace != claims.namespace
+    if pod.service_account != *account || identity.service_account != *account || identity.namespace != claims.namespace
     {
         return Err(Reason::OtherAccount { node });
     }

@@ -141,7 +141,11 @@ impl<S: KeySource> IssuerKeys<S> {
     /// Asks, unless that was done a moment ago or is needless by the time it is our turn.
     async fn ask(&self, age: Duration, needless: impl Fn() -> bool) {
         let mut asked = self.asked.lock().await;
-        let wait = if self.known().is_some() { age } else { age.min(self.seldom) };
+        let wait = if self.known().is_some() {
+            age
+        } else {
+            age.min(self.seldom)
+        };
         if needless() || asked.is_some_and(|before| before.elapsed() < wait) {
             return;
         }
@@ -184,7 +188,14 @@ fn algorithm(jwk: &Jwk) -> Option<Algorithm> {
         AlgorithmParameters::EllipticCurve(curve) if curve.curve == EllipticCurve::P256 => Algorithm::ES256,
         _ => return None,
     };
-    let signs = jwk.common.public_key_use.as_ref().is_none_or(|one| *one == PublicKeyUse::Signature);
-    let fits = jwk.common.key_algorithm.is_none_or(|said| said.to_string() == format!("{algorithm:?}"));
+    let signs = jwk
+        .common
+        .public_key_use
+        .as_ref()
+        .is_none_or(|one| *one == PublicKeyUse::Signature);
+    let fits = jwk
+        .common
+        .key_algorithm
+        .is_none_or(|said| said.to_string() == format!("{algorithm:?}"));
     (signs && fits).then_some(algorithm)
 }

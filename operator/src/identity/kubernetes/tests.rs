@@ -60,17 +60,26 @@ impl Issuer {
     fn sign(&self, header: &Value, claims: &Value) -> String {
         let text = format!("{}.{}", b64(header.to_string()), b64(claims.to_string()));
         let signature = match header["alg"].as_str().unwrap() {
-            "ES256" => self.ec.sign(&SystemRandom::new(), text.as_bytes()).unwrap().as_ref().to_vec(),
+            "ES256" => self
+                .ec
+                .sign(&SystemRandom::new(), text.as_bytes())
+                .unwrap()
+                .as_ref()
+                .to_vec(),
             "RS256" => {
                 let mut bytes = vec![0; self.rsa.public_modulus_len()];
                 let padding = &signature::RSA_PKCS1_SHA256;
-                self.rsa.sign(padding, &SystemRandom::new(), text.as_bytes(), &mut bytes).unwrap();
+                self.rsa
+                    .sign(padding, &SystemRandom::new(), text.as_bytes(), &mut bytes)
+                    .unwrap();
                 bytes
             }
             "RS512" => {
                 let mut bytes = vec![0; self.rsa.public_modulus_len()];
                 let padding = &signature::RSA_PKCS1_SHA512;
-                self.rsa.sign(padding, &SystemRandom::new(), text.as_bytes(), &mut bytes).unwrap();
+                self.rsa
+                    .sign(padding, &SystemRandom::new(), text.as_bytes(), &mut bytes)
+                    .unwrap();
                 bytes
             }
             "HS256" => {
@@ -260,31 +269,54 @@ async fn a_token_counts_for_its_own_pod_only() {
     }
     // Another namespace's service account bound to this Pod's name.
     let elsewhere = but("/kubernetes.io/namespace", json!("bank"));
-    assert_eq!(stage.refused(&es256(), &elsewhere).await, Reason::Token(TokenError::Contradiction));
+    assert_eq!(
+        stage.refused(&es256(), &elsewhere).await,
+        Reason::Token(TokenError::Contradiction)
+    );
     let mut elsewhere = elsewhere;
     elsewhere["sub"] = json!("system:serviceaccount:bank:orders");
-    assert_eq!(stage.refused(&es256(), &elsewhere).await, Reason::OtherNode { node: node() });
+    assert_eq!(
+        stage.refused(&es256(), &elsewhere).await,
+        Reason::OtherNode { node: node() }
+    );
     // Another account of the same namespace, bound to this Pod.
     let mut account = but("/kubernetes.io/serviceaccount/name", json!("admin"));
     account["sub"] = json!("system:serviceaccount:shop:admin");
-    assert_eq!(stage.refused(&es256(), &account).await, Reason::OtherAccount { node: node() });
+    assert_eq!(
+        stage.refused(&es256(), &account).await,
+        Reason::OtherAccount { node: node() }
+    );
 }
 
 #[tokio::test]
 async fn a_pod_that_is_gone_is_nobody() {
     let long_ago = SystemTime::now() - Duration::from_secs(120);
     let gone = [
-        PodInfo { uid: "uid-2".to_owned(), ..pod() },
+        PodInfo {
+            uid: "uid-2".to_owned(),
+            ..pod()
+        },
         PodInfo { ended: true, ..pod() },
-        PodInfo { gone_at: Some(long_ago), ..pod() },
+        PodInfo {
+            gone_at: Some(long_ago),
+            ..pod()
+        },
     ];
     let worlds = gone.into_iter().map(World::with).chain([World::default()]);
     for world in worlds {
         let refused = Stage::new(world).refused(&es256(), &claims()).await;
-        assert_eq!(refused, Reason::UnknownPod { node: "shop/orders-1".to_owned() });
+        assert_eq!(
+            refused,
+            Reason::UnknownPod {
+                node: "shop/orders-1".to_owned()
+            }
+        );
     }
     // One that is ending still serves.
-    let ending = Stage::new(World::with(PodInfo { gone_at: Some(SystemTime::now()), ..pod() }));
+    let ending = Stage::new(World::with(PodInfo {
+        gone_at: Some(SystemTime::now()),
+        ..pod()
+    }));
     let token = ending.issuer.sign(&es256(), &claims());
     ending.ask(&token, "shop/orders-1", HOME).await.unwrap();
     // A Pod that the model does not have is not meshed; one that it has by another address is not up to date.
@@ -304,14 +336,25 @@ async fn a_pod_that_is_gone_is_nobody() {
         let authenticator = PodAuthenticator::new(keys, stage.world.clone(), model).with_patience(Duration::ZERO);
         let header = format!("Bearer {}", stage.issuer.sign(&es256(), &claims()));
         let peer = SocketAddr::new(HOME.parse().unwrap(), 1);
-        let refused = authenticator.check(peer, Some(&header), "shop/orders-1").await.unwrap_err();
-        assert_eq!(refused, Reason::UnknownPod { node: "shop/orders-1".to_owned() });
+        let refused = authenticator
+            .check(peer, Some(&header), "shop/orders-1")
+            .await
+            .unwrap_err();
+        assert_eq!(
+            refused,
+            Reason::UnknownPod {
+                node: "shop/orders-1".to_owned()
+            }
+        );
     }
 }
 
 #[tokio::test]
 async fn a_proxy_may_be_faster_than_the_watch() {
-    let stage = Stage::new(World::with(PodInfo { uid: "uid-0".to_owned(), ..pod() }));
+    let stage = Stage::new(World::with(PodInfo {
+        uid: "uid-0".to_owned(),
+        ..pod()
+    }));
     let authenticator = stage.authenticator.with_patience(Duration::from_mins(1));
     let header = format!("Bearer {}", stage.issuer.sign(&es256(), &claims()));
     let peer = SocketAddr::new(HOME.parse().unwrap(), 1);
@@ -327,7 +370,10 @@ async fn what_a_token_says_must_all_be_there_and_right() {
     let stage = Stage::new(World::with(pod()));
     let now = unix(SystemTime::now());
     let cases = [
-        (but("/aud", json!(["https://kubernetes.default.svc"])), TokenError::Audience),
+        (
+            but("/aud", json!(["https://kubernetes.default.svc"])),
+            TokenError::Audience,
+        ),
         (but("/aud", json!("tulle.dev")), TokenError::Audience),
         (but("/aud", Value::Null), TokenError::Malformed),
         (but("/exp", json!(now - 60)), TokenError::Expired),
@@ -337,17 +383,27 @@ async fn what_a_token_says_must_all_be_there_and_right() {
         (but("/nbf", json!(now + 60)), TokenError::NotYetValid),
         (but("/iss", json!("https://elsewhere")), TokenError::Issuer),
         (but("/iss", Value::Null), TokenError::Malformed),
-        (but("/sub", json!("system:serviceaccount:shop:admin")), TokenError::Contradiction),
+        (
+            but("/sub", json!("system:serviceaccount:shop:admin")),
+            TokenError::Contradiction,
+        ),
         (but("/sub", Value::Null), TokenError::Malformed),
         (but("/kubernetes.io", Value::Null), TokenError::NotBound),
         (but("/kubernetes.io/pod", Value::Null), TokenError::NotBound),
         (but("/kubernetes.io/serviceaccount", Value::Null), TokenError::NotBound),
-        (but("/kubernetes.io/pod/name", json!("orders-1/x")), TokenError::NotBound),
+        (
+            but("/kubernetes.io/pod/name", json!("orders-1/x")),
+            TokenError::NotBound,
+        ),
         (but("/kubernetes.io/pod/uid", json!("")), TokenError::NotBound),
         (but("/kubernetes.io/pod/uid", Value::Null), TokenError::Malformed),
     ];
     for (claims, expected) in cases {
-        assert_eq!(stage.refused(&es256(), &claims).await, Reason::Token(expected), "{claims}");
+        assert_eq!(
+            stage.refused(&es256(), &claims).await,
+            Reason::Token(expected),
+            "{claims}"
+        );
     }
 }
 
@@ -366,7 +422,11 @@ async fn only_the_issuers_own_signature_counts() {
         (json!({"alg": "ES256"}), TokenError::UnknownKey),
     ];
     for (header, expected) in cases {
-        assert_eq!(stage.refused(&header, &claims()).await, Reason::Token(expected), "{header}");
+        assert_eq!(
+            stage.refused(&header, &claims()).await,
+            Reason::Token(expected),
+            "{header}"
+        );
     }
     // A foreign issuer with the same key ids.
     let foreign = Issuer::new();
@@ -391,12 +451,20 @@ async fn without_a_token_nobody_is_let_in() {
     let stage = Stage::new(World::with(pod()));
     let peer = SocketAddr::new(HOME.parse().unwrap(), 1);
     for header in [None, Some(""), Some("Bearer"), Some("Bearer "), Some("Basic abc")] {
-        let refused = stage.authenticator.check(peer, header, "shop/orders-1").await.unwrap_err();
+        let refused = stage
+            .authenticator
+            .check(peer, header, "shop/orders-1")
+            .await
+            .unwrap_err();
         assert_eq!(refused, Reason::NoToken);
     }
     let long = format!("Bearer {}", "a".repeat(10_000));
     for header in ["Bearer abc", "Bearer a.b.c", &long] {
-        let refused = stage.authenticator.check(peer, Some(header), "shop/orders-1").await.unwrap_err();
+        let refused = stage
+            .authenticator
+            .check(peer, Some(header), "shop/orders-1")
+            .await
+            .unwrap_err();
         assert_eq!(refused, Reason::Token(TokenError::Malformed));
     }
 }
@@ -409,11 +477,17 @@ async fn keys_are_asked_for_when_unknown_but_seldom() {
     for _ in 0..100 {
         assert_eq!(stage.refused(&es256(), &claims()).await, Reason::NoKeys);
     }
-    assert_eq!(stage.asked(), 1, "an API server that does not answer is not asked again at once");
+    assert_eq!(
+        stage.asked(),
+        1,
+        "an API server that does not answer is not asked again at once"
+    );
 
     let stage = Stage::with_pause(World::with(pod()), hour);
     for _ in 0..100 {
-        let unknown = stage.refused(&json!({"alg": "ES256", "kid": "invented"}), &claims()).await;
+        let unknown = stage
+            .refused(&json!({"alg": "ES256", "kid": "invented"}), &claims())
+            .await;
         assert_eq!(unknown, Reason::Token(TokenError::UnknownKey));
     }
     assert_eq!(stage.asked(), 1, "invented key ids make nobody ask");
@@ -435,6 +509,9 @@ async fn a_new_key_of_the_issuer_counts_at_once_and_a_given_up_one_no_more() {
     assert_eq!(stage.asked(), 3);
     // The API server is away: what is known counts.
     *stage.board.0.0.lock().unwrap() = None;
-    assert_eq!(stage.refused(&es256(), &claims()).await, Reason::Token(TokenError::UnknownKey));
+    assert_eq!(
+        stage.refused(&es256(), &claims()).await,
+        Reason::Token(TokenError::UnknownKey)
+    );
     stage.ask(&token, "shop/orders-1", HOME).await.unwrap();
 }

@@ -56,7 +56,10 @@ impl Gather {
         let (by_name, problems) = self.served(&pods);
         let unchanged = by_name.len() == self.view.by_name.len()
             && problems == self.view.problems
-            && by_name.iter().zip(&*self.view.by_name).all(|(new, old)| new.0 == old.0 && new.1.same(old.1));
+            && by_name
+                .iter()
+                .zip(&*self.view.by_name)
+                .all(|(new, old)| new.0 == old.0 && new.1.same(old.1));
         if !unchanged || self.view.sequence == 0 {
             let mut objects = Objects::default();
             by_name.values().for_each(|object| object.insert_into(&mut objects));
@@ -78,7 +81,9 @@ impl Gather {
             Some(old) if old.raw.same(&raw) && !matches!(raw, Raw::Slice(_)) => old,
             old => {
                 let (object, problem) = self.convert(&raw, pods);
-                let kept = old.and_then(|old| old.object).filter(|old| Some(old) == object.as_ref());
+                let kept = old
+                    .and_then(|old| old.object)
+                    .filter(|old| Some(old) == object.as_ref());
                 Held {
                     raw,
                     object: kept.or(object),
@@ -104,7 +109,11 @@ impl Gather {
             Ok(object) => (Some(object), None),
             Err(mistake) => {
                 let stand_in = stand_in::stand_in(kind, object, &self.system_namespace);
-                let served = if stand_in.is_some() { Served::StandIn } else { Served::Nothing };
+                let served = if stand_in.is_some() {
+                    Served::StandIn
+                } else {
+                    Served::Nothing
+                };
                 let metadata = &object.metadata;
                 let text = |text: &Option<String>| text.clone().unwrap_or_default();
                 let reference = ObjectRef::new(kind, &text(&metadata.namespace), &text(&metadata.name));
@@ -139,7 +148,9 @@ fn poses(workload: &crds::Workload, pods: &Pods<'_>, taken: &BTreeSet<IpAddr>) -
     let namespace = workload.metadata.namespace.as_deref().unwrap_or_default();
     let name = workload.metadata.name.as_deref().unwrap_or_default();
     if pods.contains_key(&(namespace, name)) {
-        return Some("there is a Pod of this name, which is a workload itself; give the Workload another name".to_owned());
+        return Some(
+            "there is a Pod of this name, which is a workload itself; give the Workload another name".to_owned(),
+        );
     }
     let address = workload.spec.address.as_deref()?.parse::<IpAddr>().ok()?;
     taken.contains(&address).then(|| {

@@ -5,6 +5,7 @@
 //! takes away what it could take away and grants nothing (`stand_in`). The API server itself refuses or drops nulls in our
 //! kinds; one that comes through makes the part around it unreadable, as in files.
 
+mod connect;
 mod feed;
 mod gather;
 mod pod;
@@ -18,6 +19,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub use connect::{ConnectError, connect};
 pub use pod::{PodDirectory, PodInfo, PodStore};
 pub use watch::{KubernetesError, KubernetesHandle, start};
 

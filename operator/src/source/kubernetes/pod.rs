@@ -143,7 +143,12 @@ fn ports(pod: &Pod) -> Vec<WorkloadPort> {
     let sidecars = spec.init_containers.iter().flatten().filter(sidecar);
     let (mut numbers, mut names) = (BTreeSet::new(), BTreeSet::new());
     let mut ports = Vec::new();
-    for port in spec.containers.iter().chain(sidecars).flat_map(|one| one.ports.iter().flatten()) {
+    for port in spec
+        .containers
+        .iter()
+        .chain(sidecars)
+        .flat_map(|one| one.ports.iter().flatten())
+    {
         let tcp = port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP");
         let number = u16::try_from(port.container_port).unwrap_or(0);
         if !tcp || number == 0 || !numbers.insert(number) {

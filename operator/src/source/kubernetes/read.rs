@@ -51,6 +51,10 @@ pub(super) fn read(kind: &'static str, value: &Value) -> Result<Object, Mistake>
             "{path} is null, which would count as not given; write a value or remove the field"
         )));
     }
-    let unknown = || Mistake::whole(format!("{kind} is no kind of ours; this is a defect of tulle, please report it"));
+    let unknown = || {
+        Mistake::whole(format!(
+            "{kind} is no kind of ours; this is a defect of tulle, please report it"
+        ))
+    };
     Object::read(API_VERSION, kind, &Json(value))?.ok_or_else(unknown)
 }

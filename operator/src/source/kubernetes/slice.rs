@@ -22,7 +22,11 @@ pub(super) fn known(slice: &EndpointSlice, pods: &Pods<'_>) -> EndpointSlice {
 }
 
 fn is_known(endpoint: &Endpoint, namespace: &str, pods: &Pods<'_>) -> bool {
-    let Some(target) = endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod")) else {
+    let Some(target) = endpoint
+        .target_ref
+        .as_ref()
+        .filter(|target| target.kind.as_deref() == Some("Pod"))
+    else {
         return true;
     };
     let namespace = target.namespace.as_deref().unwrap_or(namespace);

@@ -47,7 +47,11 @@ fn permission(spec: &Value, in_system: bool) -> crds::TrafficPermissionSpec {
     let action: Option<PermissionAction> = readable(spec.get("action"));
     crds::TrafficPermissionSpec {
         target_refs: targets(spec, in_system),
-        rules: if action.is_some() { rules } else { vec![failing(&Value::Null)] },
+        rules: if action.is_some() {
+            rules
+        } else {
+            vec![failing(&Value::Null)]
+        },
         action: action.unwrap_or(PermissionAction::Deny),
         // Without a readable mode it may be in force.
         mode: readable(spec.get("mode")).unwrap_or(PolicyMode::Enforce),
@@ -93,14 +97,22 @@ fn mesh(spec: &Value) -> crds::MeshSpec {
         trust_domain: readable(spec.get("trustDomain")),
         // Without a readable mode Strict holds.
         mtls: readable(spec.get("mtls")),
-        permissions: or(spec, "permissions", Permissions {
-            default_action: DefaultAction::Deny,
-            unknown: BTreeMap::new(),
-        }),
-        egress: or(spec, "egress", Egress {
-            default_action: EgressAction::Deny,
-            unknown: BTreeMap::new(),
-        }),
+        permissions: or(
+            spec,
+            "permissions",
+            Permissions {
+                default_action: DefaultAction::Deny,
+                unknown: BTreeMap::new(),
+            },
+        ),
+        egress: or(
+            spec,
+            "egress",
+            Egress {
+                default_action: EgressAction::Deny,
+                unknown: BTreeMap::new(),
+            },
+        ),
         revocation_time: readable(spec.get("revocationTime")),
         identity: readable(spec.get("identity")),
         unknown: unreadable(),

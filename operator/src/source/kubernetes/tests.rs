@@ -80,13 +80,23 @@ fn get(view: &SourceView, kind: &str, namespace: &str, name: &str) -> Option<Obj
 #[test]
 fn a_meshed_pod_is_a_workload() {
     let view = gathered(vec![raw_pod(&pod_value("orders-1", "uid-1", "10.88.0.7"))]);
-    let [workload] = view.objects.workloads.as_slice() else { panic!("{view:?}") };
+    let [workload] = view.objects.workloads.as_slice() else {
+        panic!("{view:?}")
+    };
     assert_eq!(workload.spec.address.as_deref(), Some("10.88.0.7"));
     assert_eq!(workload.spec.service_account, "orders");
     assert_eq!(workload.metadata.labels.as_ref().unwrap()["app"], "orders");
-    let ports: Vec<(u16, Option<&str>)> = workload.spec.ports.iter().map(|p| (p.port, p.name.as_deref())).collect();
+    let ports: Vec<(u16, Option<&str>)> = workload
+        .spec
+        .ports
+        .iter()
+        .map(|p| (p.port, p.name.as_deref()))
+        .collect();
     let expected = [(8080, Some("http")), (9090, None), (9100, Some("metrics"))];
-    assert_eq!(ports, expected, "TCP only, containers that stay only, the first of a name or number");
+    assert_eq!(
+        ports, expected,
+        "TCP only, containers that stay only, the first of a name or number"
+    );
     assert!(get(&view, "Workload", "shop", "orders-1").is_some());
     assert_eq!(view.problems, []);
 }
@@ -111,7 +121,11 @@ fn pods_that_are_no_workloads() {
     }
     let mut terminating = base();
     terminating["metadata"]["deletionTimestamp"] = json!("2030-01-01T00:00:00Z");
-    assert_eq!(gathered(vec![raw_pod(&terminating)]).objects.workloads.len(), 1, "it serves until it ends");
+    assert_eq!(
+        gathered(vec![raw_pod(&terminating)]).objects.workloads.len(),
+        1,
+        "it serves until it ends"
+    );
 }
 
 #[test]
@@ -121,9 +135,18 @@ fn a_pod_is_known_by_uid_account_and_addresses() {
     value["metadata"]["deletionTimestamp"] = json!("1970-01-01T00:01:00Z");
     writer.apply_watcher_event(&kube::runtime::watcher::Event::Apply(pod_of(&value)));
     let found = PodStore(store.clone()).pod("shop", "orders-1").unwrap();
-    assert_eq!((found.uid.as_str(), found.service_account.as_str()), ("uid-1", "orders"));
-    assert_eq!(found.addresses, ["10.88.0.7", "fd00::7"].map(|text| text.parse::<std::net::IpAddr>().unwrap()));
-    assert_eq!(found.gone_at, Some(std::time::UNIX_EPOCH + std::time::Duration::from_mins(1)));
+    assert_eq!(
+        (found.uid.as_str(), found.service_account.as_str()),
+        ("uid-1", "orders")
+    );
+    assert_eq!(
+        found.addresses,
+        ["10.88.0.7", "fd00::7"].map(|text| text.parse::<std::net::IpAddr>().unwrap())
+    );
+    assert_eq!(
+        found.gone_at,
+        Some(std::time::UNIX_EPOCH + std::time::Duration::from_mins(1))
+    );
     assert_eq!(PodStore(store).pod("bank", "orders-1"), None);
     value["metadata"].as_object_mut().unwrap().remove("uid");
     assert_eq!(pod::info(&pod_of(&value)), None);
@@ -140,15 +163,26 @@ fn an_endpoint_without_its_pod_waits() {
     ]);
     let addresses = |view: &SourceView| -> Vec<String> {
         let slices = &view.objects.endpoint_slices;
-        slices.iter().flat_map(|slice| &slice.endpoints).flat_map(|one| one.addresses.clone()).collect()
+        slices
+            .iter()
+            .flat_map(|slice| &slice.endpoints)
+            .flat_map(|one| one.addresses.clone())
+            .collect()
     };
     let first = raw_pod(&pod_value("orders-1", "uid-1", "10.88.0.7"));
     let same_slice = slice(&endpoints);
     let mut gather = Gather::new("tulle-system");
-    assert_eq!(addresses(&gather.update(vec![same_slice.clone(), first.clone()])), ["10.88.0.7", "192.0.2.1"]);
+    assert_eq!(
+        addresses(&gather.update(vec![same_slice.clone(), first.clone()])),
+        ["10.88.0.7", "192.0.2.1"]
+    );
     let second = raw_pod(&pod_value("orders-2", "uid-2", "10.88.0.9"));
     let view = gather.update(vec![same_slice, first, second]);
-    assert_eq!(addresses(&view), ["10.88.0.7", "10.88.0.9", "192.0.2.1"], "once its Pod is there");
+    assert_eq!(
+        addresses(&view),
+        ["10.88.0.7", "10.88.0.9", "192.0.2.1"],
+        "once its Pod is there"
+    );
 }
 
 #[test]
@@ -156,7 +190,12 @@ fn what_does_not_change_stays_the_same_allocation_and_makes_no_view() {
     let raws = || {
         vec![
             raw_pod(&pod_value("orders-1", "uid-1", "10.88.0.7")),
-            ours("TrafficPermission", "p", "shop", &json!({"action": "Allow", "rules": []})),
+            ours(
+                "TrafficPermission",
+                "p",
+                "shop",
+                &json!({"action": "Allow", "rules": []}),
+            ),
             slice(&json!([endpoint("orders-1", "uid-1", "10.88.0.7")])),
             Raw::Namespace(Arc::new(typed(&json!({"metadata": {"name": "shop"}})))),
         ]
@@ -168,7 +207,12 @@ fn what_does_not_change_stays_the_same_allocation_and_makes_no_view() {
     let second = gather.update(raws());
     assert!(Arc::ptr_eq(&first, &second));
     let mut changed = raws();
-    changed[1] = ours("TrafficPermission", "p", "shop", &json!({"action": "Deny", "rules": []}));
+    changed[1] = ours(
+        "TrafficPermission",
+        "p",
+        "shop",
+        &json!({"action": "Deny", "rules": []}),
+    );
     let third = gather.update(changed);
     assert_eq!(third.sequence, 2);
     let different: Vec<&ObjectRef> = third
@@ -187,7 +231,12 @@ fn a_workload_object_cannot_pose_as_a_pod() {
     let mut plain = pod_value("plain", "uid-2", "10.88.0.8");
     plain["metadata"]["annotations"] = json!({});
     let workload = |name: &str, address: &str| {
-        ours("Workload", name, "shop", &json!({"address": address, "serviceAccount": "admin"}))
+        ours(
+            "Workload",
+            name,
+            "shop",
+            &json!({"address": address, "serviceAccount": "admin"}),
+        )
     };
     let view = gathered(vec![
         pod,
@@ -197,7 +246,12 @@ fn a_workload_object_cannot_pose_as_a_pod() {
         workload("thief-2", "10.88.0.8"),
         workload("vm", "192.0.2.2"),
     ]);
-    let names: Vec<_> = view.objects.workloads.iter().map(|one| one.metadata.name.as_deref().unwrap()).collect();
+    let names: Vec<_> = view
+        .objects
+        .workloads
+        .iter()
+        .map(|one| one.metadata.name.as_deref().unwrap())
+        .collect();
     assert_eq!(names, ["orders-1", "vm"]);
     assert_eq!(view.objects.workloads[0].spec.service_account, "orders");
     assert_eq!(view.problems.len(), 3, "{:?}", view.problems);
@@ -208,11 +262,31 @@ fn a_workload_object_cannot_pose_as_a_pod() {
 fn what_cannot_be_read_is_replaced_by_what_grants_nothing() {
     let rule = json!({"sources": [{"type": "Authenticated"}]});
     let cases = [
-        ("TrafficPermission", json!({"action": "Allow", "rules": 5}), Served::StandIn),
-        ("TrafficPermission", json!({"action": "Allow", "rules": [rule, {"sources": 5}]}), Served::StandIn),
-        ("TrafficPermission", json!({"action": "Allow", "rules": [{"sources": [{"type": "Authenticated"}], "ports": null}]}), Served::StandIn),
-        ("TrafficPermission", json!({"action": 5, "rules": [rule]}), Served::StandIn),
-        ("TrafficPermission", json!({"targetRefs": {}, "action": "Deny", "rules": [rule]}), Served::StandIn),
+        (
+            "TrafficPermission",
+            json!({"action": "Allow", "rules": 5}),
+            Served::StandIn,
+        ),
+        (
+            "TrafficPermission",
+            json!({"action": "Allow", "rules": [rule, {"sources": 5}]}),
+            Served::StandIn,
+        ),
+        (
+            "TrafficPermission",
+            json!({"action": "Allow", "rules": [{"sources": [{"type": "Authenticated"}], "ports": null}]}),
+            Served::StandIn,
+        ),
+        (
+            "TrafficPermission",
+            json!({"action": 5, "rules": [rule]}),
+            Served::StandIn,
+        ),
+        (
+            "TrafficPermission",
+            json!({"targetRefs": {}, "action": "Deny", "rules": [rule]}),
+            Served::StandIn,
+        ),
         ("TrafficPermission", Value::Null, Served::StandIn),
         ("TrafficRoute", json!({"rules": 5}), Served::Nothing),
         ("RateLimit", json!([]), Served::Nothing),
@@ -220,19 +294,34 @@ fn what_cannot_be_read_is_replaced_by_what_grants_nothing() {
         ("Mesh", json!({"permissions": {"defaultAction": 5}}), Served::StandIn),
     ];
     for (kind, spec, served) in cases {
-        let good = ours("TrafficPermission", "good", "shop", &json!({"action": "Allow", "rules": []}));
+        let good = ours(
+            "TrafficPermission",
+            "good",
+            "shop",
+            &json!({"action": "Allow", "rules": []}),
+        );
         let view = gathered(vec![ours(kind, "broken", "shop", &spec), good]);
-        let [problem] = view.problems.as_slice() else { panic!("{kind} {spec}: {:?}", view.problems) };
+        let [problem] = view.problems.as_slice() else {
+            panic!("{kind} {spec}: {:?}", view.problems)
+        };
         assert_eq!(problem.served, served, "{kind} {spec}");
         assert!(problem.to_string().starts_with(&format!("{kind}")), "{problem}");
         assert_eq!(get(&view, kind, "shop", "broken").is_some(), served == Served::StandIn);
-        assert!(get(&view, "TrafficPermission", "shop", "good").is_some(), "the others are served");
+        assert!(
+            get(&view, "TrafficPermission", "shop", "good").is_some(),
+            "the others are served"
+        );
     }
 }
 
 #[test]
 fn streaming_lists_are_used_where_they_are_stable() {
-    for (major, minor, expected) in [("1", "37", true), ("1", "34+", true), ("1", "33", false), ("", "", false)] {
+    for (major, minor, expected) in [
+        ("1", "37", true),
+        ("1", "34+", true),
+        ("1", "33", false),
+        ("", "", false),
+    ] {
         assert_eq!(watch::streams_lists(major, minor), expected, "{major}.{minor}");
     }
 }

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::ApiResource;
 use kube::core::{DynamicObject, GroupVersionKind};
 use kube::runtime::reflector::Store;
 use kube::runtime::watcher;
 use kube::{Api, Client};
-use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -119,7 +119,11 @@ async fn configuration(client: &Client) -> watcher::Config {
 
 pub(super) fn streams_lists(major: &str, minor: &str) -> bool {
     // Some providers write `34+`.
-    let number = |text: &str| text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse::<u32>().unwrap_or(0);
+    let number = |text: &str| {
+        text.trim_end_matches(|c: char| !c.is_ascii_digit())
+            .parse::<u32>()
+            .unwrap_or(0)
+    };
     number(major) == 1 && number(minor) >= STREAMING_LISTS
 }
 
@@ -137,7 +141,11 @@ async fn rest(dirty: &Notify) {
 
 /// Says what is newly wrong.
 fn report(view: &SourceView, before: &SourceView) {
-    for problem in view.problems.iter().filter(|problem| !before.problems.contains(problem)) {
+    for problem in view
+        .problems
+        .iter()
+        .filter(|problem| !before.problems.contains(problem))
+    {
         tracing::warn!(served = ?problem.served, "{problem}");
     }
 }
@@ -200,7 +208,10 @@ where
     loop {
         match tokio::time::timeout(REMIND, store.wait_until_ready()).await {
             Ok(ready) => return ready.map_err(|_| KubernetesError::Ended),
-            Err(_) => tracing::warn!(kind, "nothing is served before all objects of this kind were listed once"),
+            Err(_) => tracing::warn!(
+                kind,
+                "nothing is served before all objects of this kind were listed once"
+            ),
         }
     }
 }
