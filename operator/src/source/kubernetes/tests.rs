@@ -325,3 +325,63 @@ fn streaming_lists_are_used_where_they_are_stable() {
         assert_eq!(watch::streams_lists(major, minor), expected, "{major}.{minor}");
     }
 }
+
+/// What the compiler makes of it: nobody gets in who would not without the object.
+#[test]
+fn a_stand_in_lets_nobody_in() {
+    let everybody = json!({"sources": [{"type": "Authenticated"}]});
+    let broken = [
+        json!({"action": "Allow", "rules": 5}),
+        json!({"action": "Allow", "rules": [everybody, 5]}),
+        json!({"action": "Allow", "rules": [everybody], "targetRefs": null}),
+        json!({"action": "Allow", "rules": [everybody], "targetRefs": [{"kind": 5}]}),
+        json!({"action": "Allow", "rules": [{"sources": [{"type": "Authenticated"}], "ports": null}]}),
+        json!({"action": "Deny", "rules": [{"sources": 5}]}),
+        json!({"action": "Deny", "rules": null}),
+        json!({"action": "Deny", "rules": [everybody], "mode": 5}),
+        json!({"action": null, "rules": [everybody]}),
+        json!("nothing"),
+    ];
+    let model = |objects: Vec<Raw>| {
+        let view = gathered(objects);
+        config::build(
+            &view.objects,
+            &config::Settings::default(),
+            std::time::SystemTime::UNIX_EPOCH,
+        )
+    };
+    let pod = || raw_pod(&pod_value("orders-1", "uid-1", "10.88.0.7"));
+    let open = |model: &config::Model, namespace: &str, name: &str| {
+        let workload = &model.workloads[&config::model::Key::new(namespace, name)];
+        let permission = &workload.ports[&8080].permission;
+        let all = |rule: &config::model::PermissionRule| match &rule.sources {
+            None => true,
+            Some(sources) => sources.contains(&config::model::Source::Authenticated),
+        };
+        let denied = permission.deny.iter().any(|rule| all(rule) && rule.http.is_none());
+        !denied && (permission.default.allow_mesh || !permission.allow.is_empty())
+    };
+    assert!(open(&model(vec![pod()]), "shop", "orders-1"), "open without any object");
+    for spec in &broken {
+        let model = model(vec![pod(), ours("TrafficPermission", "broken", "shop", spec)]);
+        assert!(!open(&model, "shop", "orders-1"), "{spec}");
+        assert!(
+            model
+                .reports
+                .contains_key(&ObjectRef::new("TrafficPermission", "shop", "broken"))
+        );
+    }
+    // From the system namespace an object whose targets cannot be read may concern everybody.
+    let spec = json!({"action": "Deny", "targetRefs": [{"kind": "Mesh", "name": 5}], "rules": [{}]});
+    let mesh_wide = model(vec![pod(), ours("TrafficPermission", "broken", "tulle-system", &spec)]);
+    assert!(!open(&mesh_wide, "shop", "orders-1"));
+    let mut mesh: DynamicObject = typed(&json!({
+        "apiVersion": "mesh.tulle.dev/v1alpha1", "kind": "Mesh", "metadata": {"name": "default"},
+        "spec": {"permissions": {"defaultAction": 5}, "mtls": {"mode": 5}}}));
+    prune::ours(&mut mesh);
+    assert!(!open(
+        &model(vec![pod(), Raw::Ours("Mesh", Arc::new(mesh))]),
+        "shop",
+        "orders-1"
+    ));
+}
