@@ -160,7 +160,7 @@ async fn nothing_is_served_before_every_kind_was_listed() {
     ] {
         let api = Api::new(Some(held));
         api.with("trafficpermissions", |kind| {
-            kind.items.push(permission("first", &json!("Allow")))
+            kind.items.push(permission("first", &json!("Allow")));
         });
         let file = api.serve().await;
         let client = connect(Some(file.path())).await.unwrap();
@@ -190,7 +190,7 @@ async fn nothing_is_served_before_every_kind_was_listed() {
 async fn a_watch_that_the_server_forgot_begins_anew_and_what_was_known_is_served_meanwhile() {
     let api = Api::new(None);
     api.with("trafficpermissions", |kind| {
-        kind.items.push(permission("old", &json!("Deny")))
+        kind.items.push(permission("old", &json!("Deny")));
     });
     let file = api.serve().await;
     let source = start(connect(Some(file.path())).await.unwrap(), "tulle-system")
@@ -228,7 +228,7 @@ async fn a_watch_that_the_server_forgot_begins_anew_and_what_was_known_is_served
 async fn an_object_that_cannot_be_read_stops_nothing() {
     let api = Api::new(None);
     api.with("trafficpermissions", |kind| {
-        kind.items.push(permission("listed", &json!(5)))
+        kind.items.push(permission("listed", &json!(5)));
     });
     let file = api.serve().await;
     let source = start(connect(Some(file.path())).await.unwrap(), "tulle-system")

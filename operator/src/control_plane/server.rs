@@ -46,6 +46,9 @@ pub(super) struct Prepared<A> {
 
 type XdsService<A> = xds::Server<A, CertificateBook<IdentitySecrets>>;
 
+/// The server, what its streams tell, and what reads the ends of certificates.
+type Parts<A, F> = Result<(Prepared<A>, ProxyEvents, F), StartError>;
+
 /// Makes the server, what its streams tell, and the reader of the ends of certificates.
 pub(super) fn prepare<A: Authenticator>(
     listener: TcpListener,
@@ -53,14 +56,7 @@ pub(super) fn prepare<A: Authenticator>(
     directory: EngineDirectory,
     publisher: Publisher,
     totals: RuleTotals,
-) -> Result<
-    (
-        Prepared<A>,
-        ProxyEvents,
-        impl Fn() -> BTreeMap<Key, SystemTime> + Send + Sync + 'static,
-    ),
-    StartError,
-> {
+) -> Parts<A, impl Fn() -> BTreeMap<Key, SystemTime> + Send + Sync + 'static> {
     let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
     let address = listener.local_addr().map_err(|source| StartError::Listen {
         address: unknown,

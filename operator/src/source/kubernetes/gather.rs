@@ -62,7 +62,9 @@ impl Gather {
                 .all(|(new, old)| new.0 == old.0 && new.1.same(old.1));
         if !unchanged || self.view.sequence == 0 {
             let mut objects = Objects::default();
-            by_name.values().for_each(|object| object.insert_into(&mut objects));
+            for object in by_name.values() {
+                object.insert_into(&mut objects);
+            }
             self.view = Arc::new(SourceView {
                 sequence: self.view.sequence + 1,
                 objects: Arc::new(objects),

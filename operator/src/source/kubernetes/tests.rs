@@ -305,7 +305,7 @@ fn what_cannot_be_read_is_replaced_by_what_grants_nothing() {
             panic!("{kind} {spec}: {:?}", view.problems)
         };
         assert_eq!(problem.served, served, "{kind} {spec}");
-        assert!(problem.to_string().starts_with(&format!("{kind}")), "{problem}");
+        assert!(problem.to_string().starts_with(kind), "{problem}");
         assert_eq!(get(&view, kind, "shop", "broken").is_some(), served == Served::StandIn);
         assert!(
             get(&view, "TrafficPermission", "shop", "good").is_some(),

@@ -206,12 +206,12 @@ where
     K::DynamicType: Clone + Eq + std::hash::Hash,
 {
     loop {
-        match tokio::time::timeout(REMIND, store.wait_until_ready()).await {
-            Ok(ready) => return ready.map_err(|_| KubernetesError::Ended),
-            Err(_) => tracing::warn!(
-                kind,
-                "nothing is served before all objects of this kind were listed once"
-            ),
+        if let Ok(ready) = tokio::time::timeout(REMIND, store.wait_until_ready()).await {
+            return ready.map_err(|_| KubernetesError::Ended);
         }
+        tracing::warn!(
+            kind,
+            "nothing is served before all objects of this kind were listed once"
+        );
     }
 }
