@@ -281,103 +281,67 @@ async fn objects(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
+const ORDERS: (&str, &str) = (NAMESPACE, "orders");
+const THIEF: (&str, &str) = (NAMESPACE, "thief");
+const PLAIN: (&str, &str) = (NAMESPACE, "plain");
+const FOREIGN: (&str, &str) = (OTHER, "orders");
+
+fn node((namespace, name): (&str, &str)) -> String {
+    format!("{namespace}/{name}")
+}
+
 /// A Pod's token counts for that Pod, from that Pod.
 async fn tokens(stage: &Stage) -> Result<()> {
     stage.pod(NAMESPACE, "thief", true)?;
     stage.pod(NAMESPACE, "plain", false)?;
     stage.pod(OTHER, "orders", true)?;
     let known = |model: &Model| {
-        workload(model, NAMESPACE, "thief")
-            .and(workload(model, OTHER, "orders"))
-            .is_some()
+        let thief = workload(model, NAMESPACE, "thief");
+        thief.and(workload(model, OTHER, "orders")).is_some()
     };
     stage.until("the Pods are workloads", known).await?;
-    let (orders, thief, plain, other) = (
-        (NAMESPACE, "orders"),
-        (NAMESPACE, "thief"),
-        (NAMESPACE, "plain"),
-        (OTHER, "orders"),
-    );
-    let node = |(namespace, name): (&str, &str)| format!("{namespace}/{name}");
-    let token = stage.file(orders, "/token/token")?;
+    let file = |pod, name: &str| stage.file(pod, &format!("/token/{name}"));
+    let (own, foreign) = (file(ORDERS, "token")?, file(FOREIGN, "token")?);
+    let (wrong, unmeshed) = (file(ORDERS, "other")?, file(PLAIN, "token")?);
+    let default = stage.file(ORDERS, "/var/run/secrets/kubernetes.io/serviceaccount/token")?;
+    let create = ["create", "token", "orders", "--audience=tulle"];
+    let unbound = kubectl(&stage.cluster, NAMESPACE, &create)?.trim().to_owned();
 
-    let report = stage.ask(orders, &token, &node(orders))?;
+    let report = stage.ask(ORDERS, &own, &node(ORDERS))?;
     ensure!(
         report.complete && report.identity.is_some(),
         "a Pod is itself: {report:?}"
     );
+    let cases = [
+        ("another Pod's node id", ORDERS, &*own, THIEF, "is not for node"),
+        ("another namespace's node id", ORDERS, &own, FOREIGN, "is not for node"),
+        ("stolen", THIEF, &own, ORDERS, "not an address of that Pod"),
+        ("stolen, as oneself", THIEF, &own, THIEF, "is not for node"),
+        ("another namespace's token", ORDERS, &foreign, ORDERS, "is not for node"),
+        ("wrong audience", ORDERS, &wrong, ORDERS, "audience"),
+        ("the API server's token", ORDERS, &default, ORDERS, "audience"),
+        ("bound to no Pod", ORDERS, &unbound, ORDERS, "bound to no Pod"),
+        ("no token", ORDERS, "", ORDERS, "no token"),
+        ("a Pod that is not meshed", PLAIN, &unmeshed, PLAIN, "there is no Pod"),
+    ];
+    for (case, from, token, claimed, why) in cases {
+        stage.refused(case, from, token, &node(claimed), why)?;
+    }
+    deleted(stage, &own).await
+}
 
-    stage.refused("another Pod's node id", orders, &token, &node(thief), "is not for node")?;
-    stage.refused(
-        "another namespace's node id",
-        orders,
-        &token,
-        &node(other),
-        "is not for node",
-    )?;
-    stage.refused("stolen", thief, &token, &node(orders), "not an address of that Pod")?;
-    stage.refused("stolen, as oneself", thief, &token, &node(thief), "is not for node")?;
-    let elsewhere = stage.file(other, "/token/token")?;
-    stage.refused(
-        "another namespace's token",
-        orders,
-        &elsewhere,
-        &node(orders),
-        "is not for node",
-    )?;
-    let wrong = stage.file(orders, "/token/other")?;
-    stage.refused("wrong audience", orders, &wrong, &node(orders), "audience")?;
-    let default = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-    stage.refused(
-        "the API server's token",
-        orders,
-        &stage.file(orders, default)?,
-        &node(orders),
-        "audience",
-    )?;
-    let unbound = kubectl(
-        &stage.cluster,
-        NAMESPACE,
-        &["create", "token", "orders", "--audience=tulle"],
-    )?;
-    stage.refused(
-        "bound to no Pod",
-        orders,
-        unbound.trim(),
-        &node(orders),
-        "bound to no Pod",
-    )?;
-    stage.refused("no token", orders, "", &node(orders), "no token")?;
-    let unmeshed = stage.file(plain, "/token/token")?;
-    stage.refused(
-        "a Pod that is not meshed",
-        plain,
-        &unmeshed,
-        &node(plain),
-        "there is no Pod",
-    )?;
-
+/// The token of a deleted Pod counts no more, whether or not there is another one of its name.
+async fn deleted(stage: &Stage, token: &str) -> Result<()> {
     kubectl(&stage.cluster, NAMESPACE, &["delete", "pod", "orders", "--timeout=60s"])?;
-    stage
-        .until("the Pod is gone", |model| {
-            workload(model, NAMESPACE, "orders").is_none()
-        })
-        .await?;
-    stage.refused("a deleted Pod's token", thief, &token, &node(orders), "there is no Pod")?;
-    // One of the same name comes back, with another UID.
+    let there = |model: &Model| workload(model, NAMESPACE, "orders").is_some();
+    stage.until("the Pod is gone", |model| !there(model)).await?;
+    let why = "there is no Pod";
+    stage.refused("a deleted Pod's token", THIEF, token, &node(ORDERS), why)?;
     stage.pod(NAMESPACE, "orders", true)?;
-    stage
-        .until("the new Pod", |model| workload(model, NAMESPACE, "orders").is_some())
-        .await?;
-    stage.refused(
-        "its predecessor's token",
-        orders,
-        &token,
-        &node(orders),
-        "there is no Pod",
-    )?;
-    let own = stage.file(orders, "/token/token")?;
-    let report = stage.ask(orders, &own, &node(orders))?;
+    stage.until("the new Pod", there).await?;
+    stage.refused("its predecessor's token", ORDERS, token, &node(ORDERS), why)?;
+    let own = stage.file(ORDERS, "/token/token")?;
+    let report = stage.ask(ORDERS, &own, &node(ORDERS))?;
     ensure!(report.complete, "the new Pod is itself: {report:?}");
     Ok(())
 }

@@ -198,7 +198,7 @@ async fn a_watch_that_the_server_forgot_begins_anew_and_what_was_known_is_served
         .unwrap();
     api.held.send_replace(Some("trafficpermissions"));
     api.with("trafficpermissions", |kind| {
-        kind.items = vec![permission("new", &json!("Deny"))]
+        kind.items = vec![permission("new", &json!("Deny"))];
     });
     let gone = json!({"type": "ERROR", "object": {
         "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure", "code": 410, "reason": "Expired", "message": "too old"}});
