@@ -465,3 +465,35 @@ fn path_parameters_are_refused_where_an_enforced_rule_looks_at_the_path() {
     assert!(refused(&limit("Enforce")));
     assert!(!refused(&limit("Shadow")));
 }
+
+#[test]
+fn a_pod_is_an_endpoint_only_where_a_slice_says_so() {
+    let pod = |uid: &str| {
+        format!(
+            "\n---\nkind: Workload\nmetadata: {{name: pod, namespace: shop, labels: {{app: pods}}{uid}}}\nspec: {{address: 10.9.9.9, serviceAccount: pod, ports: [{{port: 8080}}]}}"
+        )
+    };
+    let service = "\n---\nkind: Service\nmetadata: {name: pods, namespace: shop}\nspec: {clusterIP: 240.9.9.9, selector: {app: pods}, ports: [{port: 80, targetPort: 8080}]}";
+    let slice = "\n---\nkind: EndpointSlice\nmetadata: {name: pods-x, namespace: shop, labels: {kubernetes.io/service-name: pods}}\naddressType: IPv4\nports: [{name: '', port: 8080}]\nendpoints: [{addresses: [10.9.9.9], conditions: {ready: true}}]";
+    let annotated = pod(", annotations: {mesh.tulle.dev/pod: uid-1}");
+    let endpoints = |yaml: &str| {
+        let model = model_of(yaml);
+        let named = |endpoint: &tulle_config::model::Endpoint| endpoint.workload.clone().map(|key| key.to_string());
+        let found: Vec<_> = service_port(&model, "shop/pods", 80)
+            .endpoints
+            .iter()
+            .map(named)
+            .collect();
+        // Ready or not, it is behind the Service: policies on the Service concern it.
+        assert!(model.workloads[&key("shop/pod")].ports.contains_key(&8080));
+        found
+    };
+    let itself = [Some("shop/pod".to_owned())];
+    assert_eq!(
+        endpoints(&(pod("") + service)),
+        itself,
+        "a process is called as soon as it is selected"
+    );
+    assert!(endpoints(&(annotated.clone() + service)).is_empty());
+    assert_eq!(endpoints(&(annotated + service + slice)), itself);
+}

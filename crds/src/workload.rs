@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::unknown::{Unknown, UnknownFields, unknown_fields};
 
+/// The annotation (its UID) of a Workload that stands for a Pod. `EndpointSlice`s say when it can be called, so being selected
+/// makes it no endpoint.
+pub const POD: &str = "mesh.tulle.dev/pod";
+
 /// A VM or a process with one proxy. Services select it by its labels, as they select Pods.
 #[derive(Clone, Debug, PartialEq, Eq, CustomResource, Serialize, Deserialize, JsonSchema)]
 #[kube(

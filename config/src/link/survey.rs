@@ -99,6 +99,9 @@ impl<'a> Index<'a> {
                 continue;
             };
             behind.insert((workload.key.clone(), number), workload);
+            if workload.by_slices {
+                continue;
+            }
             let endpoint = Endpoint {
                 address: workload.address,
                 port: number,

@@ -32,6 +32,8 @@ pub(crate) struct WorkloadNode {
     pub(crate) service_account: Arc<str>,
     pub(crate) labels: Arc<BTreeMap<String, String>>,
     pub(crate) ports: BTreeMap<u16, WorkloadPortNode>,
+    /// Only `EndpointSlice`s make it an endpoint of a Service.
+    pub(crate) by_slices: bool,
 }
 
 /// Parses a Workload; `None` if it has no usable address or name: then nobody can reach it or be it.
@@ -66,6 +68,11 @@ pub(crate) fn parse(workload: &crds::Workload) -> (Option<WorkloadNode>, Vec<Dia
         service_account: account.into(),
         labels: Arc::new(workload.metadata.labels.clone().unwrap_or_default()),
         ports,
+        by_slices: workload
+            .metadata
+            .annotations
+            .as_ref()
+            .is_some_and(|all| all.contains_key(crds::workload::POD)),
         object,
     });
     (node, findings.into_inner())

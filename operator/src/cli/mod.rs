@@ -12,6 +12,7 @@ mod explain;
 pub(crate) mod get;
 mod lint;
 mod logging;
+mod operator;
 mod proxy;
 mod run;
 mod token;
@@ -50,6 +51,9 @@ pub struct Cli {
 enum Command {
     /// Serve the mesh that a folder of YAML describes.
     Up(up::UpArgs),
+    /// Serve the mesh that a Kubernetes cluster describes. Not complete yet.
+    #[command(hide = true)]
+    Operator(operator::OperatorArgs),
     /// Watch policies take hold on a small shop of real processes and real Envoys on this machine.
     Demo(demo::DemoArgs),
     /// Show objects with their status, as kubectl does.
@@ -96,6 +100,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     logging::start(cli.log_format, cli.command.log_filter(&cli.log))?;
     match cli.command {
         Command::Up(args) => up::run(args).await,
+        Command::Operator(args) => operator::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::ShopApp(args) => {
             crate::shop::app::run(args).await?;

@@ -1,29 +1,34 @@
 //! The whole control plane, wired: source -> engine -> xDS over TLS, with status and the admin socket beside it.
 //!
-//! It can run in a process of its own (`tulle up`) or inside another one. Everything it holds ends when it is shut down or
+//! [`ControlPlane`] is that of a folder, [`ClusterPlane`] that of a Kubernetes cluster. It can run in a process of its own (`tulle up`) or inside another one. Everything it holds ends when it is shut down or
 //! dropped; nothing is global, so several can run in one process.
 
+mod cluster;
 mod directory;
 mod lock;
+mod running;
 mod server;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use config::{Placement, Settings};
 use xds::Publisher;
 
-use crate::admin::{self, AdminSocket, AdminSocketError, AdminState};
+use crate::admin::AdminSocketError;
 use crate::allocate::WorkloadAddresses;
-use crate::engine::{self, EngineError, EngineHandle, EngineInputs};
+use crate::engine::{EngineError, EngineHandle};
 use crate::identity::token::JoinKeyError;
-use crate::identity::{CaError, CertificateAuthority, JoinKey, LeafPolicy};
-use crate::rules::RuleTotals;
+use crate::identity::{CaError, CertificateAuthority, JoinKey, TokenAuthenticator};
+use crate::rules::Who;
+use crate::source::kubernetes::KubernetesError;
 use crate::source::{self, SourceError, SourceHandle, SourceOptions};
-use crate::status::{self, StatusHandle};
+use crate::status::StatusHandle;
+use running::{Running, Setup};
 
+pub use cluster::{ClusterOptions, ClusterPlane};
 pub use directory::EngineDirectory;
 pub use lock::LockError;
 
@@ -55,6 +60,9 @@ pub enum StartError {
     /// The objects cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The API server's objects cannot be read.
+    #[error(transparent)]
+    Kubernetes(#[from] KubernetesError),
     /// No certificate authority.
     #[error(transparent)]
     Ca(#[from] CaError),
@@ -81,12 +89,8 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct ControlPlane {
     // Order matters at the end: streams first, then what they use, the lock last.
-    server: server::XdsServer,
-    admin: AdminSocket,
-    status: StatusHandle,
-    engine: EngineHandle,
+    running: Running<TokenAuthenticator<EngineDirectory>>,
     source: SourceHandle,
-    publisher: PublisherHandle,
     _lock: lock::StateLock,
 }
 
@@ -112,59 +116,39 @@ impl ControlPlane {
             workload_addresses: options.workload_addresses,
             placement: options.placement,
         })?;
-        let publisher = Publisher::default();
         let settings = Settings {
             trust_bundle: ca.bundle_pem(),
             access_log_path: options.access_log_path.map(Into::into),
             placement: options.placement,
             ..options.settings
         };
-        let identity = server::Identity {
+        let running = running::start(Setup {
+            listener,
+            state_dir: &options.state_dir,
+            views: source.subscribe(),
             ca,
-            join_key,
-            leaf: leaf_policy(&source),
-        };
-        let directory = EngineDirectory::default();
-        let rules = RuleTotals::new(SystemTime::now());
-        let (server, proxies, certificates) =
-            server::prepare(listener, identity, directory.clone(), publisher.clone(), rules.clone())?;
-        let inputs = EngineInputs {
-            source: source.subscribe(),
-            proxies,
-            publisher: publisher.clone(),
             settings,
-        };
-        let engine = engine::start(inputs)?;
-        directory.connect(engine.subscribe());
-        let status = status::start(engine.subscribe(), certificates);
-        let state = AdminState {
-            engine: engine.subscribe(),
-            status: status.clone(),
-            publisher: publisher.clone(),
-            rules,
-            streams: server.figures(),
-        };
-        let admin = admin::start(&options.state_dir, state)?;
-        let server = server.serve();
+            authenticators: |directory: &EngineDirectory| {
+                let reporters = TokenAuthenticator::new(Arc::clone(&join_key), directory.clone());
+                let who: Who = Arc::new(move |peer, header| Ok(reporters.holder(peer, header)?));
+                (TokenAuthenticator::new(join_key, directory.clone()), who)
+            },
+        })?;
         Ok(Self {
-            server,
-            admin,
-            status,
-            engine,
+            running,
             source,
-            publisher,
             _lock: lock,
         })
     }
 
     /// Where proxies connect.
     pub fn xds_address(&self) -> SocketAddr {
-        self.server.address()
+        self.running.server.address()
     }
 
     /// The admin socket.
     pub fn admin_socket(&self) -> &Path {
-        self.admin.path()
+        self.running.admin.path()
     }
 
     /// The file source: current objects, and `rescan` for tests.
@@ -174,52 +158,32 @@ impl ControlPlane {
 
     /// The engine: what is compiled, published and acknowledged.
     pub fn engine(&self) -> &EngineHandle {
-        &self.engine
+        &self.running.engine
     }
 
     /// The newest status.
     pub fn status(&self) -> &StatusHandle {
-        &self.status
+        &self.running.status
     }
 
     /// The publisher, for simulations and debugging.
     pub fn publisher(&self) -> &PublisherHandle {
-        &self.publisher
+        &self.running.publisher
     }
 
     /// What the xDS server did so far.
     pub fn counters(&self) -> &xds::Counters {
-        self.server.counters()
+        self.running.server.counters()
     }
 
     /// Reads the folder as it is now and waits until it is compiled and published.
     pub async fn settle(&self) -> Arc<crate::engine::EngineView> {
         let sequence = self.source.rescan().await;
-        self.engine.processed(sequence).await
+        self.running.engine.processed(sequence).await
     }
 
     /// Ends everything. Streams are cut: proxies go on with what they have and come back later.
     pub async fn shutdown(self) {
-        self.server.stop(Duration::from_secs(1)).await;
-        // Joining the threads must not hold up other tasks.
-        let (engine, source) = (self.engine, self.source);
-        drop(tokio::task::spawn_blocking(move || drop((engine, source))).await);
+        self.running.stop(self.source).await;
     }
-}
-
-/// The lifetime of certificates as the Mesh says at the start.
-fn leaf_policy(source: &SourceHandle) -> LeafPolicy {
-    let view = source.view();
-    let mesh = view
-        .objects
-        .meshes
-        .iter()
-        .find(|mesh| mesh.metadata.name.as_deref() == Some("default"));
-    let text = mesh
-        .and_then(|mesh| mesh.spec.identity.as_ref())
-        .and_then(|identity| identity.leaf_lifetime.as_deref());
-    let lifetime = text
-        .and_then(crds::duration::parse)
-        .filter(|lifetime| !lifetime.is_zero());
-    lifetime.map_or_else(LeafPolicy::default, |lifetime| LeafPolicy { lifetime })
 }

@@ -10,14 +10,11 @@ use config::model::Key;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use xds::{ProxyEvents, Publisher};
+use xds::{Authenticator, ProxyEvents, Publisher};
 
 use super::{EngineDirectory, StartError};
 use crate::admin::StreamFigures;
-use crate::identity::{
-    CertificateAuthority, IdentitySecrets, IncomingLimits, JoinKey, LeafPolicy, TokenAuthenticator, server_config,
-    tls_incoming,
-};
+use crate::identity::{CertificateAuthority, IdentitySecrets, IncomingLimits, LeafPolicy, server_config, tls_incoming};
 use crate::rules::{self, Reports, RuleTotals, Who};
 use crate::status::CertificateBook;
 
@@ -28,39 +25,38 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_ANSWER: Duration = Duration::from_secs(10);
 
 /// Who we are and how we know others.
-pub(super) struct Identity {
+pub(super) struct Identity<A> {
     pub(super) ca: Arc<CertificateAuthority>,
-    pub(super) join_key: Arc<JoinKey>,
     pub(super) leaf: LeafPolicy,
+    /// Decides on streams.
+    pub(super) authenticator: A,
+    /// Decides on reports.
+    pub(super) who: Who,
 }
 
 /// The xDS server before it is served.
-pub(super) struct Prepared {
+pub(super) struct Prepared<A> {
     address: SocketAddr,
     listener: TcpListener,
     tls: rustls::ServerConfig,
-    server: XdsService,
+    server: XdsService<A>,
     reports: Reports,
     who: Who,
 }
 
-type XdsService = xds::Server<TokenAuthenticator<EngineDirectory>, CertificateBook<IdentitySecrets>>;
+type XdsService<A> = xds::Server<A, CertificateBook<IdentitySecrets>>;
+
+/// The server, what its streams tell, and what reads the ends of certificates.
+type Parts<A, F> = Result<(Prepared<A>, ProxyEvents, F), StartError>;
 
 /// Makes the server, what its streams tell, and the reader of the ends of certificates.
-pub(super) fn prepare(
+pub(super) fn prepare<A: Authenticator>(
     listener: TcpListener,
-    identity: Identity,
+    identity: Identity<A>,
     directory: EngineDirectory,
     publisher: Publisher,
     totals: RuleTotals,
-) -> Result<
-    (
-        Prepared,
-        ProxyEvents,
-        impl Fn() -> BTreeMap<Key, SystemTime> + Send + Sync + 'static,
-    ),
-    StartError,
-> {
+) -> Parts<A, impl Fn() -> BTreeMap<Key, SystemTime> + Send + Sync + 'static> {
     let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
     let address = listener.local_addr().map_err(|source| StartError::Listen {
         address: unknown,
@@ -68,9 +64,6 @@ pub(super) fn prepare(
     })?;
     let tls = server_config(Arc::clone(&identity.ca), SERVER_CERTIFICATE)?;
     let (secrets, certificates) = CertificateBook::over(IdentitySecrets::new(identity.ca, identity.leaf));
-    let authenticator = TokenAuthenticator::new(Arc::clone(&identity.join_key), directory.clone());
-    let reporters = TokenAuthenticator::new(identity.join_key, directory.clone());
-    let who: Who = Arc::new(move |peer, header| Ok(reporters.holder(peer, header)?));
     let model = Arc::new(move || directory.model());
     let session = xds::SessionConfig {
         stub: config::stub,
@@ -80,7 +73,7 @@ pub(super) fn prepare(
         session,
         ..xds::ServerConfig::default()
     };
-    let (server, events) = xds::Server::new(authenticator, secrets, publisher, limits);
+    let (server, events) = xds::Server::new(identity.authenticator, secrets, publisher, limits);
     Ok((
         Prepared {
             address,
@@ -88,14 +81,14 @@ pub(super) fn prepare(
             tls,
             server,
             reports: Reports { totals, model },
-            who,
+            who: identity.who,
         },
         events,
         certificates,
     ))
 }
 
-impl Prepared {
+impl<A: Authenticator> Prepared<A> {
     /// Reads the server's counters.
     pub(super) fn figures(&self) -> StreamFigures {
         let server = self.server.clone();
@@ -116,7 +109,7 @@ impl Prepared {
     }
 
     /// Begins to accept.
-    pub(super) fn serve(self) -> XdsServer {
+    pub(super) fn serve(self) -> XdsServer<A> {
         let incoming = tls_incoming(self.listener, Arc::new(self.tls), IncomingLimits::default());
         let (stop, stopped) = oneshot::channel::<()>();
         let router = tonic::transport::Server::builder()
@@ -141,14 +134,14 @@ impl Prepared {
 
 /// The served port.
 #[derive(Debug)]
-pub(super) struct XdsServer {
+pub(super) struct XdsServer<A> {
     address: SocketAddr,
-    server: XdsService,
+    server: XdsService<A>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
 
-impl XdsServer {
+impl<A: Authenticator> XdsServer<A> {
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -171,7 +164,7 @@ impl XdsServer {
     }
 }
 
-impl Drop for XdsServer {
+impl<A> Drop for XdsServer<A> {
     fn drop(&mut self) {
         self.task.abort();
     }

@@ -82,6 +82,7 @@ impl From<Reason> for Refusal {
 }
 
 /// Authenticates by join tokens.
+#[derive(Debug)]
 pub struct TokenAuthenticator<D> {
     key: Arc<JoinKey>,
     directory: D,
@@ -171,7 +172,7 @@ fn at_home(claims: &JoinClaims, workload: Option<WorkloadInfo>, peer: SocketAddr
 }
 
 /// The token of an `authorization` header.
-fn bearer(header: &str) -> Option<&str> {
+pub(super) fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)

@@ -8,6 +8,7 @@ pub mod authenticator;
 pub mod ca;
 mod ca_files;
 pub mod files;
+pub mod kubernetes;
 pub mod leaf;
 pub mod secrets;
 pub mod server_tls;

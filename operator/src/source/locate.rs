@@ -33,6 +33,11 @@ pub(super) fn first_null(object: &serde_json::Value) -> Option<FieldPath> {
     descend(object.get("spec")?, &mut steps).then_some(FieldPath(steps))
 }
 
+/// Whether there is a null at or below.
+pub(super) fn holds_null(value: &serde_json::Value) -> bool {
+    descend(value, &mut Vec::new())
+}
+
 /// Whether there is a null at or below; `steps` then lead to it.
 fn descend(value: &serde_json::Value, steps: &mut Vec<Step>) -> bool {
     use serde_json::Value;

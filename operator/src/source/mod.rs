@@ -1,4 +1,4 @@
-//! The file source: a folder of YAML and JSON -> `config::Objects`.
+//! The file source: a folder of YAML and JSON -> `config::Objects`; `kubernetes` gives the same from an API server.
 //!
 //! Watches a folder tree, keeps one `Arc` for each object as long as it does not change, and serves a file that does not
 //! parse from its last accepted copy. It deliberately does not look at what objects mean: that is `config`'s.
@@ -7,6 +7,7 @@ mod accepted;
 mod document;
 mod file;
 mod folder;
+pub mod kubernetes;
 mod locate;
 mod names;
 mod object;

@@ -13,6 +13,8 @@ use serde::Serialize;
 pub enum Served {
     /// The copy that was accepted last.
     AcceptedCopy,
+    /// What takes away as much as the broken object could, and grants nothing.
+    StandIn,
     /// Nothing: no copy was ever accepted.
     Nothing,
 }

@@ -1,0 +1,15 @@
+//! Who is at the other end of an xDS stream, on Kubernetes: projected service-account tokens bound to a Pod.
+//!
+//! Tokens are verified here, against the keys of the cluster's issuer (`issuer`), never by asking the API server about each.
+//! A token counts only for the Pod that it is bound to (`authenticator`), with audience `tulle`, from that Pod's address.
+
+mod authenticator;
+mod claims;
+mod issuer;
+
+#[cfg(test)]
+mod tests;
+
+pub use authenticator::{PodAuthenticator, Reason};
+pub use claims::{PodClaims, TokenError, verify};
+pub use issuer::{ApiServer, IssuerKeys, KeySource, Published};

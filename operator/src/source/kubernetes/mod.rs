@@ -1,0 +1,27 @@
+//! The Kubernetes source: watches of the API server -> the same [`SourceView`] that the file source gives.
+//!
+//! Nothing is published before every kind was listed once: missing information denies. What is served is a function of what
+//! the API server holds, so there are no accepted copies here: an object of ours that cannot be read is replaced by one that
+//! takes away what it could take away and grants nothing (`stand_in`). The API server itself refuses or drops nulls in our
+//! kinds; one that comes through makes the part around it unreadable, as in files.
+
+mod connect;
+mod feed;
+mod gather;
+mod pod;
+mod prune;
+mod raw;
+mod read;
+mod slice;
+mod stand_in;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+pub use connect::{ConnectError, connect};
+pub use pod::{PodDirectory, PodInfo, PodStore};
+pub use watch::{KubernetesError, KubernetesHandle, start};
+
+/// The annotation (`"true"`) of Pods that have a sidecar. The injecting webhook sets it; Pods without it are not meshed.
+pub const INJECTED: &str = "mesh.tulle.dev/injected";

@@ -1,0 +1,165 @@
+//! Pods as the mesh knows them: a Workload for the compiler, and facts for whoever checks a Pod's token.
+//!
+//! A Workload is a Pod that has a sidecar, its own network and an address, and has not ended: the address of a Pod that has
+//! ended may be another one's by now. A terminating Pod is a Workload until it ends; `EndpointSlice`s say that it drains.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use crds::workload::{POD, WorkloadPort};
+use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::runtime::reflector::{ObjectRef, Store};
+
+use super::INJECTED;
+
+/// What is known of a Pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodInfo {
+    /// Its UID.
+    pub uid: String,
+    /// Its service account.
+    pub service_account: String,
+    /// All its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// It has ended: its containers run no more.
+    pub ended: bool,
+    /// It was deleted, and the time it had for its end is over then.
+    pub gone_at: Option<SystemTime>,
+}
+
+/// The Pods that exist.
+pub trait PodDirectory: Send + Sync + 'static {
+    /// The Pod of this namespace and name.
+    fn pod(&self, namespace: &str, name: &str) -> Option<PodInfo>;
+}
+
+/// The Pods that the API server told of.
+#[derive(Clone)]
+pub struct PodStore(pub(super) Store<Pod>);
+
+impl std::fmt::Debug for PodStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("PodStore").field(&self.0.len()).finish()
+    }
+}
+
+impl PodDirectory for PodStore {
+    fn pod(&self, namespace: &str, name: &str) -> Option<PodInfo> {
+        let pod = self.0.get(&ObjectRef::new(name).within(namespace))?;
+        info(&pod)
+    }
+}
+
+/// The facts; nothing if it has no UID.
+pub(super) fn info(pod: &Pod) -> Option<PodInfo> {
+    let gone_at = pod.metadata.deletion_timestamp.as_ref();
+    Some(PodInfo {
+        uid: pod.metadata.uid.clone()?,
+        service_account: service_account(pod).to_owned(),
+        addresses: addresses(pod),
+        ended: ended(pod),
+        // The API server says when the grace period is over.
+        gone_at: gone_at.map(|time| {
+            let seconds = u64::try_from(time.0.as_second()).unwrap_or(0);
+            SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+        }),
+    })
+}
+
+/// All its addresses, the primary one first.
+pub(super) fn addresses(pod: &Pod) -> Vec<IpAddr> {
+    let Some(status) = &pod.status else { return Vec::new() };
+    let all = status.pod_ips.iter().flatten().map(|one| one.ip.as_str());
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for text in status.pod_ip.as_deref().into_iter().chain(all) {
+        if let Ok(address) = text.parse()
+            && !addresses.contains(&address)
+        {
+            addresses.push(address);
+        }
+    }
+    addresses
+}
+
+/// Its addresses, if they are its own: not the node's, and not given to somebody else since.
+pub(super) fn own_addresses(pod: &Pod) -> Vec<IpAddr> {
+    if ended(pod) || on_host_network(pod) {
+        return Vec::new();
+    }
+    addresses(pod)
+}
+
+/// The Workload that a meshed Pod is.
+pub(super) fn workload(pod: &Pod) -> Option<crds::Workload> {
+    let annotations = pod.metadata.annotations.as_ref();
+    let injected = annotations.is_some_and(|all| all.get(INJECTED).is_some_and(|value| value == "true"));
+    let address = own_addresses(pod).first().copied().filter(|_| injected)?;
+    let metadata = ObjectMeta {
+        name: pod.metadata.name.clone(),
+        namespace: pod.metadata.namespace.clone(),
+        uid: pod.metadata.uid.clone(),
+        labels: pod.metadata.labels.clone(),
+        creation_timestamp: pod.metadata.creation_timestamp.clone(),
+        annotations: Some(BTreeMap::from([(
+            POD.to_owned(),
+            pod.metadata.uid.clone().unwrap_or_default(),
+        )])),
+        ..ObjectMeta::default()
+    };
+    let spec = crds::WorkloadSpec {
+        address: Some(address.to_string()),
+        ports: ports(pod),
+        service_account: service_account(pod).to_owned(),
+        process: None,
+        unknown: BTreeMap::new(),
+    };
+    Some(crds::Workload { metadata, spec })
+}
+
+fn service_account(pod: &Pod) -> &str {
+    let spec = pod.spec.as_ref();
+    spec.and_then(|spec| spec.service_account_name.as_deref())
+        .filter(|name| !name.is_empty())
+        .unwrap_or("default")
+}
+
+fn on_host_network(pod: &Pod) -> bool {
+    pod.spec
+        .as_ref()
+        .is_some_and(|spec| spec.host_network.unwrap_or_default())
+}
+
+fn ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// TCP ports of containers that run with the Pod. Containers may repeat each other; the first one counts.
+fn ports(pod: &Pod) -> Vec<WorkloadPort> {
+    let Some(spec) = &pod.spec else { return Vec::new() };
+    let sidecar = |one: &&Container| one.restart_policy.as_deref() == Some("Always");
+    let sidecars = spec.init_containers.iter().flatten().filter(sidecar);
+    let (mut numbers, mut names) = (BTreeSet::new(), BTreeSet::new());
+    let mut ports = Vec::new();
+    for port in spec
+        .containers
+        .iter()
+        .chain(sidecars)
+        .flat_map(|one| one.ports.iter().flatten())
+    {
+        let tcp = port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP");
+        let number = u16::try_from(port.container_port).unwrap_or(0);
+        if !tcp || number == 0 || !numbers.insert(number) {
+            continue;
+        }
+        ports.push(WorkloadPort {
+            name: port.name.clone().filter(|name| names.insert(name.clone())),
+            port: number,
+            app_protocol: None,
+            unknown: BTreeMap::new(),
+        });
+    }
+    ports
+}

@@ -1,0 +1,87 @@
+//! What of each object is kept. The rest is dropped before it is stored: it would only cost memory, and make an object look
+//! changed of which nothing that we read changed.
+
+use k8s_openapi::api::core::v1::{Container, Namespace, Pod, PodSpec, PodStatus, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::DynamicObject;
+
+use super::INJECTED;
+
+/// An object of ours: all but what the API server and controllers note in it.
+pub(super) fn ours(object: &mut DynamicObject) {
+    metadata(&mut object.metadata);
+    if let Some(fields) = object.data.as_object_mut() {
+        fields.remove("status");
+    }
+}
+
+/// A Namespace: its labels.
+pub(super) fn namespace(object: &mut Namespace) {
+    metadata(&mut object.metadata);
+    object.metadata.annotations = None;
+    (object.spec, object.status) = (None, None);
+}
+
+/// A Service: its spec.
+pub(super) fn service(object: &mut Service) {
+    metadata(&mut object.metadata);
+    object.metadata.annotations = None;
+    object.status = None;
+}
+
+/// An `EndpointSlice`: its addresses, and whose they are.
+pub(super) fn slice(object: &mut EndpointSlice) {
+    metadata(&mut object.metadata);
+    object.metadata.annotations = None;
+    object.metadata.generation = None;
+    for endpoint in &mut object.endpoints {
+        (endpoint.hints, endpoint.zone, endpoint.node_name) = (None, None, None);
+        (endpoint.hostname, endpoint.deprecated_topology) = (None, None);
+    }
+}
+
+/// A Pod: who it is, where it is and which ports it declares.
+pub(super) fn pod(object: &mut Pod) {
+    metadata(&mut object.metadata);
+    object.metadata.generation = None;
+    if let Some(annotations) = &mut object.metadata.annotations {
+        annotations.retain(|name, _| name == INJECTED);
+    }
+    object.spec = object.spec.take().map(|spec| PodSpec {
+        service_account_name: spec.service_account_name,
+        host_network: spec.host_network,
+        containers: spec.containers.into_iter().map(container).collect(),
+        init_containers: spec
+            .init_containers
+            .map(|containers| containers.into_iter().map(container).collect()),
+        ..PodSpec::default()
+    });
+    object.status = object.status.take().map(|status| PodStatus {
+        phase: status.phase,
+        pod_ip: status.pod_ip,
+        pod_ips: status.pod_ips,
+        ..PodStatus::default()
+    });
+}
+
+fn container(container: Container) -> Container {
+    Container {
+        name: container.name,
+        ports: container.ports,
+        restart_policy: container.restart_policy,
+        ..Container::default()
+    }
+}
+
+fn metadata(metadata: &mut ObjectMeta) {
+    metadata.managed_fields = None;
+    metadata.resource_version = None;
+    metadata.self_link = None;
+    metadata.owner_references = None;
+    metadata.finalizers = None;
+    metadata.generate_name = None;
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    }
+}

@@ -1,0 +1,39 @@
+//! `EndpointSlice`s, without endpoints whose Pod is not known to be there.
+//!
+//! Watches of two kinds are not in step. An endpoint that names a Pod which was not heard of yet would pass for one without a
+//! sidecar, and one whose Pod is gone for whoever has its address now. Both are left out until the other watch has caught up.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
+
+use super::pod;
+
+/// Pods by namespace and name.
+pub(super) type Pods<'a> = BTreeMap<(&'a str, &'a str), &'a Pod>;
+
+/// The slice as it can be used now.
+pub(super) fn known(slice: &EndpointSlice, pods: &Pods<'_>) -> EndpointSlice {
+    let mut slice = slice.clone();
+    let namespace = slice.metadata.namespace.clone().unwrap_or_default();
+    slice.endpoints.retain(|endpoint| is_known(endpoint, &namespace, pods));
+    slice
+}
+
+fn is_known(endpoint: &Endpoint, namespace: &str, pods: &Pods<'_>) -> bool {
+    let Some(target) = endpoint
+        .target_ref
+        .as_ref()
+        .filter(|target| target.kind.as_deref() == Some("Pod"))
+    else {
+        return true;
+    };
+    let namespace = target.namespace.as_deref().unwrap_or(namespace);
+    let Some(pod) = pods.get(&(namespace, target.name.as_deref().unwrap_or_default())) else {
+        return false;
+    };
+    let addresses = pod::addresses(pod);
+    let lives_there = |text: &String| text.parse().is_ok_and(|address| addresses.contains(&address));
+    (target.uid.is_none() || target.uid == pod.metadata.uid) && endpoint.addresses.iter().all(lives_there)
+}
