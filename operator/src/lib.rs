@@ -13,6 +13,7 @@ pub mod demo;
 pub mod engine;
 pub mod envoy_binary;
 pub mod identity;
+pub mod inject;
 pub mod intercept;
 pub mod netns;
 pub mod packages;

@@ -36,6 +36,7 @@ fn input(folder: &Path, host: XdsHost) -> BootstrapInput {
         source: None,
         overload: OverloadSettings::default(),
         stats: StatsDetail::Modest,
+        probes: None,
     }
 }
 
