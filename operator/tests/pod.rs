@@ -151,6 +151,8 @@ async fn echo(request: Request) -> axum::response::Response {
 /// The gRPC health protocol for one service, serving or not.
 async fn health(State(serving): State<Arc<AtomicBool>>, request: Request) -> axum::response::Response {
     assert_eq!(request.uri().path(), "/grpc.health.v1.Health/Check");
+    let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+    assert!(authority.ends_with(":9000"), "{authority}");
     let asked = request.into_body().collect().await.unwrap().to_bytes();
     assert!(asked.ends_with(b"shop.Web"), "{asked:?}");
     let status = if serving.load(Ordering::SeqCst) { 1 } else { 2 };

@@ -148,7 +148,10 @@ fn cluster(name: &str, check: &Check, own: IpAddr) -> Value {
         Check::Tcp { pace, .. } => json!({"health_checks": [health_check(*pace, "tcp_health_check", &json!({}))]}),
         Check::Grpc { pace, service, .. } => {
             let mut more = options(&json!({"http2_protocol_options": {}}), &json!({}));
-            let check = health_check(*pace, "grpc_health_check", &json!({"service_name": service}));
+            // Envoy's default, the cluster's name, is no authority.
+            let authority = std::net::SocketAddr::new(own, *port).to_string();
+            let check = json!({"service_name": service, "authority": authority});
+            let check = health_check(*pace, "grpc_health_check", &check);
             if let Some(fields) = more.as_object_mut() {
                 fields.insert("health_checks".to_owned(), json!([check]));
             }
