@@ -24,3 +24,4 @@ pub mod settings;
 pub mod shop;
 pub mod source;
 pub mod status;
+pub mod webhook;
