@@ -10,16 +10,18 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 use tulle_operator::bootstrap::{
-    BootstrapError, BootstrapInput, OverloadSettings, StatsDetail, XdsHost, arguments, render,
+    BootstrapError, BootstrapInput, OverloadSettings, Probes, StatsDetail, XdsHost, arguments, render,
 };
 use tulle_operator::envoy_binary::{
     EnvoyBinary, EnvoyError, PINNED, Search, Version, default_cache_dir, locate, probe, reachable_by,
 };
+use tulle_operator::inject::{Check, Pace, ProbeTable, Use};
 
 fn input(folder: &Path, host: XdsHost) -> BootstrapInput {
     BootstrapInput {
@@ -36,14 +38,20 @@ fn input(folder: &Path, host: XdsHost) -> BootstrapInput {
         source: None,
         overload: OverloadSettings::default(),
         stats: StatsDetail::Modest,
+        probes: None,
     }
 }
 
 fn validate(host: XdsHost, stats: StatsDetail) {
+    validate_with(host, stats, None);
+}
+
+fn validate_with(host: XdsHost, stats: StatsDetail, probes: Option<Probes>) {
     let folder = tempfile::tempdir().unwrap();
     let ca = tulle_operator::identity::CertificateAuthority::open(folder.path(), std::time::SystemTime::now()).unwrap();
     let mut input = input(folder.path(), host);
     input.stats = stats;
+    input.probes = probes;
     let files = render(&input).unwrap();
     for path in [&input.token_file, &input.ca_file] {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -79,6 +87,39 @@ fn envoy_accepts_an_ipv6_address_and_full_statistics() {
 #[test]
 fn envoy_accepts_a_name() {
     validate(XdsHost::Name("tulle.example".into()), StatsDetail::Modest);
+}
+
+#[test]
+fn envoy_accepts_a_probe_listener() {
+    let pace = Pace { period: 1, timeout: 3 };
+    let http = |https| Check::Http {
+        port: 8080,
+        path: "/a?b=%20c".into(),
+        https,
+        own_host: https,
+    };
+    let service = String::from("shop.Web");
+    let uses = BTreeMap::from([
+        (Use::Readiness, http(true)),
+        (Use::Liveness, Check::Tcp { port: 8081, pace }),
+        (
+            Use::Startup,
+            Check::Grpc {
+                port: 9000,
+                service,
+                pace,
+            },
+        ),
+        (Use::PreStop, http(false)),
+    ]);
+    for address in ["10.0.0.7", "fd00::7"] {
+        let probes = Probes {
+            address: address.parse().unwrap(),
+            ipv6: address.contains(':'),
+            table: ProbeTable(BTreeMap::from([("app".to_owned(), uses.clone())])),
+        };
+        validate_with(XdsHost::Name("tulle.example".into()), StatsDetail::Modest, Some(probes));
+    }
 }
 
 #[test]

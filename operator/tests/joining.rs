@@ -114,6 +114,7 @@ fn start_envoy(folder: &Path, ca: &CertificateAuthority, port: u16) -> Running {
         source: None,
         overload: OverloadSettings::default(),
         stats: StatsDetail::Modest,
+        probes: None,
     };
     std::fs::create_dir(folder.join("trust")).unwrap();
     std::fs::write(&input.ca_file, &*ca.bundle_pem()).unwrap();

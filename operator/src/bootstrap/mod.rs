@@ -6,6 +6,7 @@
 //! else comes over ADS.
 
 mod guard;
+mod probes;
 mod rule_sink;
 mod xds_cluster;
 
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 pub use guard::{OverloadSettings, StatsDetail};
+pub use probes::Probes;
 
 /// The static cluster whose members are the replicas of the proxy's own workload group.
 pub const LOCAL_CLUSTER: &str = "local";
@@ -24,6 +26,8 @@ pub const XDS_CLUSTER: &str = "xds";
 pub const REPORT_CLUSTER: &str = "reports";
 /// The name of the runtime resource that the control plane serves.
 pub const RUNTIME_LAYER: &str = "tulle";
+/// What Envoy logs unless somebody asks for more.
+pub const LOG_LEVEL: &str = "warning";
 /// The longest path that fits into a Unix socket address.
 const MAX_SOCKET_PATH: usize = 107;
 
@@ -65,6 +69,8 @@ pub struct BootstrapInput {
     pub overload: OverloadSettings,
     /// How much it counts.
     pub stats: StatsDetail,
+    /// The probe listener of a pod.
+    pub probes: Option<Probes>,
 }
 
 /// The contents of three files.
@@ -98,15 +104,21 @@ pub fn render(input: &BootstrapInput) -> Result<BootstrapFiles, BootstrapError> 
     if admin.len() > MAX_SOCKET_PATH {
         return Err(BootstrapError::SocketPathTooLong(input.admin_socket.clone()));
     }
+    let mut clusters = vec![
+        xds_cluster::render(input, xds_cluster::Use::Streams)?,
+        local_cluster(),
+        xds_cluster::render(input, xds_cluster::Use::Reports)?,
+    ];
+    let mut listeners = Vec::new();
+    if let Some(probes) = &input.probes {
+        clusters.extend(probes::clusters(input, probes)?);
+        listeners.push(probes::listener(probes));
+    }
     let bootstrap = json!({
         "node": {"id": input.node_id, "cluster": input.cluster},
         "admin": {"address": {"pipe": {"path": admin, "mode": 0o600}}},
         "dynamic_resources": dynamic_resources(),
-        "static_resources": {"clusters": [
-            xds_cluster::render(input, xds_cluster::Use::Streams)?,
-            local_cluster(),
-            xds_cluster::render(input, xds_cluster::Use::Reports)?,
-        ]},
+        "static_resources": {"listeners": listeners, "clusters": clusters},
         "cluster_manager": cluster_manager(input.source),
         "layered_runtime": layered_runtime(),
         "overload_manager": guard::overload_manager(&input.overload),
@@ -125,6 +137,11 @@ pub fn render(input: &BootstrapInput) -> Result<BootstrapFiles, BootstrapError> 
 ///
 /// Hot restart is off: its shared memory would tie together proxies of one machine.
 pub fn arguments(bootstrap: &Path, concurrency: u32) -> Vec<std::ffi::OsString> {
+    arguments_with(bootstrap, concurrency, LOG_LEVEL)
+}
+
+/// The same, with what Envoy logs.
+pub fn arguments_with(bootstrap: &Path, concurrency: u32, log_level: &str) -> Vec<std::ffi::OsString> {
     let mut arguments: Vec<std::ffi::OsString> = vec!["--config-path".into(), bootstrap.into()];
     arguments.extend(["--concurrency".into(), concurrency.to_string().into()]);
     let rest = [
@@ -134,7 +151,7 @@ pub fn arguments(bootstrap: &Path, concurrency: u32) -> Vec<std::ffi::OsString> 
         "--drain-strategy",
         "gradual",
         "--log-level",
-        "warning",
+        log_level,
         // The default of 10 s keeps whoever reads the access log waiting.
         "--file-flush-interval-msec",
         "1000",

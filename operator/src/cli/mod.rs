@@ -10,6 +10,7 @@ mod demo;
 mod diff;
 mod explain;
 pub(crate) mod get;
+mod intercept;
 mod lint;
 mod logging;
 mod operator;
@@ -74,6 +75,9 @@ enum Command {
     Token(token::TokenCommand),
     /// Run the Envoy of one workload on this machine.
     Proxy(proxy::ProxyArgs),
+    /// Prepare a pod for its proxy: its bootstrap, and the rules of the packet filter. The init container of injected pods.
+    #[command(hide = true)]
+    Intercept(intercept::InterceptArgs),
     /// The application of the demo and the tests.
     #[command(hide = true)]
     ShopApp(crate::shop::AppArgs),
@@ -118,6 +122,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Diff(args) => Ok(diff::run(args).await),
         Command::Token(command) => token::run(&command),
         Command::Proxy(args) => proxy::run(args).await,
+        Command::Intercept(args) => intercept::run(&args),
         Command::Version(args) => {
             version::run(&args);
             Ok(ExitCode::SUCCESS)

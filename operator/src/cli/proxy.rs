@@ -120,12 +120,20 @@ fn forward(child: &Child) {
     }
 }
 
-fn write_bootstrap(args: &ProxyArgs, folder: &Path) -> anyhow::Result<PathBuf> {
-    let (host, port) = args
-        .control_plane
+/// Reads `HOST:PORT`.
+pub(super) fn host_and_port(text: &str) -> anyhow::Result<(XdsHost, u16)> {
+    let (host, port) = text
         .rsplit_once(':')
         .and_then(|(host, port)| Some((host.trim_matches(['[', ']']), port.parse::<u16>().ok()?)))
-        .with_context(|| format!("{:?} is no HOST:PORT, for example 10.0.0.1:15012", args.control_plane))?;
+        .with_context(|| format!("{text:?} is no HOST:PORT, for example 10.0.0.1:15012"))?;
+    let host = host
+        .parse::<IpAddr>()
+        .map_or_else(|_| XdsHost::Name(host.to_owned()), XdsHost::Address);
+    Ok((host, port))
+}
+
+fn write_bootstrap(args: &ProxyArgs, folder: &Path) -> anyhow::Result<PathBuf> {
+    let (xds_host, xds_port) = host_and_port(&args.control_plane)?;
     let absolute = |path: &Path| {
         std::fs::canonicalize(path).with_context(|| format!("cannot read {}; check the path", path.display()))
     };
@@ -133,10 +141,8 @@ fn write_bootstrap(args: &ProxyArgs, folder: &Path) -> anyhow::Result<PathBuf> {
     let input = BootstrapInput {
         node_id: args.name.clone(),
         cluster: args.group.clone().unwrap_or_else(|| name.to_owned()),
-        xds_host: host
-            .parse::<IpAddr>()
-            .map_or_else(|_| XdsHost::Name(host.to_owned()), XdsHost::Address),
-        xds_port: port,
+        xds_host,
+        xds_port,
         xds_server_name: XDS_SERVER_NAME.to_owned(),
         token_file: absolute(&args.token)?,
         ca_file: absolute(&args.ca)?,
@@ -146,6 +152,7 @@ fn write_bootstrap(args: &ProxyArgs, folder: &Path) -> anyhow::Result<PathBuf> {
         source: None,
         overload: OverloadSettings::default(),
         stats: StatsDetail::default(),
+        probes: None,
     };
     let rendered = bootstrap::render(&input)?;
     let bootstrap = folder.join("bootstrap.json");

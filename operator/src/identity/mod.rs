@@ -21,7 +21,7 @@ pub use authenticator::{TokenAuthenticator, WorkloadDirectory, WorkloadInfo};
 pub use ca::{CaError, CertificateAuthority};
 pub use leaf::{Leaf, LeafPolicy};
 pub use secrets::IdentitySecrets;
-pub use server_tls::{XDS_SERVER_NAME, server_config};
+pub use server_tls::{XDS_SERVER_NAME, server_config, server_config_for};
 pub use spiffe::SpiffeId;
 pub use tls_incoming::{IncomingLimits, TlsConnection, tls_incoming};
 pub use token::{JoinClaims, JoinKey, TokenError};

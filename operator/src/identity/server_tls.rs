@@ -1,4 +1,4 @@
-//! The TLS of the xDS port: TLS 1.3, HTTP/2, a certificate for `xds.tulle.internal` from the mesh's own CA.
+//! The TLS of our servers: TLS 1.3 and a certificate from the mesh's own CA; for the xDS port `xds.tulle.internal` and HTTP/2.
 //!
 //! The certificate is renewed at half its life when a handshake asks for it, so there is no task to die and no file to
 //! watch. Clients prove themselves with a token inside (see `authenticator`), not with a certificate: they have none yet.
@@ -19,14 +19,24 @@ pub const XDS_SERVER_NAME: &str = "xds.tulle.internal";
 
 /// The configuration of the xDS port.
 pub fn server_config(ca: Arc<CertificateAuthority>, lifetime: Duration) -> Result<rustls::ServerConfig, CaError> {
-    let resolver = RotatingCertificate::new(ca, lifetime, Arc::new(SystemTime::now))?;
+    server_config_for(ca, lifetime, XDS_SERVER_NAME, &[b"h2"])
+}
+
+/// The configuration of another server of ours, by its DNS name and protocols.
+pub fn server_config_for(
+    ca: Arc<CertificateAuthority>,
+    lifetime: Duration,
+    name: &str,
+    protocols: &[&[u8]],
+) -> Result<rustls::ServerConfig, CaError> {
+    let resolver = RotatingCertificate::for_name(ca, name, lifetime, Arc::new(SystemTime::now))?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|e| CaError::Crypto(e.to_string()))?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(resolver));
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(config)
 }
 
@@ -41,6 +51,7 @@ struct Current {
 /// A server certificate that renews itself.
 pub struct RotatingCertificate {
     ca: Arc<CertificateAuthority>,
+    name: Arc<str>,
     lifetime: Duration,
     clock: Clock,
     current: Mutex<Current>,
@@ -55,11 +66,22 @@ impl std::fmt::Debug for RotatingCertificate {
 }
 
 impl RotatingCertificate {
-    /// Issues the first certificate.
+    /// Issues the first certificate of the xDS port.
     pub fn new(ca: Arc<CertificateAuthority>, lifetime: Duration, clock: Clock) -> Result<Self, CaError> {
-        let current = Mutex::new(issue(&ca, lifetime, clock())?);
+        Self::for_name(ca, XDS_SERVER_NAME, lifetime, clock)
+    }
+
+    /// Issues the first certificate of a server of ours.
+    pub fn for_name(
+        ca: Arc<CertificateAuthority>,
+        name: &str,
+        lifetime: Duration,
+        clock: Clock,
+    ) -> Result<Self, CaError> {
+        let current = Mutex::new(issue(&ca, name, lifetime, clock())?);
         Ok(Self {
             ca,
+            name: name.into(),
             lifetime,
             clock,
             current,
@@ -71,10 +93,10 @@ impl RotatingCertificate {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let now = (self.clock)();
         if now >= current.renew_at {
-            match issue(&self.ca, self.lifetime, now) {
+            match issue(&self.ca, &self.name, self.lifetime, now) {
                 Ok(renewed) => *current = renewed,
                 // The old one is good for as long again: say so and go on with it.
-                Err(error) => tracing::error!(%error, "cannot renew the certificate of the xDS port"),
+                Err(error) => tracing::error!(%error, name = &*self.name, "cannot renew the certificate of a server"),
             }
         }
         Arc::clone(&current.key)
@@ -87,8 +109,8 @@ impl ResolvesServerCert for RotatingCertificate {
     }
 }
 
-fn issue(ca: &CertificateAuthority, lifetime: Duration, now: SystemTime) -> Result<Current, CaError> {
-    let leaf = ca.issue_server(XDS_SERVER_NAME, lifetime, now)?;
+fn issue(ca: &CertificateAuthority, name: &str, lifetime: Duration, now: SystemTime) -> Result<Current, CaError> {
+    let leaf = ca.issue_server(name, lifetime, now)?;
     let pem = |e: rustls_pki_types::pem::Error| CaError::Crypto(e.to_string());
     let chain = CertificateDer::pem_slice_iter(leaf.chain_pem.as_bytes())
         .collect::<Result<Vec<_>, _>>()

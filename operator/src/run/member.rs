@@ -278,6 +278,7 @@ pub(super) fn write_files(proxy: &ProxyFiles<'_>, token: &str, around: &Surround
         source: proxy.seat.source(proxy.address),
         overload: OverloadSettings::default(),
         stats: StatsDetail::default(),
+        probes: None,
     };
     let rendered = bootstrap::render(&input)?;
     write_owned(&input.token_sds_file, rendered.token_sds.as_bytes(), user)?;
