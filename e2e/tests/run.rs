@@ -31,10 +31,7 @@ impl Up {
     fn begin(root: &Path, more: &[&str]) -> Result<Self> {
         let state = root.join("state");
         std::fs::create_dir_all(root.join("objects"))?;
-        std::fs::write(
-            root.join("objects/apps.yaml"),
-            ["orders", "payments"].map(app).concat(),
-        )?;
+        std::fs::write(root.join("objects/apps.yaml"), ["orders", "payments"].map(app).concat())?;
         let child = Command::new(tulle()?)
             .arg("up")
             .arg(root.join("objects"))

@@ -345,7 +345,9 @@ fn plaintext(mesh: &Mesh) -> Result<()> {
     let (outside, payments) = (mesh.outside("plain")?, mesh.workload("shop/payments-1")?);
     let address = format!("{}:7000", payments.address);
     let connect = || outside.tcp(&[&address, "--send", "hello", "--enough", "5"]);
-    mesh.await_condition("plaintext is let in", WAIT, || Ok((connect()?.text == "hello").then_some(())))?;
+    mesh.await_condition("plaintext is let in", WAIT, || {
+        Ok((connect()?.text == "hello").then_some(()))
+    })?;
     let start = Timestamp::now();
     let connections = 4;
     for _ in 0..connections {

@@ -29,8 +29,14 @@ fn in_a_shell(command: &str, folder: &Path) -> Option<i32> {
 fn the_command_that_diff_prints_answers_as_diff_says() {
     let (dir, _) = folder();
     let narrower = PERMISSION.replace("/charges", "/charges/new");
-    let header = PERMISSION.replace("    http: [{", r#"    http: [{headers: [{name: cookie, value: "a=b & it's"}], "#);
-    let anybody = PERMISSION.replace("[{type: ServiceAccount, serviceAccount: {namespace: shop, name: orders}}]", "[{type: Authenticated}]");
+    let header = PERMISSION.replace(
+        "    http: [{",
+        r#"    http: [{headers: [{name: cookie, value: "a=b & it's"}], "#,
+    );
+    let anybody = PERMISSION.replace(
+        "[{type: ServiceAccount, serviceAccount: {namespace: shop, name: orders}}]",
+        "[{type: Authenticated}]",
+    );
     let nobody = PERMISSION.replace("name: orders}}]", "name: nobody}}]");
     let mut asked = 0;
     for after in [&narrower, &header, &anybody, &nobody] {
@@ -42,7 +48,9 @@ fn the_command_that_diff_prints_answers_as_diff_says() {
         assert_eq!(code, Some(1), "{error}");
         let lines: Vec<&str> = out.lines().map(str::trim).collect();
         for (index, line) in lines.iter().enumerate() {
-            let Some(command) = line.strip_prefix("ask:") else { continue };
+            let Some(command) = line.strip_prefix("ask:") else {
+                continue;
+            };
             for (said, folder) in [(lines[index - 2], "mesh"), (lines[index - 1], "new")] {
                 let code = in_a_shell(&format!("{} --folder {folder}", command.trim()), dir.path());
                 let wanted = if said.contains(" allowed by ") { 0 } else { 1 };
@@ -71,7 +79,10 @@ fn an_identity_arrives_at_a_workload_and_a_workload_dials_it() {
     assert!(code == Some(1) && out.contains("no certificate"), "{out}");
     // At a Service both are the same.
     let (code, out, _) = run(&["explain", "sa/shop/orders", "payments", "POST", "/charges"], &mesh);
-    assert!(code == Some(0) && out.contains("as workload shop/orders-1 proves it"), "{out}");
+    assert!(
+        code == Some(0) && out.contains("as workload shop/orders-1 proves it"),
+        "{out}"
+    );
 }
 
 #[test]

@@ -90,9 +90,15 @@ fn a_list_of_nobody_says_so() {
     let (_dir, mesh) = folder();
     let outside = "apiVersion: v1\nkind: Service\nmetadata: {name: away, namespace: shop}\nspec: {clusterIP: 10.0.0.9, selector: {app: away}, ports: [{name: http, port: 80}]}\n";
     fs::write(mesh.join("away.yaml"), outside).unwrap();
-    for (filter, wanted) in [("--from", "no caller contains \"typo\""), ("--to", "no Service asked about contains \"typo\"")] {
+    for (filter, wanted) in [
+        ("--from", "no caller contains \"typo\""),
+        ("--to", "no Service asked about contains \"typo\""),
+    ] {
         let (code, out, error) = run(&["can-i", "--list", filter, "typo"], &mesh);
-        assert!(code == Some(2) && out.is_empty() && error.contains(wanted), "{code:?} {out} {error}");
+        assert!(
+            code == Some(2) && out.is_empty() && error.contains(wanted),
+            "{code:?} {out} {error}"
+        );
     }
     // Only what is outside is said to be, whoever is asked about.
     let (code, out, _) = run(&["can-i", "--list", "--from", "plaintext"], &mesh);
@@ -101,6 +107,11 @@ fn a_list_of_nobody_says_so() {
     assert!(outside.len() == 1 && outside[0].contains("shop/away:80"), "{out}");
     let (_, out, _) = run(&["can-i", "--list", "--from", "shop/orders", "-o", "json"], &mesh);
     let rows = json(&out);
-    let outside: Vec<_> = rows.as_array().unwrap().iter().map(|row| row["outside"] == true).collect();
+    let outside: Vec<_> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["outside"] == true)
+        .collect();
     assert_eq!(outside.iter().filter(|outside| **outside).count(), 1, "{out}");
 }

@@ -25,7 +25,9 @@ pub enum CleanupError {
     #[error(transparent)]
     Registry(#[from] RegistryError),
     /// Processes survive SIGKILL.
-    #[error("processes {0:?} do not end; they wait in the kernel, look at them with `ps`; the next start of the run tries again")]
+    #[error(
+        "processes {0:?} do not end; they wait in the kernel, look at them with `ps`; the next start of the run tries again"
+    )]
     Processes(Vec<u32>),
     /// Some things could not be removed.
     #[error("not everything could be removed: {}; the next start of the run tries again", .0.join("; "))]

@@ -17,7 +17,9 @@ pub enum NetworkError {
     #[error("network namespaces need root ({0}); run as root, or with --loopback")]
     NotPermitted(String),
     /// `ip` refused.
-    #[error("`ip {command}` failed: {message}; see what is there with `ip netns` and `ip link`, or end the run and start it again")]
+    #[error(
+        "`ip {command}` failed: {message}; see what is there with `ip netns` and `ip link`, or end the run and start it again"
+    )]
     Ip {
         /// The line that failed.
         command: String,

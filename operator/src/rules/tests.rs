@@ -134,7 +134,12 @@ fn a_proxy_cannot_report_what_no_proxy_can_have_done() {
         ("default/Deny/http", RuleOutcome::Allowed),
         ("default/Allow/http", RuleOutcome::Denied),
     ] {
-        totals.record(&model, &Key::new("shop", "payments-1"), [(counter(rule, outcome), 1)], at(1));
+        totals.record(
+            &model,
+            &Key::new("shop", "payments-1"),
+            [(counter(rule, outcome), 1)],
+            at(1),
+        );
     }
     let report = report(&model, &totals);
     assert_eq!(report.unknown, 6);
@@ -156,7 +161,10 @@ fn a_proxy_that_a_rule_concerns_no_more_is_not_counted_among_those_that_it_does(
     let (before, totals) = (model(MESH), RuleTotals::new(at(0)));
     record(&totals, &before, "payments-1", READ, 3);
     record(&totals, &before, "payments-2", READ, 2);
-    let after = MESH.replace("name: payments-2, namespace: shop, labels: {app: payments}", "name: payments-2, namespace: shop");
+    let after = MESH.replace(
+        "name: payments-2, namespace: shop, labels: {app: payments}",
+        "name: payments-2, namespace: shop",
+    );
     let after = model(&after);
     let read = row(&report(&after, &totals), READ);
     let concerned: Vec<_> = read.proxies.iter().map(|at| (at.allowed, at.concerned)).collect();

@@ -36,11 +36,17 @@ pub(super) fn render(model: &Model, filter: &Filter, output: Output) -> anyhow::
     };
     if let Some(from) = &filter.from {
         let known = caller(PLAINTEXT) || model.identities.iter().any(identity);
-        ensure!(known, "no caller contains {from:?}; without --from all of them are listed");
+        ensure!(
+            known,
+            "no caller contains {from:?}; without --from all of them are listed"
+        );
     }
     if let Some(to) = &filter.to {
         let known = model.services.keys().any(service);
-        ensure!(known, "no Service asked about contains {to:?}; without --to all of them are listed");
+        ensure!(
+            known,
+            "no Service asked about contains {to:?}; without --to all of them are listed"
+        );
     }
     let mut rows = matrix(model, identity, service);
     if !caller(PLAINTEXT) {
@@ -58,8 +64,13 @@ pub(super) fn render(model: &Model, filter: &Filter, output: Output) -> anyhow::
 /// A line for each port of which not everything is known.
 fn truncated(rows: &[Line<'_>]) -> String {
     let cut = rows.iter().filter(|line| line.row.truncated);
-    cut.map(|line| format!("{} has more rules than were tried: yes and no there may be some\n", line.to))
-        .collect()
+    cut.map(|line| {
+        format!(
+            "{} has more rules than were tried: yes and no there may be some\n",
+            line.to
+        )
+    })
+    .collect()
 }
 
 fn fits(wanted: Option<&String>, name: &str) -> bool {

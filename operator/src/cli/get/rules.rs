@@ -217,7 +217,10 @@ default/Deny/http                Default   0         0        never          0/2
         row.proxies.extend([gone.clone(), gone]);
         let wide = render(&report, Some(Output::Wide), true).unwrap();
         let line = wide.lines().find(|line| line.contains("a/read")).unwrap();
-        assert!(line.contains("   1/2   ") && line.contains(&u64::MAX.to_string()), "{line}");
+        assert!(
+            line.contains("   1/2   ") && line.contains(&u64::MAX.to_string()),
+            "{line}"
+        );
     }
 
     #[test]
