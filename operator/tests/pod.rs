@@ -105,8 +105,11 @@ impl Pod {
             let text = String::from_utf8(output.unwrap().stdout).unwrap();
             text.lines()
                 .filter(|line| line.starts_with("-A"))
-                .map(|line| format!("{line}\n"))
-                .collect::<String>()
+                .collect::<Vec<_>>()
+                .join(
+                    "
+",
+                )
         };
         save("iptables-save") + &save("ip6tables-save")
     }

@@ -52,19 +52,7 @@ pub(super) fn earlier(pod: &Pod, spec: &PodSpec) -> Result<Option<Earlier>, Refu
         ));
     }
     let Some(version) = version else {
-        if !own.is_empty() {
-            let reason = format!("the names {} are the mesh's", CONTAINERS.join(" and "));
-            return Err(Refusal::new(
-                "spec.initContainers",
-                reason,
-                "give the container another name",
-            ));
-        }
-        if table.is_some() {
-            let reason = "only injection writes this annotation";
-            return Err(Refusal::new(field(PROBES_ANNOTATION), reason, "remove it"));
-        }
-        volumes_are_free(spec)?;
+        never_injected(spec, !own.is_empty(), table.is_some())?;
         return Ok(None);
     };
     let label = format!("metadata.labels[{INJECTED_LABEL}]");
@@ -83,6 +71,23 @@ pub(super) fn earlier(pod: &Pod, spec: &PodSpec) -> Result<Option<Earlier>, Refu
         version: version.clone(),
         table: table.unwrap_or_default(),
     }))
+}
+
+/// A pod without our label must have nothing of ours.
+fn never_injected(spec: &PodSpec, has_containers: bool, has_table: bool) -> Result<(), Refusal> {
+    if has_containers {
+        let reason = format!("the names {} are the mesh's", CONTAINERS.join(" and "));
+        return Err(Refusal::new(
+            "spec.initContainers",
+            reason,
+            "give the container another name",
+        ));
+    }
+    if has_table {
+        let reason = "only injection writes this annotation";
+        return Err(Refusal::new(field(PROBES_ANNOTATION), reason, "remove it"));
+    }
+    volumes_are_free(spec)
 }
 
 fn volumes_are_free(spec: &PodSpec) -> Result<(), Refusal> {

@@ -1,4 +1,4 @@
-//! The webhook by which the API server asks about new pods: AdmissionReview v1 in and out, over TLS from the mesh's own CA.
+//! The webhook by which the API server asks about new pods: `AdmissionReview` v1 in and out, over TLS from the mesh's own CA.
 //!
 //! Decisions are `inject`'s. What cannot be read is answered with an error, and the API server (`failurePolicy: Fail`) then refuses
 //! the pod: never started outside of the mesh by mistake. Who calls is not checked: an answer tells nothing that the
