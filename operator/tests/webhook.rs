@@ -75,7 +75,7 @@ fn a_pod_is_patched_once() {
 #[test]
 fn a_refusal_says_why() {
     let response = answered(&review(|request| {
-        request["object"]["spec"]["hostNetwork"] = true.into()
+        request["object"]["spec"]["hostNetwork"] = true.into();
     }));
     assert_eq!(response["allowed"], false);
     let message = response["status"]["message"].as_str().unwrap();
