@@ -362,10 +362,13 @@ fn container(name: String) -> impl Strategy<Value = Value> {
         let stop = stop.and_then(|probe| probe.get("httpGet").cloned());
         let fields = [("readinessProbe", readiness), ("livenessProbe", liveness)];
         for (field, probe) in fields {
-            probe.into_iter().for_each(|probe| container[field] = probe);
+            if let Some(probe) = probe {
+                container[field] = probe;
+            }
         }
-        stop.into_iter()
-            .for_each(|action| container["lifecycle"] = json!({"preStop": {"httpGet": action}}));
+        if let Some(action) = stop {
+            container["lifecycle"] = json!({"preStop": {"httpGet": action}});
+        }
         container
     })
 }
