@@ -250,13 +250,18 @@ fn the_matrix_tells_all_some_and_none() {
 
 /// What `orders` may use of payments, in the matrix.
 fn may(yaml: &str) -> Access {
-    let rows = matrix(&model(yaml), |id| id.as_str().ends_with("orders"), |key| &*key.name == "payments");
+    let rows = matrix(
+        &model(yaml),
+        |id| id.as_str().ends_with("orders"),
+        |key| &*key.name == "payments",
+    );
     rows[0].callers.values().next().unwrap().access
 }
 
 /// Subject and detail of each effect.
 fn effects(diff: &Diff) -> Vec<String> {
-    let line = |effect: &tulle_config::diff::Effect| format!("{:?} {}: {}", effect.change, effect.subject, effect.detail);
+    let line =
+        |effect: &tulle_config::diff::Effect| format!("{:?} {}: {}", effect.change, effect.subject, effect.detail);
     diff.effects.iter().map(line).collect()
 }
 
@@ -274,7 +279,10 @@ fn a_prefix_takes_in_the_identity_that_it_spells() {
 #[test]
 fn a_method_that_no_rule_names_is_asked_for() {
     let deny = |http: &str| permission("d", "payments", "Deny", &format!("[{{name: d, http: {http}}}]"));
-    let (two, all) = ("[{method: GET}, {method: POST}]", "[{path: {type: PathPrefix, value: /}}]");
+    let (two, all) = (
+        "[{method: GET}, {method: POST}]",
+        "[{path: {type: PathPrefix, value: /}}]",
+    );
     let less = compare(&deny(all), &deny(two));
     assert!(
         less.access.iter().any(|change| change.allowed && !change.whole),
@@ -288,7 +296,12 @@ fn a_method_that_no_rule_names_is_asked_for() {
         lines(&more)
     );
     assert_eq!(may(&deny(two)), Access::Some);
-    let allow = permission("a", "payments", "Allow", &format!("[{{name: a, {ORDERS}, http: {two}}}]"));
+    let allow = permission(
+        "a",
+        "payments",
+        "Allow",
+        &format!("[{{name: a, {ORDERS}, http: {two}}}]"),
+    );
     assert_eq!(may(&allow), Access::Some);
 }
 
@@ -304,7 +317,10 @@ fn many_paths(name: &str, action: &str, count: usize, more: &str) -> String {
 fn what_differs_is_asked_first_and_too_many_rules_are_not_called_the_same() {
     let paths = many_paths("a", "Allow", 160, "");
     let delete = format!("[{{name: z, {ORDERS}, http: [{{method: DELETE, path: {{type: Exact, value: /admin}}}}]}}]");
-    let grant = compare(&paths, &(paths.clone() + &permission("z", "payments", "Allow", &delete)));
+    let grant = compare(
+        &paths,
+        &(paths.clone() + &permission("z", "payments", "Allow", &delete)),
+    );
     assert_eq!(
         lines(&grant),
         ["+orders payments:8080 DELETE /admin: default/Deny/http -> TrafficPermission/shop/z/z"]
@@ -312,10 +328,21 @@ fn what_differs_is_asked_first_and_too_many_rules_are_not_called_the_same() {
     // Rules that change nothing, and more of them than there are examples.
     let idle = paths.clone() + &many_paths("b", "Allow", 160, ", method: GET");
     let unsure = compare(&paths, &idle);
-    assert!(unsure.access.is_empty() && unsure.changes_meaning(), "{:?}", lines(&unsure));
+    assert!(
+        unsure.access.is_empty() && unsure.changes_meaning(),
+        "{:?}",
+        lines(&unsure)
+    );
     // Of whatever is left out nothing is known, so no call stands for all.
-    let closed = compare(&many_paths("d", "Deny", 160, ""), &permission("d", "payments", "Deny", &format!("[{{name: d, {ORDERS}}}]")));
-    assert!(!closed.access.is_empty() && closed.access.iter().all(|change| !change.whole), "{:?}", lines(&closed));
+    let closed = compare(
+        &many_paths("d", "Deny", 160, ""),
+        &permission("d", "payments", "Deny", &format!("[{{name: d, {ORDERS}}}]")),
+    );
+    assert!(
+        !closed.access.is_empty() && closed.access.iter().all(|change| !change.whole),
+        "{:?}",
+        lines(&closed)
+    );
     // The same rules under another name are known to mean the same, however many they are.
     let renamed = compare(&paths, &many_paths("b", "Allow", 160, ""));
     assert!(!renamed.changes_meaning(), "{renamed:?}");
@@ -327,17 +354,31 @@ fn a_table_of_many_routes_is_compared_where_it_differs() {
         let rules: Vec<String> = (0..150)
             .map(|n| format!("{{name: r{n}, matches: [{{path: {{type: Exact, value: /p{n}}}, method: PUT}}], backendRefs: [{{name: payments, port: 80}}]}}"))
             .collect();
-        let object = |name: &str, rules: &str| format!(
-            "---\napiVersion: mesh.tulle.dev/v1alpha1\nkind: TrafficRoute\nmetadata: {{name: {name}, namespace: shop}}\n\
+        let object = |name: &str, rules: &str| {
+            format!(
+                "---\napiVersion: mesh.tulle.dev/v1alpha1\nkind: TrafficRoute\nmetadata: {{name: {name}, namespace: shop}}\n\
              spec: {{parentRefs: [{{kind: Service, name: payments, port: 80}}], rules: [{rules}]}}\n"
-        );
-        let all: String = rules.chunks(50).enumerate().map(|(n, rules)| object(&format!("a{n}"), &rules.join(", "))).collect();
-        if extra.is_empty() { all } else { all + &object("z", extra) }
+            )
+        };
+        let all: String = rules
+            .chunks(50)
+            .enumerate()
+            .map(|(n, rules)| object(&format!("a{n}"), &rules.join(", ")))
+            .collect();
+        if extra.is_empty() {
+            all
+        } else {
+            all + &object("z", extra)
+        }
     };
-    let more = route("{name: z, matches: [{path: {type: Exact, value: /z}, method: PATCH}], backendRefs: [{name: db, port: 5432}]}");
+    let more = route(
+        "{name: z, matches: [{path: {type: Exact, value: /z}, method: PATCH}], backendRefs: [{name: db, port: 5432}]}",
+    );
     let diff = compare(&route(""), &more);
     assert!(
-        diff.routes.iter().any(|change| &*change.example.target == "/z" && &*change.example.method == "PATCH"),
+        diff.routes
+            .iter()
+            .any(|change| &*change.example.target == "/z" && &*change.example.method == "PATCH"),
         "{:?}",
         diff.routes
     );
@@ -353,7 +394,10 @@ fn a_rule_about_paths_refuses_parameters_and_that_is_said() {
         &format!("[{{name: r, {ORDERS}, http: [{{path: {{type: PathPrefix, value: /x}}}}]}}]"),
     );
     let diff = compare(&wide, &(wide.clone() + &path));
-    assert_eq!(effects(&diff), ["Changes paths with `;`: the port refuses them with 400 now"]);
+    assert_eq!(
+        effects(&diff),
+        ["Changes paths with `;`: the port refuses them with 400 now"]
+    );
     let back = compare(&(wide.clone() + &path), &wide);
     assert_eq!(effects(&back), ["Changes paths with `;`: the port takes them now"]);
     let route = |matches: &str| {
@@ -363,7 +407,10 @@ fn a_rule_about_paths_refuses_parameters_and_that_is_said() {
              matches: {matches}, backendRefs: [{{name: payments, port: 80}}]}}]}}\n"
         )
     };
-    let diff = compare(&route("[{method: GET}]"), &route("[{method: GET, path: {type: PathPrefix, value: /x}}]"));
+    let diff = compare(
+        &route("[{method: GET}]"),
+        &route("[{method: GET, path: {type: PathPrefix, value: /x}}]"),
+    );
     assert_eq!(
         effects(&diff),
         ["Changes Service shop/payments: port 80 refuses paths with `;` with 400 now"]
@@ -375,7 +422,10 @@ fn a_new_workload_port_comes_under_the_limits_of_its_namespace() {
     let limit = "---\napiVersion: mesh.tulle.dev/v1alpha1\nkind: RateLimit\nmetadata: {name: l, namespace: shop}\n\
                  spec: {limits: [{name: all, rate: {requests: 5, unit: Second}}]}\n";
     let old = format!("{MESH}{limit}");
-    let new = old.replace("serviceAccount: orders, ports: []", "serviceAccount: orders, ports: [{name: http, port: 9000}]");
+    let new = old.replace(
+        "serviceAccount: orders, ports: []",
+        "serviceAccount: orders, ports: [{name: http, port: 9000}]",
+    );
     let diff = diff_of_models(&support::model(&old), &support::model(&new));
     let begins = diff
         .effects
@@ -396,7 +446,10 @@ fn a_service_that_is_found_or_spoken_to_otherwise_changes() {
         ["Changes Service shop/payments: has the addresses 10.0.0.9 instead of 10.0.0.1"]
     );
     assert_eq!(
-        changed("ports: [{name: http, port: 80, targetPort: 8080}]}", "ports: [{name: tcp, port: 80, targetPort: 8080}]}"),
+        changed(
+            "ports: [{name: http, port: 80, targetPort: 8080}]}",
+            "ports: [{name: tcp, port: 80, targetPort: 8080}]}"
+        ),
         ["Changes Service shop/payments: port 80 speaks Tcp instead of Http"]
     );
     let route = |upstream: &str| {
@@ -422,6 +475,12 @@ fn what_of_a_fault_changes_is_not_made_up() {
         )
     };
     let change = |more: &str, method: &str| effects(&compare(&fault("maxActive: 5,", "GET"), &fault(more, method)));
-    assert_eq!(change("maxActive: 6,", "GET"), ["Changes FaultInjection/shop/f/slow: other settings"]);
-    assert_eq!(change("maxActive: 5,", "PUT"), ["Changes FaultInjection/shop/f/slow: what it matches"]);
+    assert_eq!(
+        change("maxActive: 6,", "GET"),
+        ["Changes FaultInjection/shop/f/slow: other settings"]
+    );
+    assert_eq!(
+        change("maxActive: 5,", "PUT"),
+        ["Changes FaultInjection/shop/f/slow: what it matches"]
+    );
 }

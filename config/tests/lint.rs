@@ -245,13 +245,23 @@ fn a_deny_of_a_path_with_parameters_denies_its_other_spellings() {
 
 #[test]
 fn a_rule_that_alone_makes_the_port_refuse_parameters_changes_something() {
-    let wide = permission("b", "payments", "Allow", "[{name: all, sources: [{type: Authenticated}]}]");
+    let wide = permission(
+        "b",
+        "payments",
+        "Allow",
+        "[{name: all, sources: [{type: Authenticated}]}]",
+    );
     let path = |name: &str| {
         let http = "http: [{path: {type: PathPrefix, value: /x}}]";
         permission(name, "payments", "Allow", &format!("[{{name: r, {ORDERS}, {http}}}]"))
     };
     assert_eq!(lines(&(wide.clone() + &path("a"))), Vec::<String>::new());
-    let other = permission("d", "payments", "Deny", "[{name: d, http: [{path: {type: PathPrefix, value: /y}}]}]");
+    let other = permission(
+        "d",
+        "payments",
+        "Deny",
+        "[{name: d, http: [{path: {type: PathPrefix, value: /y}}]}]",
+    );
     assert_eq!(
         lines(&(wide + &path("a") + &other)),
         ["TrafficPermission/shop/a spec.rules[0] Redundant"]
@@ -269,13 +279,21 @@ fn calls_are_looked_for_where_there_are_only_requests() {
     let rule = "[{name: r, grpc: [{method: {service: a.B}}]}]";
     let found = found(&permission("a", "payments", "Deny", rule));
     let says = |text: &str| found.iter().any(|one| one.message.contains(text));
-    assert!(found.len() == 1 && says("no port of Service payments") && says("gRPC") && !says("TCP"), "{found:?}");
+    assert!(
+        found.len() == 1 && says("no port of Service payments") && says("gRPC") && !says("TCP"),
+        "{found:?}"
+    );
 }
 
 #[test]
 fn a_rule_that_failed_makes_no_other_one_redundant() {
     let good = permission("a", "payments", "Deny", &format!("[{{name: r, {ORDERS}}}]"));
-    let failed = permission("b", "payments", "Deny", "[{name: r, http: [{path: {type: RegularExpression, value: '('}}]}]");
+    let failed = permission(
+        "b",
+        "payments",
+        "Deny",
+        "[{name: r, http: [{path: {type: RegularExpression, value: '('}}]}]",
+    );
     assert_eq!(found_beside_errors(&(good.clone() + &failed)), []);
     // Named ports on which the rule cannot be what it says are the same to it.
     let mismatch = permission("b", "db", "Deny", "[{name: r, ports: [tcp], http: [{method: GET}]}]");

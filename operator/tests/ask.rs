@@ -420,7 +420,10 @@ fn diff_does_not_call_the_same_what_it_could_not_ask_all_about() {
 
     let (_, out, _) = run(&["can-i", "--list", "--to", "shop/payments"], &dir.path().join("mesh"));
     assert!(out.contains("shop/payments:80 has more rules than were tried"), "{out}");
-    let (_, out, _) = run(&["can-i", "--list", "--to", "shop/payments", "-o", "json"], &dir.path().join("mesh"));
+    let (_, out, _) = run(
+        &["can-i", "--list", "--to", "shop/payments", "-o", "json"],
+        &dir.path().join("mesh"),
+    );
     assert_eq!(json(&out)[0]["complete"], Value::Bool(false));
 }
 

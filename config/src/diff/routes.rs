@@ -124,7 +124,10 @@ fn places(port: &ServicePort) -> BTreeMap<Place<'_>, &RouteEntry> {
 }
 
 fn entries(port: &ServicePort) -> impl Iterator<Item = (Place<'_>, &RouteEntry)> {
-    let own = port.consumer_routes.iter().map(|(consumer, table)| (Some(consumer), table));
+    let own = port
+        .consumer_routes
+        .iter()
+        .map(|(consumer, table)| (Some(consumer), table));
     let all = port.routes.iter().map(|table| (None, table)).chain(own);
     all.flat_map(|(consumer, table)| {
         table

@@ -200,7 +200,9 @@ mod tests {
         };
         assert_eq!(methods(&["DELETE"]), ["GET /", "DELETE /"]);
         assert_eq!(methods(&["GET", "POST"]), ["GET /", "DELETE /", "POST /"]);
-        let all = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+        let all = [
+            "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
+        ];
         assert_eq!(methods(&all).len(), all.len() + 1, "one more than anybody can name");
     }
 }

@@ -31,7 +31,10 @@ pub fn questions(ports: &[&InboundPort], identities: &BTreeSet<SpiffeId>, trust_
     let everywhere = |one: &Said<'_>| said.iter().all(|known| known.contains(one));
     let all = ports.iter().flat_map(|port| self::said(&port.permission));
     let (common, apart): (Vec<Said<'_>>, Vec<Said<'_>>) = all.partition(everywhere);
-    let matches = apart.iter().chain(&common).flat_map(|one| one.http.into_iter().flatten());
+    let matches = apart
+        .iter()
+        .chain(&common)
+        .flat_map(|one| one.http.into_iter().flatten());
     let plaintext = ports.iter().any(|port| port.mtls == MtlsMode::Permissive);
     let (mut operations, mut truncated) = (Vec::new(), false);
     if ports.iter().any(|port| !port.protocol.is_http()) {
@@ -79,7 +82,10 @@ fn said(permission: &PortPermission) -> impl Iterator<Item = Said<'_>> {
 /// Whether two ports decide everything alike, under whatever names.
 pub fn decide_alike(a: &InboundPort, b: &InboundPort) -> bool {
     let defaults = |permission: &PortPermission| {
-        let reported = permission.candidate.as_ref().map_or(&permission.default, |one| &one.default);
+        let reported = permission
+            .candidate
+            .as_ref()
+            .map_or(&permission.default, |one| &one.default);
         [&permission.default, reported].map(|one| (one.allow_mesh, one.allow_plaintext))
     };
     let settings = |port: &InboundPort| (port.protocol, port.mtls, port.refuse_path_parameters);

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::topology::{PortId, Topology, UNDECLARED};
 use crate::model::{
-    DefaultVerdict, HttpMatch, InboundPort, Key, Mesh, PortFaults, PortLimits, PortPermission, Service,
-    ServicePort, Upstream, Workload, group_of,
+    DefaultVerdict, HttpMatch, InboundPort, Key, Mesh, PortFaults, PortLimits, PortPermission, Service, ServicePort,
+    Upstream, Workload, group_of,
 };
 use crate::policy::traffic_route::PortRoutes;
 

@@ -7,7 +7,9 @@ use super::sample;
 use crate::model::{HeaderMatchType, HttpMatch, PathMatch};
 
 /// Methods to try where rules name some. The last one is none that a rule may name, so one is always left.
-const METHODS: [&str; 9] = ["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS", "TRACE", "PURGE"];
+const METHODS: [&str; 9] = [
+    "GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS", "TRACE", "PURGE",
+];
 
 /// Names and values.
 pub(super) type Pairs = Vec<(Arc<str>, Arc<str>)>;
