@@ -91,9 +91,10 @@ fn parameters(was: &ServicePort, is: &ServicePort) -> Vec<String> {
     let all = std::iter::once(None).chain(consumers.into_iter().map(Some));
     let change = |consumer: Option<&Arc<str>>| {
         let now = refuses(is, consumer);
-        let does = match now {
-            true => "refuses paths with `;` with 400 now",
-            false => "takes paths with `;` now",
+        let does = if now {
+            "refuses paths with `;` with 400 now"
+        } else {
+            "takes paths with `;` now"
         };
         let whose = consumer.map_or_else(String::new, |namespace| format!(" for callers in {namespace}"));
         (now != refuses(was, consumer)).then(|| format!("{does}{whose}"))

@@ -64,13 +64,9 @@ pub(super) fn render(model: &Model, filter: &Filter, output: Output) -> anyhow::
 /// A line for each port of which not everything is known.
 fn truncated(rows: &[Line<'_>]) -> String {
     let cut = rows.iter().filter(|line| line.row.truncated);
-    cut.map(|line| {
-        format!(
-            "{} has more rules than were tried: yes and no there may be some\n",
-            line.to
-        )
-    })
-    .collect()
+    let say = |line: &Line<'_>| format!("{} has more rules than were tried: yes and no there may be some
+", line.to);
+    cut.map(say).collect::<Vec<_>>().concat()
 }
 
 fn fits(wanted: Option<&String>, name: &str) -> bool {
