@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 use super::binary::for_everybody;
 use super::mesh::search;
+use super::yaml::PORTS;
 use super::{tulle, write_whole};
 
 /// How long anything may take; the machine may be busy.
@@ -41,7 +43,8 @@ pub struct Loopback {
 }
 
 impl Loopback {
-    /// Starts it on `root/objects`, which gets this text, and waits until everything runs and is acknowledged.
+    /// Starts it on `root/objects`, which gets this text, and waits until everything runs and is acknowledged. Applications
+    /// may not listen yet: [`Loopback::listening`].
     pub fn start(root: &Path, user: As, objects: &str) -> Result<Self> {
         fs::create_dir_all(root.join("objects"))?;
         write_whole(&root.join("objects/all.yaml"), objects)?;
@@ -149,6 +152,17 @@ impl Loopback {
             });
             Ok((good && !proxies.is_empty()).then_some(()))
         })
+    }
+
+    /// Waits until the application of a workload (`shop/orders-1`) accepts connections on all its ports.
+    pub fn listening(&self, workload: &str) -> Result<()> {
+        let address: Ipv4Addr = self.variable(workload, "TULLE_ADDRESS")?.parse()?;
+        for (_, _, port, _) in PORTS {
+            self.until(&format!("{workload} listens on port {port}"), || {
+                Ok(TcpStream::connect((address, port)).is_ok().then_some(()))
+            })?;
+        }
+        Ok(())
     }
 
     /// What the application of a workload (`shop/orders-1`) is told.

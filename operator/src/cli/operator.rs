@@ -27,8 +27,7 @@ pub(super) struct OperatorArgs {
 }
 
 pub(super) async fn run(args: OperatorArgs) -> anyhow::Result<ExitCode> {
-    let shutdown = super::run::shutdown()?;
-    tokio::pin!(shutdown);
+    let ending = super::run::ending()?;
     let start = async {
         let client = connect(args.kubeconfig.as_deref()).await?;
         let options = ClusterOptions {
@@ -41,11 +40,11 @@ pub(super) async fn run(args: OperatorArgs) -> anyhow::Result<ExitCode> {
     };
     let plane = tokio::select! {
         plane = start => plane?,
-        () = &mut shutdown => return Ok(ExitCode::SUCCESS),
+        () = ending.cancelled() => return Ok(ExitCode::SUCCESS),
     };
     let workloads = plane.engine().view().model.workloads.len();
     tracing::info!(xds = %plane.xds_address(), objects = plane.view().by_name.len(), workloads, "the control plane is up");
-    shutdown.await;
+    ending.cancelled().await;
     tracing::info!("ending; proxies go on with what they have");
     plane.shutdown().await;
     Ok(ExitCode::SUCCESS)

@@ -79,10 +79,16 @@ fn end_processes(registry: &Registry) -> Result<(), CleanupError> {
 }
 
 fn remove_link(name: &str) -> Result<(), String> {
-    if !Path::new("/sys/class/net").join(name).exists() {
+    let link = Path::new("/sys/class/net").join(name);
+    if !link.exists() {
         return Ok(());
     }
-    ip::batch(None, &[Line::DeleteLink(name.to_owned())]).map_err(|error| error.to_string())
+    match ip::batch(None, &[Line::DeleteLink(name.to_owned())]) {
+        Ok(()) => Ok(()),
+        // It goes with the namespace that has its other end, which the kernel takes apart when it likes.
+        Err(NetworkError::Ip { .. }) if !link.exists() => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn remove_namespace(name: &str) -> Result<(), String> {

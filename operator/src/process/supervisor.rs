@@ -3,6 +3,7 @@
 //! One task a process. When the leader of a process group ends, what is left of its group is killed while the leader is
 //! still a zombie: until then its number cannot be anyone else's. The state of each process is a `watch` channel.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -28,6 +29,8 @@ use super::spawner::Spawner;
 
 /// A log that is longer at a start is put aside (`<name>.1`).
 const LONG_LOG: u64 = 16 << 20;
+/// Where programs are found by who does not inherit ours.
+const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Time that a process has to end when its supervisor does.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -298,18 +301,21 @@ fn raw(pid: u32) -> io::Result<rustix::process::Pid> {
 }
 
 fn command(spec: &ProcessSpec, marker: &str) -> io::Result<Command> {
-    let line = spec.command_line();
-    let (program, arguments) = line.split_first().ok_or_else(|| io::Error::other("no program"))?;
+    let mut always = BTreeMap::from([(MARKER.into(), marker.into())]);
+    if !spec.inherit_environment {
+        // `ip` and `setpriv` are found by it.
+        always.insert("PATH".into(), USUAL_PATH.into());
+    }
+    let line = spec.command_line(&always)?;
+    let (program, arguments) = line.words.split_first().ok_or_else(|| io::Error::other("no program"))?;
     let log = open_log(&spec.log)?;
     let mut command = Command::new(program);
     command.args(arguments).process_group(0).stdin(Stdio::null());
     command.stdout(log.try_clone()?).stderr(log);
     if !spec.inherit_environment {
         command.env_clear();
-        // `ip` and `setpriv` are found by it.
-        command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     }
-    command.envs(&spec.environment).env(MARKER, marker);
+    command.envs(&line.environment);
     if let Some(folder) = &spec.folder {
         command.current_dir(folder);
     }

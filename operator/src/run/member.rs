@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::Service;
 
 use super::desired::DesiredMember;
 use super::ground::{Ground, Seat};
-use super::listening;
+use super::listening::Sockets;
 use crate::bootstrap::{self, BootstrapInput, OverloadSettings, StatsDetail, XdsHost};
 use crate::identity::{JoinKey, XDS_SERVER_NAME, files};
 use crate::process::{AdminClient, ProcessHandle, ProcessSpec, Restart, Supervisor, User};
@@ -59,6 +59,7 @@ pub(super) struct Member {
     environment: BTreeMap<String, String>,
     since: Instant,
     silent: BTreeSet<u16>,
+    refused: BTreeSet<String>,
     hosts: Vec<Service>,
 }
 
@@ -101,6 +102,7 @@ impl Member {
             environment: BTreeMap::new(),
             since: Instant::now(),
             silent: BTreeSet::new(),
+            refused: BTreeSet::new(),
             hosts: Vec::new(),
         })
     }
@@ -194,13 +196,13 @@ impl Member {
         Ok(())
     }
 
-    /// Says, once, on which of these ports nobody listens at the application's own loopback address.
-    pub(super) fn complain(&mut self, ports: impl Iterator<Item = u16>) {
+    /// Says, once, on which of these ports nobody listens at the application's own loopback address, and when that is over.
+    pub(super) fn complain(&mut self, ports: impl Iterator<Item = u16>, sockets: &Sockets) {
         let address = self.environment.get("TULLE_ADDRESS").and_then(|text| text.parse().ok());
         let Some(address) = address.filter(|_| self.since.elapsed() > SILENCE) else {
             return;
         };
-        let listening = listening::at(address);
+        let listening = sockets.listening_at(address);
         let silent: BTreeSet<u16> = ports.filter(|port| !listening.contains(port)).collect();
         for port in silent.difference(&self.silent) {
             tracing::warn!(
@@ -209,7 +211,21 @@ impl Member {
                  on the address in TULLE_ADDRESS; one that listens on all addresses clashes with its own proxy (see its log)"
             );
         }
+        for port in self.silent.difference(&silent) {
+            tracing::info!(workload = self.desired.id(), "somebody listens on {address}:{port} now");
+        }
         self.silent = silent;
+    }
+
+    /// Says, once, what its proxy refused of what the control plane sent: it runs without that.
+    pub(super) fn refused(&mut self, now: BTreeSet<String>) {
+        for what in now.difference(&self.refused) {
+            tracing::warn!(
+                workload = self.desired.id(),
+                "its proxy refused what it was sent: {what}; see `tulle get proxies` and the proxy's log"
+            );
+        }
+        self.refused = now;
     }
 
     /// Writes a fresh token.

@@ -33,6 +33,7 @@ use crate::identity::{JoinKey, files};
 use crate::netns::{self, Network};
 use crate::process::{Registry, RunId, Supervisor};
 use ground::Ground;
+use listening::Sockets;
 use member::{Member, Surroundings};
 
 /// How often the run looks for new and gone workloads.
@@ -204,7 +205,11 @@ impl Run {
         for member in self.members.values_mut() {
             member.set_hosts(&services, &self.ground)?;
         }
-        self.complain(&workloads);
+        self.complain(&workloads).await;
+        let mut refused = self.plane.refused().await?;
+        for (id, member) in &mut self.members {
+            member.refused(refused.remove(id).unwrap_or_default());
+        }
         Ok(changed)
     }
 
@@ -263,10 +268,11 @@ impl Run {
     }
 
     /// Says which applications on loopback addresses do not listen where their proxies look for them.
-    fn complain(&mut self, workloads: &[crds::Workload]) {
+    async fn complain(&mut self, workloads: &[crds::Workload]) {
         let Isolation::Loopback { .. } = self.options.isolation else {
             return;
         };
+        let sockets = Sockets::now().await;
         for workload in workloads {
             let (namespace, name) = (
                 workload.metadata.namespace.as_deref(),
@@ -274,7 +280,7 @@ impl Run {
             );
             let id = format!("{}/{}", namespace.unwrap_or("default"), name.unwrap_or_default());
             if let Some(member) = self.members.get_mut(&id) {
-                member.complain(workload.spec.ports.iter().map(|port| port.port));
+                member.complain(workload.spec.ports.iter().map(|port| port.port), &sockets);
             }
         }
     }

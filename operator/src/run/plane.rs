@@ -1,12 +1,13 @@
 //! The control plane as a child process of the run, and what it says about the mesh.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::Service;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -26,6 +27,23 @@ pub struct Plane {
     admin: AdminClient,
     address: SocketAddr,
     log: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Proxies {
+    proxies: Vec<Proxy>,
+}
+
+#[derive(Deserialize)]
+struct Proxy {
+    proxy: String,
+    rejections: Vec<Refusal>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    resource: String,
+    message: String,
 }
 
 impl Plane {
@@ -112,6 +130,18 @@ impl Plane {
     pub async fn environment(&self, workload: &str) -> anyhow::Result<BTreeMap<String, String>> {
         let body = self.admin.get(&format!("/environment/{workload}")).await?;
         serde_json::from_slice(&body).context("the control plane's answer is no environment")
+    }
+
+    /// What proxies refused of what they were sent, by proxy (`namespace/name`), for people.
+    pub async fn refused(&self) -> anyhow::Result<BTreeMap<String, BTreeSet<String>>> {
+        let body = self.admin.get("/proxies").await?;
+        let known: Proxies = serde_json::from_slice(&body).context("the control plane's answer names no proxies")?;
+        let words = |refusal: Refusal| format!("{}: {}", refusal.resource, refusal.message);
+        Ok(known
+            .proxies
+            .into_iter()
+            .map(|proxy| (proxy.proxy, proxy.rejections.into_iter().map(words).collect()))
+            .collect())
     }
 
     /// All objects of a kind as JSON, status included.
