@@ -13,7 +13,7 @@ use tulle_e2e::harness::yaml::{account, app, mesh as settings, object};
 use tulle_e2e::harness::{Mesh, Namespace, Steps, can_run};
 use tulle_e2e::probe::CallSummary;
 
-/// Envoy writes its log every second or when a block of it is full; a change reaches its workers within a moment.
+/// Envoy writes its log every so often; a change reaches its workers within a moment.
 const WAIT: Duration = Duration::from_mins(1);
 /// Requests of the one and of the other caller.
 const REQUESTS: [(&str, usize); 2] = [("orders", 400), ("frontend", 250)];
