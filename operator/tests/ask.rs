@@ -9,6 +9,7 @@
 
 mod asking;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};

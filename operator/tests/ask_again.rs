@@ -53,7 +53,7 @@ fn the_command_that_diff_prints_answers_as_diff_says() {
             };
             for (said, folder) in [(lines[index - 2], "mesh"), (lines[index - 1], "new")] {
                 let code = in_a_shell(&format!("{} --folder {folder}", command.trim()), dir.path());
-                let wanted = if said.contains(" allowed by ") { 0 } else { 1 };
+                let wanted = i32::from(!said.contains(" allowed by "));
                 assert!(said.contains(" by "), "{said}");
                 assert_eq!(code, Some(wanted), "{command} in {folder}: {out}");
                 asked += 1;

@@ -50,7 +50,9 @@ pub(super) fn render(model: &Model, filter: &Filter, output: Output) -> anyhow::
     }
     let mut rows = matrix(model, identity, service);
     if !caller(PLAINTEXT) {
-        rows.iter_mut().for_each(|row| row.plaintext = None);
+        for row in &mut rows {
+            row.plaintext = None;
+        }
     }
     let rows: Vec<Line> = rows.iter().map(|row| Line::of(row, trust_domain)).collect();
     let table = match output {
@@ -64,8 +66,13 @@ pub(super) fn render(model: &Model, filter: &Filter, output: Output) -> anyhow::
 /// A line for each port of which not everything is known.
 fn truncated(rows: &[Line<'_>]) -> String {
     let cut = rows.iter().filter(|line| line.row.truncated);
-    let say = |line: &Line<'_>| format!("{} has more rules than were tried: yes and no there may be some
-", line.to);
+    let say = |line: &Line<'_>| {
+        format!(
+            "{} has more rules than were tried: yes and no there may be some
+",
+            line.to
+        )
+    };
     cut.map(say).collect::<Vec<_>>().concat()
 }
 
