@@ -12,9 +12,9 @@ use crate::placement::{LoopbackBlock, outbound_port};
 
 /// The environment variables of a workload's application.
 ///
-/// `TULLE_<SERVICE>_URL` leads to the first port of a Service of the own namespace, `TULLE_<NAMESPACE>_<SERVICE>_URL` to that
-/// of any Service, and both with `_<PORT>` before `_URL` to a port by its name or number. Where two names come out equal
-/// the earlier in this list wins.
+/// `TULLE_<SERVICE>_URL` leads to the first port of a Service of the own namespace, `TULLE_<SERVICE>_<PORT>_URL` to a port of it
+/// by its name or number, and both with `<NAMESPACE>_` before the Service to those of any Service. Where two names come out
+/// equal the earlier in this list wins.
 pub fn environment(model: &Model, block: LoopbackBlock, workload: &Key) -> BTreeMap<String, String> {
     let Some(workload) = model.workloads.get(workload) else {
         return BTreeMap::new();
@@ -24,8 +24,8 @@ pub fn environment(model: &Model, block: LoopbackBlock, workload: &Key) -> BTree
     };
     let mut variables = BTreeMap::from([("TULLE_ADDRESS".to_owned(), application.to_string())]);
     let own = &workload.key.namespace;
-    // Longer names later: they never take the place of shorter ones.
-    for (with_namespace, with_port) in [(false, false), (true, false), (false, true), (true, true)] {
+    // The own namespace first: what others call their namespaces and Services takes no name from it.
+    for (with_namespace, with_port) in [(false, false), (false, true), (true, false), (true, true)] {
         for service in model
             .services
             .values()

@@ -39,6 +39,16 @@ apiVersion: v1
 kind: Service
 metadata: {namespace: shop, name: other-db}
 spec: {clusterIP: 240.0.0.6, selector: {app: db}, ports: [{name: http, port: 7000}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {namespace: payments, name: http}
+spec: {clusterIP: 240.0.0.7, selector: {app: db}, ports: [{name: http, port: 7001}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {namespace: shop, name: payments}
+spec: {clusterIP: 240.0.0.8, selector: {app: db}, ports: [{name: http, port: 7002}]}
 ";
 
 fn variables(workload: &str) -> BTreeMap<String, String> {
@@ -59,6 +69,8 @@ fn every_service_port_has_a_url() {
         ("TULLE_OTHER_DB_TCP_PG_URL", "tcp://127.16.4.5:5433"),
         // The Service `other-db` of the own namespace goes before `db` of the namespace `other`.
         ("TULLE_OTHER_DB_URL", "http://127.16.4.6:7000"),
+        // What is in the own namespace goes first: a port of its Service `payments`, not the Service `http` of the namespace `payments`.
+        ("TULLE_PAYMENTS_HTTP_URL", "http://127.16.4.8:7002"),
     ];
     for (name, value) in expected {
         assert_eq!(variables.get(name).map(String::as_str), Some(value), "{name}");
