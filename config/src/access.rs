@@ -5,11 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{Model, MtlsMode, PermissionRule, PortPermission, Source, SpiffeId};
+use crate::model::{Model, PermissionRule, PortPermission, Source, SpiffeId};
 
 /// The known identities that have any access to a port: an Allow or the default admits them, and no Deny without a request
 /// match refuses them. Plaintext callers have no identity and are never in the set, in either mode.
-pub fn allowed_identities(model: &Model, permission: &PortPermission, _mtls: MtlsMode) -> BTreeSet<SpiffeId> {
+pub fn allowed_identities(model: &Model, permission: &PortPermission) -> BTreeSet<SpiffeId> {
     let trust_domain = &*model.mesh.trust_domain;
     let allowed = |identity: &&SpiffeId| {
         let denied = permission

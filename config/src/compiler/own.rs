@@ -188,7 +188,7 @@ fn admission(
     all: &mut Vec<Arc<Resource>>,
 ) -> BTreeSet<SpiffeId> {
     let model = world.model;
-    let allowed = allowed_identities(model, &port.permission, port.mtls);
+    let allowed = allowed_identities(model, &port.permission);
     // On an HTTP port who is being cut has no entry and may connect anew, to be told 403 with the rule; a TCP port has no
     // connections but of those with access.
     let revoked: BTreeSet<SpiffeId> = model.identities.difference(&allowed).cloned().collect();

@@ -107,7 +107,7 @@ pub fn identity(name: &str) -> SpiffeId {
 /// Who has any access to a port, as `namespace/account`.
 pub fn allowed(model: &Model, name: &str, port: u16) -> Vec<String> {
     let inbound = inbound(model, name, port);
-    let set = access::allowed_identities(model, &inbound.permission, inbound.mtls);
+    let set = access::allowed_identities(model, &inbound.permission);
     set.iter()
         .map(|id| {
             id.as_str()
