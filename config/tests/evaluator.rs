@@ -445,9 +445,42 @@ fn matches_of_requests() {
             ("shop/orders", 8080, "GET /a", &[], yes),
         ],
     );
+}
+
+#[test]
+fn matches_of_calls() {
+    rows(
+        "a Deny of calls is about paths, an Allow about POST",
+        &[deny("d", "grpc: [{method: {service: pay.Charge}}]")],
+        &[
+            ("shop/orders", 9000, "POST /pay.Charge/Make", &[], "403 d/r"),
+            ("shop/orders", 9000, "/pay.Charge/Make", &[], "403 d/r"),
+            (
+                "shop/orders",
+                9000,
+                "/pay.Other/Make",
+                &[],
+                "allowed default/Allow/grpc",
+            ),
+        ],
+    );
+    rows(
+        "an Allow of calls",
+        &[allow(
+            "a",
+            &format!("{ORDERS}, grpc: [{{method: {{service: pay.Charge}}}}]"),
+        )],
+        &[
+            ("shop/orders", 9000, "POST /pay.Charge/Make", &[], "allowed a/r"),
+            ("shop/orders", 9000, "/pay.Charge/Make", &[], "403 default/Deny/grpc"),
+        ],
+    );
     rows(
         "a gRPC call is a POST",
-        &[denied("{method: POST, path: {type: Exact, value: /pay.Charge/Make}}")],
+        &[deny(
+            "d",
+            "http: [{method: POST, path: {type: Exact, value: /pay.Charge/Make}}]",
+        )],
         &[
             ("shop/orders", 9000, "POST /pay.Charge/Make", &[], "403 d/r"),
             (

@@ -96,7 +96,8 @@ fn grpc_matches_are_paths() {
         let permission = inbound(&model, "shop/orders-1", 9000).permission.clone();
         assert!(inbound(&model, "shop/orders-1", 0).permission.deny.is_empty());
         let one = permission.deny[0].http.as_ref().unwrap()[0].clone();
-        assert_eq!(one.method.as_deref(), Some("POST"));
+        // Servers of the Connect protocol answer GET on the same paths.
+        assert_eq!(one.method, None);
         (one.path, one.headers.len())
     };
     let path = |grpc: &str| rule(grpc).0.unwrap();
@@ -121,6 +122,19 @@ fn grpc_matches_are_paths() {
     );
     assert_eq!(rule("{}"), (None, 0));
     assert_eq!(rule("{headers: [{name: X-Role, value: a}]}"), (None, 1));
+}
+
+/// An Allow grants calls, and a call is a POST.
+#[test]
+fn an_allow_of_calls_keeps_the_method() {
+    let model = shop(&permission(
+        "p",
+        "targetRefs: [{kind: Workload, name: orders-1}], action: Allow, rules: [{sources: [{type: Authenticated}], grpc: [{method: {service: a.B}}]}]",
+    ));
+    assert_eq!(model.diagnostics, []);
+    let permission = &inbound(&model, "shop/orders-1", 9000).permission;
+    let one = &permission.allow[0].http.as_ref().unwrap()[0];
+    assert_eq!(one.method.as_deref(), Some("POST"));
 }
 
 #[test]

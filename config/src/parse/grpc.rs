@@ -10,16 +10,27 @@ use super::findings::{Findings, Part};
 use super::{http, path, regex, report_unknown};
 use crate::model::{HttpMatch, PathMatch};
 
-/// The `grpc` list of a permission. One bad match makes the list bad; an empty list is bad.
+/// The HTTP method of a call.
+pub(crate) const METHOD: &str = "POST";
+
+/// The `grpc` list of a permission. One bad match makes the list bad; an empty list is bad. With a `method`, only requests of
+/// this HTTP method are matched.
 pub(crate) fn policy_matches(
     matches: Option<&Vec<GrpcRouteMatch>>,
     at: &str,
+    method: Option<&str>,
     findings: &mut Findings,
 ) -> Part<Vec<HttpMatch>> {
-    http::matches_of(matches, at, "leave it out for all calls", findings, policy_match)
+    let read = |one: &_, at: &_, findings: &mut _| policy_match(one, at, method, findings);
+    http::matches_of(matches, at, "leave it out for all calls", findings, read)
 }
 
-fn policy_match(one: &GrpcRouteMatch, at: &str, findings: &mut Findings) -> Option<HttpMatch> {
+fn policy_match(
+    one: &GrpcRouteMatch,
+    at: &str,
+    http_method: Option<&str>,
+    findings: &mut Findings,
+) -> Option<HttpMatch> {
     let before = findings.len();
     report_unknown(one, at, findings);
     let path = one
@@ -29,7 +40,7 @@ fn policy_match(one: &GrpcRouteMatch, at: &str, findings: &mut Findings) -> Opti
     let headers = http::policy_headers(one.headers.as_deref(), &format!("{at}.headers"), findings);
     let read = HttpMatch {
         path,
-        method: Some("POST".into()),
+        method: http_method.map(Into::into),
         headers,
         query: Vec::new(),
     };
@@ -72,6 +83,9 @@ fn method_match<'a>(method: &'a GrpcMethodMatch, at: &str, findings: &mut Findin
 
 /// A service or method as it stands in a normalised path.
 fn literal(text: &str) -> Result<&str, String> {
+    if text.is_empty() {
+        return Err("is empty, which no call has; leave it out to match any".to_owned());
+    }
     if text.contains('/') {
         return Err("contains `/`; write the service and the method each in its own field".to_owned());
     }

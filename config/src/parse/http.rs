@@ -31,7 +31,7 @@ pub(super) fn matches_of<T>(
     at: &str,
     instead: &str,
     findings: &mut Findings,
-    read: fn(&T, &str, &mut Findings) -> Option<HttpMatch>,
+    read: impl Fn(&T, &str, &mut Findings) -> Option<HttpMatch>,
 ) -> Part<Vec<HttpMatch>> {
     let Some(matches) = matches else { return Part::Absent };
     if matches.is_empty() {

@@ -129,7 +129,9 @@ fn rule(rule: &PermissionRule, name: Arc<str>, path: String, action: Action, fin
     };
     if rule.grpc.is_some() {
         let at = format!("{path}.grpc");
-        let grpc = grpc::policy_matches(rule.grpc.as_ref(), &at, findings);
+        // A Deny must not be passed by a GET, which servers of the Connect protocol answer on the same paths.
+        let method = (action == Action::Allow).then_some(grpc::METHOD);
+        let grpc = grpc::policy_matches(rule.grpc.as_ref(), &at, method, findings);
         if about == About::Requests {
             let message = "`http` and `grpc` exclude each other in one rule; make two rules";
             findings.error(&at, Reason::Invalid, message);
