@@ -12,12 +12,15 @@ use regex::bytes::{Regex, RegexBuilder};
 /// RE2's white space: without the vertical tab.
 const SPACE: &str = r"\x09\x0a\x0c\x0d\x20";
 
+/// Enough for whatever parse takes.
+const LARGEST_BYTES: usize = 2 << 20;
+
 /// Compiles an expression over whole values of bytes; absent if it cannot be.
 pub(super) fn compile(re2: &str) -> Option<Regex> {
     RegexBuilder::new(&format!("^(?:{})$", translated(re2)))
         .unicode(false)
         .octal(true)
-        .size_limit(64 << 20)
+        .size_limit(LARGEST_BYTES)
         .build()
         .ok()
 }
@@ -106,7 +109,8 @@ fn class(rest: &mut Peekable<Chars<'_>>, out: &mut String) {
     while let Some(c) = rest.next() {
         match c {
             ']' if !first => break,
-            '[' if rest.peek() == Some(&':') => posix(rest, out),
+            // Behind the `-` of a range it is a character.
+            '[' if rest.peek() == Some(&':') && !out.ends_with('-') => posix(rest, out),
             '\\' => class_escape(rest, out),
             '-' if !first && rest.peek().is_some_and(|next| *next != ']') && range_open(out) => out.push('-'),
             c => number(c, out),
@@ -186,6 +190,7 @@ mod tests {
             ("[]a]", "]", "b"),
             ("[^]a]", "b", "]"),
             ("[a-]", "-", "b"),
+            ("[&-[:alpha:]", "Z", "b"),
             (r"[\d-x]", "-", "a"),
             ("[[:alpha:]-]", "-", "1"),
             (r"[\x41-\x43]", "B", "D"),
@@ -227,6 +232,24 @@ mod tests {
         fn whatever_is_taken_compiles(text in r"([\[\](){}^*+?|.\\a-cPxdsSwbn<>:,&~=!'0-9é-]|\(\?:|\(\?P<|\[\^|\[:alpha:\]|\\x4|\\x\{){1,12}") {
             if let Ok(taken) = crate::parse::regex::checked(&text) {
                 proptest::prop_assert!(compile(taken).is_some(), "{} -> {}", taken, translated(taken));
+                proptest::prop_assert!(compile_element(taken).is_some(), "{}", taken);
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+
+        /// The largest that parse takes compiles here, too: many copies of small parts.
+        #[test]
+        fn the_largest_that_is_taken_compiles(
+            part in r"([acek-s.é/:]|\\[dDsSwW]|\[\^?[a-eg-ikA-C0-2_]{1,6}\]|\[\^a\\W\]|\([ab]\|c?\)|\(\?i:[a-fs]\)|[ab][*?+]){1,12}",
+            count in 1_u32..=1000, optional in proptest::bool::ANY,
+        ) {
+            let counts = if optional { format!("0,{count}") } else { count.to_string() };
+            let text = format!("(?:{part}){{{counts}}}");
+            if let Ok(taken) = crate::parse::regex::checked(&text) {
+                proptest::prop_assert!(compile(taken).is_some(), "{}", taken);
                 proptest::prop_assert!(compile_element(taken).is_some(), "{}", taken);
             }
         }

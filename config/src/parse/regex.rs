@@ -2,14 +2,17 @@
 //!
 //! It knows the shape of RE2 (groups, classes, escapes, repetitions) and refuses what RE2 lacks: look-around,
 //! back-references, possessive quantifiers. Anchors are refused too: the whole value is always matched, and an expression
-//! becomes part of a longer one in places, where an anchor would never match. Envoy matches bytes, so classes of Unicode characters are refused. It does not measure the compiled program; the
-//! length limit and the counts bound that.
+//! becomes part of a longer one in places, where an anchor would never match. Envoy matches bytes, so classes of Unicode characters are refused. So is what would become too
+//! large a program: `size.rs` bounds it without compiling anything.
 
 mod class;
+mod size;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
+
+use size::{LARGEST, Size};
 
 /// The longest expression that is taken.
 pub(crate) const LONGEST: usize = 512;
@@ -31,14 +34,12 @@ pub(crate) fn checked(text: &str) -> Result<&str, String> {
     if bare.is_empty() {
         return Err("is empty; write an expression that matches the whole value".to_owned());
     }
-    let scanner = Scanner {
-        rest: bare.chars().peekable(),
-        repeatable: false,
-        last: 1,
-        groups: Vec::new(),
-        names: BTreeSet::new(),
-    };
-    scanner.scan()?;
+    let size = Scanner::new(bare).scan()?;
+    if size > LARGEST {
+        return Err(format!(
+            "would become too large a program (up to {size} steps; at most {LARGEST} are taken); lower the counts, or split the rule"
+        ));
+    }
     Ok(bare)
 }
 
@@ -60,48 +61,72 @@ struct Scanner<'a> {
     /// The most that an item of each open group does.
     groups: Vec<u32>,
     names: BTreeSet<String>,
+    size: Size,
+    /// An `i` has been seen among flags, so that letters may mean two.
+    folded: bool,
 }
 
-impl Scanner<'_> {
-    fn scan(mut self) -> Result<(), String> {
+impl<'a> Scanner<'a> {
+    fn new(text: &'a str) -> Self {
+        Self {
+            rest: text.chars().peekable(),
+            repeatable: false,
+            last: 1,
+            groups: Vec::new(),
+            names: BTreeSet::new(),
+            size: Size::default(),
+            folded: false,
+        }
+    }
+
+    /// The answer is the size of its program.
+    fn scan(mut self) -> Result<u64, String> {
         while let Some(c) = self.rest.next() {
             match c {
                 '\\' => {
-                    self.item();
+                    self.item(1);
                     self.escape()?;
                 }
                 '[' => {
-                    self.class()?;
-                    self.item();
+                    let size = self.class()?;
+                    self.item(size);
                 }
                 '(' => self.group()?,
                 ')' => {
                     let most = self.groups.pop().ok_or("has a `)` without `(`")?;
                     self.repeatable = true;
                     self.count(most);
+                    self.size.close();
                 }
                 '^' | '$' => return Err(anchor(&c.to_string())),
-                '|' => self.repeatable = false,
-                '*' | '+' | '?' => self.repetition(c)?,
+                '|' => {
+                    self.repeatable = false;
+                    self.size.branch();
+                }
+                '*' | '+' | '?' => {
+                    self.size.repeat(1, 1);
+                    self.repetition(c)?;
+                }
                 '{' => self.counted()?,
                 _ => {
-                    self.item();
+                    self.item(literal(c));
                     // Several bytes, of which only the last would be repeated.
                     self.repeatable = c.is_ascii();
                 }
             }
         }
         if self.groups.is_empty() {
-            Ok(())
+            Ok(self.size.total())
         } else {
             Err("has a `(` without `)`".to_owned())
         }
     }
 
-    /// An item has been read that repeats nothing.
-    fn item(&mut self) {
+    /// An item of this size has been read that repeats nothing.
+    fn item(&mut self, size: u64) {
         self.repeatable = true;
         self.last = 1;
+        self.size.item(size);
     }
 
     /// The last item repeats its parts so often.
@@ -124,7 +149,12 @@ impl Scanner<'_> {
                 self.repeatable = false;
                 Ok(())
             }
-            Some('a' | 'f' | 't' | 'n' | 'r' | 'v' | 'd' | 'D' | 's' | 'S' | 'w' | 'W' | '0') => Ok(()),
+            Some('D' | 's' | 'S' | 'w' | 'W') => {
+                // The item is this class.
+                self.size.widen(class::NAMED - 1);
+                Ok(())
+            }
+            Some('a' | 'f' | 't' | 'n' | 'r' | 'v' | 'd' | '0') => Ok(()),
             Some(c) if c.is_ascii_alphanumeric() || !c.is_ascii() => {
                 Err(format!("has \\{c}, which RE2 does not know; leave out the backslash"))
             }
@@ -139,6 +169,7 @@ impl Scanner<'_> {
             return Err("nests more than 100 groups".to_owned());
         }
         if self.rest.peek() != Some(&'?') {
+            self.size.open(true);
             return Ok(());
         }
         self.rest.next();
@@ -148,13 +179,17 @@ impl Scanner<'_> {
         let (mut negated, mut waiting) = (false, false);
         loop {
             match self.rest.next() {
-                Some(':') if !waiting => return Ok(()),
+                Some(':') if !waiting => {
+                    self.size.open(false);
+                    return Ok(());
+                }
                 // `(?i)` is no group of its own.
                 Some(')') if flags > 0 && !waiting => {
                     self.groups.pop();
                     return Ok(());
                 }
-                Some('i' | 'm' | 's' | 'U') => {
+                Some(flag @ ('i' | 'm' | 's' | 'U')) => {
+                    self.folded |= flag == 'i';
                     flags += 1;
                     waiting = false;
                 }
@@ -174,6 +209,7 @@ impl Scanner<'_> {
                         return Err(format!("has two groups named {name}; rename one"));
                     }
                     '>' if !name.is_empty() => {
+                        self.size.open(true);
                         self.names.insert(name);
                         return Ok(());
                     }
@@ -205,7 +241,7 @@ impl Scanner<'_> {
         let (low, high) = ahead.split_once(',').unwrap_or((ahead.as_str(), ahead.as_str()));
         let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         if !closed || !number(low) || !(high.is_empty() || number(high)) {
-            self.item();
+            self.item(1);
             return Ok(());
         }
         if !self.repeatable {
@@ -225,10 +261,20 @@ impl Scanner<'_> {
             ));
         }
         self.count(repeats);
+        self.size.repeat(low, high);
         for _ in 0..=ahead.chars().count() {
             self.rest.next();
         }
         self.repetition('{')
+    }
+}
+
+/// A character outside classes. RE2 matches its bytes, each of which a flag may fold; a dot is two ranges.
+fn literal(c: char) -> u64 {
+    match c {
+        '.' => 2,
+        c if c.is_ascii() => 1,
+        c => 2 * c.len_utf8() as u64,
     }
 }
 

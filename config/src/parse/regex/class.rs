@@ -3,6 +3,9 @@
 
 use super::Scanner;
 
+/// The most ranges that a class with a name has, `\W` or `[:^punct:]`.
+pub(super) const NAMED: u64 = 5;
+
 impl Scanner<'_> {
     /// What follows `\x`.
     pub(super) fn hexadecimal(&mut self) -> Result<char, String> {
@@ -37,20 +40,32 @@ impl Scanner<'_> {
     }
 
     /// What follows `[`. As RE2 reads it: classes and ranges of characters, where a `-` may stand by itself.
-    pub(super) fn class(&mut self) -> Result<(), String> {
+    /// The answer is the most ranges that it comes to.
+    pub(super) fn class(&mut self) -> Result<u64, String> {
+        let mut size = 0;
         if self.rest.peek() == Some(&'^') {
             self.rest.next();
+            // There are ranges before, between and behind.
+            size += 1;
         }
+        let range = if self.folded { 2 } else { 1 };
         let mut first = true;
         loop {
             let c = self.rest.next().ok_or_else(unclosed)?;
             match (c, self.rest.peek().copied()) {
-                (']', _) if !first => return Ok(()),
-                ('[', Some(':')) => self.posix_class()?,
+                (']', _) if !first => return Ok(size),
+                ('[', Some(':')) => {
+                    self.posix_class()?;
+                    size += NAMED;
+                }
                 ('\\', Some('d' | 'D' | 's' | 'S' | 'w' | 'W')) => {
                     self.rest.next();
+                    size += NAMED;
                 }
-                _ => self.range(c)?,
+                _ => {
+                    self.range(c)?;
+                    size += range;
+                }
             }
             first = false;
         }
