@@ -1,6 +1,10 @@
 //! What lint warns about, and what it must not.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop"
+)]
 
 mod support;
 
@@ -199,6 +203,25 @@ fn expressions_with_an_open_segment() {
         ["TrafficPermission/shop/a spec.rules[0].http[0].path.value WiderThanItLooks"]
     );
     assert_eq!(lines(&with("/charges(/.*)?")), Vec::<String>::new());
+}
+
+#[test]
+fn expressions_of_a_deny_that_another_spelling_passes() {
+    let with = |action: &str, value: &str| {
+        let path = format!("{{type: RegularExpression, value: '{value}'}}");
+        permission(
+            "a",
+            "payments",
+            action,
+            &format!("[{{name: r, {ORDERS}, http: [{{path: {path}}}]}}]"),
+        )
+    };
+    let narrow = ["TrafficPermission/shop/a spec.rules[0].http[0].path.value NarrowerThanItLooks"];
+    assert_eq!(lines(&with("Deny", "/a:b/.*")), narrow);
+    assert!(found(&with("Deny", "/a:b/.*"))[0].message.contains("%3[Aa]"));
+    assert_eq!(lines(&with("Deny", "/a(?::|%3[Aa])b/.*")), Vec::<String>::new());
+    // An Allow that is spelled another way denies.
+    assert_eq!(lines(&with("Allow", "/a:b/.*")), Vec::<String>::new());
 }
 
 #[test]

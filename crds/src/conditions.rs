@@ -71,6 +71,8 @@ pub enum Reason {
     Redundant,
     /// It takes more than its text suggests.
     WiderThanItLooks,
+    /// It takes less than its text suggests.
+    NarrowerThanItLooks,
     /// It names a caller that no workload can be.
     UnknownIdentity,
 }

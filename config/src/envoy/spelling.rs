@@ -30,11 +30,12 @@ pub(crate) fn every_spelling(literal: &str) -> Option<String> {
 }
 
 /// Written in one way only, after normalisation.
-fn fixed(byte: u8) -> bool {
+pub(crate) fn fixed(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte)
 }
 
-fn spellings(byte: u8) -> String {
+/// A regex for the escape of a byte, `%3[Aa]`.
+pub(crate) fn escape(byte: u8) -> String {
     let digit = |digit: char| {
         if digit.is_ascii_alphabetic() {
             format!("[{digit}{}]", digit.to_ascii_lowercase())
@@ -42,13 +43,19 @@ fn spellings(byte: u8) -> String {
             digit.to_string()
         }
     };
-    let escape: String = format!("{byte:02X}").chars().map(digit).collect();
+    let digits: String = format!("{byte:02X}").chars().map(digit).collect();
+    format!("%{digits}")
+}
+
+/// A regex for a byte in every spelling.
+pub(crate) fn spellings(byte: u8) -> String {
+    let escape = escape(byte);
     // The others cannot stand in a path as they are: they end it, are escaped by normalisation, or begin an escape.
     if byte.is_ascii_graphic() && !b"%?#\\\"<>^`{|}".contains(&byte) {
         let bare: String = super::matcher::escaped(char::from(byte)).collect();
-        format!("(?:{bare}|%{escape})")
+        format!("(?:{bare}|{escape})")
     } else {
-        format!("%{escape}")
+        escape
     }
 }
 

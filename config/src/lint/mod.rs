@@ -9,6 +9,7 @@ mod identity;
 mod impossible;
 mod nowhere;
 mod rules;
+mod spelled;
 mod unreachable;
 mod wide;
 
@@ -33,6 +34,7 @@ pub fn lint(objects: &Objects, model: &Model) -> Vec<Diagnostic> {
     identity::check(model, &rules, &mut found);
     impossible::check(model, &rules, &mut found);
     nowhere::check(model, &rules, &mut found);
+    spelled::check(model, &rules, &mut found);
     unreachable::check(model, &rules, &mut found);
     wide::check(&rules, &mut found);
     found.sort();
