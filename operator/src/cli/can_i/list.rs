@@ -68,8 +68,7 @@ fn truncated(rows: &[Line<'_>]) -> String {
     let cut = rows.iter().filter(|line| line.row.truncated);
     let say = |line: &Line<'_>| {
         format!(
-            "{} has more rules than were tried: yes and no there may be some
-",
+            "{} has more rules than were tried: yes and no there may be some\n",
             line.to
         )
     };
