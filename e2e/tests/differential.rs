@@ -28,10 +28,6 @@ fn the_evaluator_and_envoy_agree_and_broken_compilers_are_noticed() -> Result<()
     steps.run("the fixed seed", || {
         agree(&run::requests(&mut session, SEED, DECISIONS)?)
     });
-    let random = fastrand::u64(..1_000_000_000);
-    steps.run(&format!("the random seed {random}"), || {
-        agree(&run::requests(&mut session, random, MORE)?)
-    });
     steps.run("combinations of permissions on TCP ports", || {
         agree(&run::connections(&mut session, SEED, COMBINATIONS)?)
     });
