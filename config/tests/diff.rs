@@ -10,6 +10,7 @@ mod support;
 
 use std::sync::Arc;
 
+use support::permission;
 use tulle_config::Model;
 use tulle_config::diff::{Change, Diff, diff};
 use tulle_config::evaluator::Operation;
@@ -49,13 +50,6 @@ spec: {address: 10.1.0.4, serviceAccount: orders, ports: []}
 ";
 
 const ORDERS: &str = "sources: [{type: ServiceAccount, serviceAccount: {namespace: shop, name: orders}}]";
-
-fn permission(name: &str, target: &str, action: &str, rules: &str) -> String {
-    format!(
-        "---\napiVersion: mesh.tulle.dev/v1alpha1\nkind: TrafficPermission\nmetadata: {{name: {name}, namespace: shop}}\n\
-         spec: {{targetRefs: [{{kind: Service, name: {target}}}], action: {action}, rules: {rules}}}\n"
-    )
-}
 
 fn model(yaml: &str) -> Arc<Model> {
     support::model(&format!("{MESH}{yaml}"))

@@ -8,6 +8,7 @@
 
 mod support;
 
+use support::permission;
 use tulle_config::lint::lint;
 use tulle_config::{Diagnostic, Severity};
 
@@ -44,13 +45,6 @@ metadata: {name: orders-1, namespace: shop, labels: {app: orders}}
 spec: {address: 10.1.0.3, serviceAccount: orders, ports: []}
 ---
 ";
-
-fn permission(name: &str, target: &str, action: &str, rules: &str) -> String {
-    format!(
-        "---\napiVersion: mesh.tulle.dev/v1alpha1\nkind: TrafficPermission\nmetadata: {{name: {name}, namespace: shop}}\n\
-         spec: {{targetRefs: [{{kind: Service, name: {target}}}], action: {action}, rules: {rules}}}\n"
-    )
-}
 
 fn found(yaml: &str) -> Vec<Diagnostic> {
     let objects = support::objects(&format!("{MESH}{yaml}"));

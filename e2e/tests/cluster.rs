@@ -9,10 +9,10 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tulle_e2e::cluster::{Cluster, Component, Layout};
-use tulle_e2e::harness::own_program;
+use tulle_e2e::harness::{own_program, wait_until};
 use tulle_e2e::probe::call::CallSummary;
 
 const SWITCH: &str = "TULLE_CLUSTER_TESTS";
@@ -112,15 +112,7 @@ fn kubectl(cluster: &Cluster, arguments: &[&str]) -> Result<String> {
 }
 
 fn until(what: &str, mut ask: impl FnMut() -> Result<bool>) -> Result<()> {
-    let start = Instant::now();
-    loop {
-        match ask() {
-            Ok(true) => return Ok(()),
-            Ok(false) if start.elapsed() > LIMIT => bail!("{what}: not within {LIMIT:?}"),
-            Err(error) if start.elapsed() > LIMIT => return Err(error).context(what.to_owned()),
-            _ => std::thread::sleep(Duration::from_millis(200)),
-        }
-    }
+    wait_until(what, LIMIT, Duration::from_millis(200), || Ok(ask()?.then_some(())))
 }
 
 fn load(cluster: &Cluster) -> Result<()> {

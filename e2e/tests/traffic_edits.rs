@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use tulle_e2e::harness::yaml::{account, app, mesh as mesh_object, object, service, workload};
+use tulle_e2e::harness::yaml::{account, app, grant, mesh as mesh_object, object, service, workload};
 use tulle_e2e::harness::{Load, Mesh, Stats, Steps, can_run};
-use tulle_e2e::traffic::{GrpcFlow, HttpFlow, Report, Spec, TcpFlow};
+use tulle_e2e::traffic::{GrpcFlow, HttpFlow, Spec, TcpFlow};
 
 /// What the mesh promises for withdrawn grants, in seconds.
 const REVOCATION: u64 = 5;
@@ -119,7 +119,7 @@ fn each_kind(mesh: &Mesh) -> Result<()> {
     }
     let after = counters(mesh)?;
     let report = load.stop()?;
-    ensure!(report.failed() == 0, "{:?}", failures(&report));
+    ensure!(report.failed() == 0, "{:?}", report.causes());
     for name in ["http1", "http2"] {
         let flow = report.flow(name);
         ensure!(flow.status(200) == flow.answered, "{name}: {:?}", flow.statuses);
@@ -183,22 +183,8 @@ fn edits() -> Vec<(&'static str, String)> {
     ]
 }
 
-fn failures(report: &Report) -> Vec<String> {
-    let all = report.flows.values().flat_map(|flow| &flow.failures);
-    all.take(5)
-        .map(|failure| format!("{} {}: {}", failure.at, failure.flow, failure.cause))
-        .collect()
-}
-
 fn withdrawn(mesh: &Mesh) -> Result<()> {
-    let grant = |accounts: &[&str]| {
-        let sources: Vec<String> = accounts.iter().map(|name| account(name)).collect();
-        let spec = format!(
-            "targetRefs: [{{kind: Service, name: payments-v1}}]\naction: Allow\nrules: [{{name: callers, sources: [{}]}}]\n",
-            sources.join(", ")
-        );
-        object("TrafficPermission", "payments", &spec)
-    };
+    let grant = |accounts: &[&str]| grant("payments-v1", "payments", accounts);
     mesh.apply("permission.yaml", &grant(&["frontend", "orders"]))?;
     let (losing, keeping) = (load(mesh, "shop/frontend-1")?, load(mesh, "shop/orders-1")?);
     losing.await_more(10)?;
@@ -231,7 +217,7 @@ fn withdrawn(mesh: &Mesh) -> Result<()> {
         last.statuses
     );
     let kept = keeping.stop()?;
-    ensure!(kept.failed() == 0, "{:?}", failures(&kept));
+    ensure!(kept.failed() == 0, "{:?}", kept.causes());
     ensure!(kept.connections_kept(), "{kept:?}");
     Ok(())
 }

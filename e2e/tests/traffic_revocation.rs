@@ -1,23 +1,21 @@
 //! Revocation under load: who loses its grant is refused at once and cut in time, over every transport; nobody else
 //! notices. What is not cut is in `traffic_revocation_limits`.
 
+mod revoking;
+
 use std::fmt::Write as _;
 use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
-use tulle_e2e::harness::yaml::{account, app, mesh as mesh_object, object};
+use revoking::{LIMIT, MOMENT, PERMISSION, REVOCATION, grant, passes};
+use tulle_e2e::harness::yaml::{app, mesh as mesh_object};
 use tulle_e2e::harness::{Load, Mesh, Steps, can_run};
 use tulle_e2e::traffic::{FlowReport, GrpcFlow, HttpFlow, Report, Spec, TcpFlow, WebSocketFlow};
 
-/// What the mesh promises, in seconds.
-const REVOCATION: u64 = 5;
-/// Until the proxies' threads have what its main thread has acknowledged, on a busy machine.
-const MOMENT: Duration = Duration::from_secs(2);
 /// Streams of each kind in a load.
 const STREAMS: usize = 5;
-const LIMIT: Duration = Duration::from_secs(40);
 
 #[test]
 fn who_loses_a_grant_is_cut_and_nobody_else() -> Result<()> {
@@ -42,17 +40,6 @@ fn who_loses_a_grant_is_cut_and_nobody_else() -> Result<()> {
         withdrawn(&mesh, ["orders", "ratings"], |text| edited_while_down(&mesh, text))
     });
     steps.finish()
-}
-
-const PERMISSION: &str = "permission.yaml";
-
-fn grant(accounts: &[&str]) -> String {
-    let sources: Vec<String> = accounts.iter().map(|name| account(name)).collect();
-    let spec = format!(
-        "targetRefs: [{{kind: Service, name: payments}}]\naction: Allow\nrules: [{{name: callers, sources: [{}]}}]\n",
-        sources.join(", ")
-    );
-    object("TrafficPermission", "payments", &spec)
 }
 
 /// All transports at once: names begin with the transport's.
@@ -122,7 +109,7 @@ fn withdrawn(mesh: &Mesh, [loser, keeper]: [&str; 2], withdraw: impl FnOnce(&str
     let (lost, kept) = (losing.stop()?, keeping.stop()?);
     say(&figures(loser, &lost, acked)?);
     in_time(&lost, acked)?;
-    ensure!(kept.failed() == 0, "others failed: {:?}", causes(&kept));
+    ensure!(kept.failed() == 0, "others failed: {:?}", kept.causes());
     ensure!(kept.connections_kept(), "others connected again: {kept:?}");
     for name in ["http1", "http2"] {
         let flow = kept.flow(name);
@@ -193,13 +180,6 @@ fn figures(loser: &str, report: &Report, acked: SystemTime) -> Result<String> {
     Ok(text)
 }
 
-fn causes(report: &Report) -> Vec<String> {
-    let all = report.flows.values().flat_map(|flow| &flow.failures);
-    all.take(5)
-        .map(|failure| format!("{} {}: {}", failure.at, failure.flow, failure.cause))
-        .collect()
-}
-
 /// The control plane stands still, so that it sees nothing, is killed, and starts again with the new file.
 fn edited_while_down(mesh: &Mesh, text: &str) -> Result<SystemTime> {
     let pid = control_plane(mesh)?;
@@ -224,17 +204,6 @@ fn control_plane(mesh: &Mesh) -> Result<String> {
         }
     }
     anyhow::bail!("no control plane of this mesh runs")
-}
-
-/// The caller is served.
-fn passes(mesh: &Mesh, caller: &str) -> Result<()> {
-    let from = mesh.workload(&format!("shop/{caller}-1"))?;
-    mesh.await_condition("the caller is served", LIMIT, || {
-        Ok(from
-            .call(&["http://payments/charges", "-n", "10"])?
-            .all(200)
-            .then_some(()))
-    })
 }
 
 fn say(text: &str) {

@@ -1,21 +1,17 @@
 //! What a withdrawn grant does not cut: who keeps a part of its access, and what stock Envoy cannot cut. The latter is asserted,
 //! so that the day on which it can is noticed; `docs/decisions` says the same in words.
 
+mod revoking;
+
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use revoking::{LIMIT, MOMENT, PERMISSION, REVOCATION, grant, passes};
 use tulle_e2e::harness::yaml::{account, app, mesh as mesh_object, object};
 use tulle_e2e::harness::{Mesh, Steps, can_run};
 use tulle_e2e::probe::TcpReport;
-use tulle_e2e::traffic::{GrpcFlow, HttpFlow, Report, Spec, TcpFlow, WebSocketFlow};
-
-/// What the mesh promises, in seconds.
-const REVOCATION: u64 = 5;
-/// Until the proxies' threads have what its main thread has acknowledged, on a busy machine.
-const MOMENT: Duration = Duration::from_secs(2);
-const LIMIT: Duration = Duration::from_secs(40);
-const PERMISSION: &str = "permission.yaml";
+use tulle_e2e::traffic::{GrpcFlow, HttpFlow, Spec, TcpFlow, WebSocketFlow};
 
 #[test]
 fn what_a_withdrawn_grant_does_not_cut() -> Result<()> {
@@ -36,15 +32,6 @@ fn what_a_withdrawn_grant_does_not_cut() -> Result<()> {
         || refused_before(&mesh),
     );
     steps.finish()
-}
-
-fn grant(accounts: &[&str]) -> String {
-    let sources: Vec<String> = accounts.iter().map(|name| account(name)).collect();
-    let spec = format!(
-        "targetRefs: [{{kind: Service, name: payments}}]\naction: Allow\nrules: [{{name: callers, sources: [{}]}}]\n",
-        sources.join(", ")
-    );
-    object("TrafficPermission", "payments", &spec)
 }
 
 /// HTTP ports judge each request, so who keeps any access to the port keeps its connections.
@@ -91,7 +78,7 @@ fn partly(mesh: &Mesh) -> Result<()> {
     ensure!(
         report.failed() == 0 && report.connections_kept(),
         "{:?}",
-        causes(&report)
+        report.causes()
     );
     let (kept, lost) = (report.flow("kept"), report.flow("lost"));
     ensure!(kept.status(200) == kept.answered, "{:?}", kept.statuses);
@@ -218,24 +205,6 @@ fn refused_before(mesh: &Mesh) -> Result<()> {
     // Ten messages a second, for longer than a revocation takes.
     load.await_more(10 * (REVOCATION + 3))?;
     let report = load.stop()?;
-    ensure!(report.failed() == 0, "the stream was cut: {:?}", causes(&report));
+    ensure!(report.failed() == 0, "the stream was cut: {:?}", report.causes());
     Ok(())
-}
-
-/// The caller is served.
-fn passes(mesh: &Mesh, caller: &str) -> Result<()> {
-    let from = mesh.workload(&format!("shop/{caller}-1"))?;
-    mesh.await_condition("the caller is served", LIMIT, || {
-        Ok(from
-            .call(&["http://payments/charges", "-n", "10"])?
-            .all(200)
-            .then_some(()))
-    })
-}
-
-fn causes(report: &Report) -> Vec<String> {
-    let all = report.flows.values().flat_map(|flow| &flow.failures);
-    all.take(5)
-        .map(|failure| format!("{} {}: {}", failure.at, failure.flow, failure.cause))
-        .collect()
 }

@@ -7,11 +7,14 @@
     reason = "helpers of tests are tests too"
 )]
 
+mod asking;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Stdio};
 
+use asking::{run, tulle};
 use rustix::process::{Pid, Signal, kill_process};
 
 const MESH: &str = "
@@ -37,18 +40,6 @@ spec:
   - name: orders
     sources: [{type: ServiceAccount, serviceAccount: {namespace: shop, name: orders}}]
 ";
-
-fn tulle(arguments: &[&str], folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tulle"));
-    command.args(arguments).current_dir(folder).env_remove("TULLE_STATE");
-    command
-}
-
-fn run(arguments: &[&str], folder: &Path) -> (Option<i32>, String, String) {
-    let Output { status, stdout, stderr } = tulle(arguments, folder).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (status.code(), text(stdout), text(stderr))
-}
 
 fn folder() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();

@@ -119,3 +119,11 @@ pub(crate) fn check(file: &Path, text: &str) -> Result<(), String> {
         line + 1
     ))
 }
+
+/// A permission of the namespace `shop` on one of its Services.
+pub(crate) fn permission(name: &str, target: &str, action: &str, rules: &str) -> String {
+    format!(
+        "---\napiVersion: mesh.tulle.dev/v1alpha1\nkind: TrafficPermission\nmetadata: {{name: {name}, namespace: shop}}\n\
+         spec: {{targetRefs: [{{kind: Service, name: {target}}}], action: {action}, rules: {rules}}}\n"
+    )
+}

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use operator::envoy_binary;
@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use super::binary::for_everybody;
 use super::mesh::search;
+use super::wait::{LOOK, wait_until};
 use super::yaml::PORTS;
 use super::{tulle, write_whole};
 
@@ -116,21 +117,8 @@ impl Loopback {
     }
 
     /// Waits for something.
-    pub fn until<T>(&self, what: &str, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-        let start = Instant::now();
-        loop {
-            match ask() {
-                Ok(Some(answer)) => return Ok(answer),
-                answer if start.elapsed() > PATIENCE => {
-                    bail!(
-                        "{what}: not within {PATIENCE:?} ({:?}); log:\n{}",
-                        answer.err(),
-                        self.log()?
-                    )
-                }
-                _ => std::thread::sleep(Duration::from_millis(20)),
-            }
-        }
+    pub fn until<T>(&self, what: &str, ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+        wait_until(what, PATIENCE, LOOK, ask).or_else(|error| bail!("{error:#}; log:\n{}", self.log()?))
     }
 
     /// Asks the control plane.

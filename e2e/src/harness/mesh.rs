@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use operator::envoy_binary::{self, Search};
 use operator::netns::{self, MemberSpec};
 use operator::process::AdminClient;
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::envoy::Envoy;
 use super::machine::can_run;
 use super::namespace::Namespace;
+use super::wait::{LOOK, wait_until};
 use super::{tulle, until, write_whole};
 
 /// How long a change may take to reach every proxy.
@@ -208,24 +209,9 @@ impl Mesh {
     }
 
     /// Asks again and again until there is an answer.
-    pub fn await_condition<T>(
-        &self,
-        what: &str,
-        limit: Duration,
-        mut ask: impl FnMut() -> Result<Option<T>>,
-    ) -> Result<T> {
+    pub fn await_condition<T>(&self, what: &str, limit: Duration, ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
         // The question may itself use the runtime, so waiting happens outside of it.
-        let start = Instant::now();
-        loop {
-            match ask() {
-                Ok(Some(answer)) => return Ok(answer),
-                Ok(None) if start.elapsed() > limit => bail!("{what}: not within {limit:?}"),
-                Err(error) if start.elapsed() > limit => {
-                    return Err(error).with_context(|| format!("{what}: not within {limit:?}"));
-                }
-                _ => std::thread::sleep(Duration::from_millis(20)),
-            }
-        }
+        wait_until(what, limit, LOOK, ask)
     }
 
     /// The namespaces of all workloads, by `namespace/name`.

@@ -29,4 +29,4 @@ pub use mesh::{Mesh, MeshOptions, Proxies, Proxy};
 pub use namespace::Namespace;
 pub use plane::{ControlPlane, Tokens, free_address, resident, write_whole};
 pub use steps::Steps;
-pub use wait::until;
+pub use wait::{until, wait_until};

@@ -68,6 +68,16 @@ pub fn object(kind: &str, name: &str, spec: &str) -> String {
     )
 }
 
+/// An Allow on everything of a Service for these service accounts.
+pub fn grant(service: &str, permission: &str, accounts: &[&str]) -> String {
+    let sources: Vec<String> = accounts.iter().map(|name| account(name)).collect();
+    let spec = format!(
+        "targetRefs: [{{kind: Service, name: {service}}}]\naction: Allow\nrules: [{{name: callers, sources: [{}]}}]\n",
+        sources.join(", ")
+    );
+    object("TrafficPermission", permission, &spec)
+}
+
 /// A source by service account of the test namespace.
 pub fn account(name: &str) -> String {
     format!("{{type: ServiceAccount, serviceAccount: {{namespace: {NAMESPACE}, name: {name}}}}}")

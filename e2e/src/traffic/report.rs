@@ -104,6 +104,14 @@ impl Report {
         self.flows.get(name).cloned().unwrap_or_default()
     }
 
+    /// The first failures in words.
+    pub fn causes(&self) -> Vec<String> {
+        let all = self.flows.values().flat_map(|flow| &flow.failures);
+        all.take(5)
+            .map(|failure| format!("{} {}: {}", failure.at, failure.flow, failure.cause))
+            .collect()
+    }
+
     /// Whether every connection of every flow is still its first.
     pub fn connections_kept(&self) -> bool {
         self.flows

@@ -6,8 +6,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
+use tokio::time::Instant;
 use xds::{Authenticator, Identity, ProxyId, Refusal};
 
 use super::token::{JoinClaims, JoinKey, TokenError};
@@ -34,7 +35,7 @@ impl<D: WorkloadDirectory + ?Sized> WorkloadDirectory for Arc<D> {
 }
 
 /// A proxy may be faster than the object that describes it.
-const APPEAR: Duration = Duration::from_secs(5);
+pub(super) const APPEAR: Duration = Duration::from_secs(5);
 /// How often to look meanwhile.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -113,7 +114,7 @@ impl<D: WorkloadDirectory> TokenAuthenticator<D> {
             return Err(Reason::OtherNode { node: node.to_owned() });
         }
         let (namespace, name) = claims.sub.split_once('/').ok_or(TokenError::Malformed)?;
-        let workload = self.appears(namespace, name).await;
+        let workload = appears(self.appear, || self.directory.workload(namespace, name)).await;
         at_home(&claims, workload, peer)
     }
 
@@ -128,17 +129,24 @@ impl<D: WorkloadDirectory> TokenAuthenticator<D> {
         let token = authorization.and_then(bearer).ok_or(Reason::NoToken)?;
         Ok(self.key.verify(token, SystemTime::now())?)
     }
+}
 
-    async fn appears(&self, namespace: &str, name: &str) -> Option<WorkloadInfo> {
-        let deadline = Instant::now() + self.appear;
-        loop {
-            let found = self.directory.workload(namespace, name);
-            if found.is_some() || Instant::now() >= deadline {
-                return found;
-            }
-            tokio::time::sleep(LOOK).await;
+/// What is found, perhaps a little later: a proxy may be faster than the object that describes it.
+pub(super) async fn appears<T>(patience: Duration, find: impl Fn() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let found = find();
+        if found.is_some() || Instant::now() >= deadline {
+            return found;
         }
+        tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Says in the log that a stream is refused, and to the proxy why.
+pub(super) fn refused(peer: SocketAddr, node: &str, reason: impl std::fmt::Display + Into<Refusal>) -> Refusal {
+    tracing::warn!(%peer, node, %reason, "xDS stream refused");
+    reason.into()
 }
 
 impl<D: WorkloadDirectory> Authenticator for TokenAuthenticator<D> {
@@ -148,10 +156,8 @@ impl<D: WorkloadDirectory> Authenticator for TokenAuthenticator<D> {
         authorization: Option<&str>,
         node_id: &str,
     ) -> Result<Identity, Refusal> {
-        self.check(peer, authorization, node_id).await.map_err(|reason| {
-            tracing::warn!(%peer, node = node_id, %reason, "xDS stream refused");
-            reason.into()
-        })
+        let checked = self.check(peer, authorization, node_id).await;
+        checked.map_err(|reason| refused(peer, node_id, reason))
     }
 }
 

@@ -8,21 +8,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::time::Instant;
 use xds::{Authenticator, Identity, ProxyId, Refusal};
 
 use super::claims::{self, PodClaims, TokenError};
 use super::issuer::{IssuerKeys, KeySource, Known, Unsure};
-use crate::identity::authenticator::bearer;
+use crate::identity::authenticator::{APPEAR, appears, bearer, refused};
 use crate::identity::{SpiffeId, WorkloadDirectory};
 use crate::source::kubernetes::{PodDirectory, PodInfo};
 
 /// No token of Kubernetes is longer; what is longer is not looked at.
 const MAX_LENGTH: usize = 8192;
-/// A proxy may be faster than the watch that tells of its Pod.
-const APPEAR: Duration = Duration::from_secs(5);
-/// How often to look meanwhile.
-const LOOK: Duration = Duration::from_millis(50);
 /// A Pod may take this much longer to end than it was given, as for the API server.
 const OVERTIME: Duration = Duration::from_mins(1);
 
@@ -123,14 +118,8 @@ impl<S: KeySource, P: PodDirectory, D: WorkloadDirectory> PodAuthenticator<S, P,
         if claims.node() != node {
             return Err(Reason::OtherNode { node: node.to_owned() });
         }
-        let deadline = Instant::now() + self.appear;
-        loop {
-            let found = self.find(&claims);
-            if found.is_some() || Instant::now() >= deadline {
-                return at_home(&claims, found, peer);
-            }
-            tokio::time::sleep(LOOK).await;
-        }
+        let found = appears(self.appear, || self.find(&claims)).await;
+        at_home(&claims, found, peer)
     }
 
     /// The same for a request that claims to be nobody: it is of whom its token is. Waits for nothing.
@@ -162,10 +151,8 @@ impl<S: KeySource, P: PodDirectory, D: WorkloadDirectory> Authenticator for PodA
         authorization: Option<&str>,
         node_id: &str,
     ) -> Result<Identity, Refusal> {
-        self.check(peer, authorization, node_id).await.map_err(|reason| {
-            tracing::warn!(%peer, node = node_id, %reason, "xDS stream refused");
-            reason.into()
-        })
+        let checked = self.check(peer, authorization, node_id).await;
+        checked.map_err(|reason| refused(peer, node_id, reason))
     }
 }
 

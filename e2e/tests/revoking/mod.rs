@@ -1,0 +1,31 @@
+//! What the tests of revocation share: grants on payments, and when a caller is served.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use tulle_e2e::harness::{Mesh, yaml};
+
+/// What the mesh promises, in seconds.
+pub(crate) const REVOCATION: u64 = 5;
+/// Until the proxies' threads have what its main thread has acknowledged, on a busy machine.
+pub(crate) const MOMENT: Duration = Duration::from_secs(2);
+/// How long a condition may take.
+pub(crate) const LIMIT: Duration = Duration::from_secs(40);
+/// The file of the grant.
+pub(crate) const PERMISSION: &str = "permission.yaml";
+
+/// Everything of payments for these.
+pub(crate) fn grant(accounts: &[&str]) -> String {
+    yaml::grant("payments", "payments", accounts)
+}
+
+/// The caller is served.
+pub(crate) fn passes(mesh: &Mesh, caller: &str) -> Result<()> {
+    let from = mesh.workload(&format!("shop/{caller}-1"))?;
+    mesh.await_condition("the caller is served", LIMIT, || {
+        Ok(from
+            .call(&["http://payments/charges", "-n", "10"])?
+            .all(200)
+            .then_some(()))
+    })
+}
