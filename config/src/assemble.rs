@@ -94,7 +94,9 @@ fn addresses(layer: &Layer, holds: &impl Fn(Kind, &str) -> bool) -> Result<(), A
         let (address, port, other) = match ListenerName::parse(&listener.name) {
             Some(ListenerName::Inbound(address, port)) => (address, port, ListenerName::Outbound(address, port)),
             Some(ListenerName::Outbound(address, port)) => (address, port, ListenerName::Inbound(address, port)),
-            Some(ListenerName::InboundCatchAll | ListenerName::OutboundCatchAll) | None => continue,
+            Some(ListenerName::InboundCatchAll | ListenerName::OutboundCatchAll | ListenerName::Ready) | None => {
+                continue;
+            }
         };
         let second = other.to_string();
         if holds(Kind::Listener, &second) {

@@ -47,6 +47,12 @@ pub const DENIAL_HEADER_KEY: &str = "tulle.denial_header";
 /// The EDS name of a proxy's own group (`cluster_manager.local_cluster_name` of the bootstrap).
 pub const LOCAL_ENDPOINTS: &str = "local";
 
+/// The bootstrap's cluster of the admin socket.
+pub const ADMIN_CLUSTER: &str = "admin";
+
+/// The path at which a proxy says that it is ready.
+pub const READY_PATH: &str = "/ready";
+
 /// The RTDS layer.
 pub const RUNTIME_LAYER: &str = "tulle";
 

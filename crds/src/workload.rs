@@ -12,6 +12,9 @@ use crate::unknown::{Unknown, UnknownFields, unknown_fields};
 /// makes it no endpoint.
 pub const POD: &str = "mesh.tulle.dev/pod";
 
+/// The annotation of such a Workload with the ports that its proxy does not take, by commas: callers send them plaintext.
+pub const EXCLUDED_PORTS: &str = "mesh.tulle.dev/pod-excluded-ports";
+
 /// A VM or a process with one proxy. Services select it by its labels, as they select Pods.
 #[derive(Clone, Debug, PartialEq, Eq, CustomResource, Serialize, Deserialize, JsonSchema)]
 #[kube(

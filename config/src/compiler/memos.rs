@@ -8,6 +8,7 @@ use crate::envoy::fixed_cluster::{AppPortInput, app_port, fixed_cluster};
 use crate::envoy::inbound::{self, InboundInput};
 use crate::envoy::inbound_route::{InboundRoutesInput, inbound_routes};
 use crate::envoy::outbound::{self, OutboundInput};
+use crate::envoy::ready::ready;
 use crate::envoy::revoke::{RevokeInput, revoke};
 use crate::envoy::route::{RoutesInput, routes};
 use crate::envoy::runtime::{RuntimeInput, runtime};
@@ -56,6 +57,7 @@ memos! {
     validations: (Owner, SecretName) => ValidationInput = validation;
     outbound: ListenerName => OutboundInput = outbound::outbound;
     outbound_catch_all: () => outbound::CatchAllInput = outbound::outbound_catch_all;
+    ready: () => () = ready;
     routes: (RouteName, Option<Arc<str>>) => RoutesInput = routes;
     inbound: ListenerName => InboundInput = inbound::inbound;
     inbound_catch_all: Owner => inbound::CatchAllInput = inbound::inbound_catch_all;

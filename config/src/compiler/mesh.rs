@@ -51,6 +51,7 @@ fn interception(memos: &mut Memos, world: &World<'_>) -> Vec<Arc<Resource>> {
         log: LogTo::of(&model.mesh, settings),
     };
     all.push(memos.outbound_catch_all.get((), catch_all));
+    all.push(memos.ready.get((), ()));
     all
 }
 

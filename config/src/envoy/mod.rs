@@ -19,6 +19,7 @@ pub(crate) mod inbound_route;
 pub(crate) mod listener;
 pub(crate) mod matcher;
 pub(crate) mod outbound;
+pub(crate) mod ready;
 pub(crate) mod reported;
 pub(crate) mod revoke;
 pub(crate) mod route;

@@ -28,7 +28,11 @@ fn every_name_is_parsed_back() {
     back(ListenerName::parse, &listeners);
     back(
         ListenerName::parse,
-        &[ListenerName::OutboundCatchAll, ListenerName::InboundCatchAll],
+        &[
+            ListenerName::OutboundCatchAll,
+            ListenerName::InboundCatchAll,
+            ListenerName::Ready,
+        ],
     );
     back(
         RouteName::parse,

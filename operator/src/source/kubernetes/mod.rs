@@ -22,6 +22,3 @@ mod tests;
 pub use connect::{ConnectError, connect};
 pub use pod::{PodDirectory, PodInfo, PodStore};
 pub use watch::{KubernetesError, KubernetesHandle, start};
-
-/// The annotation (`"true"`) of Pods that have a sidecar. The injecting webhook sets it; Pods without it are not meshed.
-pub const INJECTED: &str = "mesh.tulle.dev/injected";
