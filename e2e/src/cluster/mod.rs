@@ -35,6 +35,7 @@ use anyhow::{Context, Result, bail};
 pub use args::{ClusterArgs, run};
 use client::Client;
 pub use component::Component;
+pub use images::Build;
 pub use layout::Layout;
 use programs::Programs;
 
@@ -132,10 +133,15 @@ impl Cluster {
 
     /// Builds an image from a Dockerfile and gives it to the node. Pods that use it need `imagePullPolicy: IfNotPresent`.
     pub fn load_image(&self, dockerfile: &Path, context: &Path, name: &str) -> Result<()> {
+        self.build_image(&Build::new(dockerfile, context, name))
+    }
+
+    /// The same, with all that can be said about a build.
+    pub fn build_image(&self, wanted: &Build<'_>) -> Result<()> {
         let folder = tempfile::tempdir()?;
         let archive = folder.path().join("image.tar");
         programs::install_packages(&say)?;
-        images::build(&self.layout, dockerfile, context, name, &archive)?;
+        images::build(&self.layout, wanted, &archive)?;
         if !self.given {
             return images::import(&self.layout, &archive);
         }
@@ -145,6 +151,20 @@ impl Cluster {
         let mut words = load.split_whitespace();
         let program = words.next().with_context(|| format!("{GIVEN_LOAD} is empty"))?;
         shell::output(Command::new(program).args(words).arg(&archive)).map(drop)
+    }
+
+    /// The names of the images that the node is known to have; of a given cluster that is none.
+    pub fn images(&self) -> Result<Vec<String>> {
+        if self.given {
+            return Ok(Vec::new());
+        }
+        images::Store::new(&self.layout).images()
+    }
+
+    /// Makes the node forget an image. Containers that run it go on.
+    pub fn forget_image(&self, name: &str) -> Result<()> {
+        self.only_own("changed")?;
+        images::Store::new(&self.layout).remove(name)
     }
 
     /// Stops one component, as a failure would.

@@ -15,8 +15,36 @@ const POLICY: &str = r#"{"default": [{"type": "insecureAcceptAnything"}]}"#;
 /// Short names are those of Docker, as everywhere.
 const REGISTRIES: &str = "unqualified-search-registries = [\"docker.io\"]\n";
 
+/// An image to be built.
+#[derive(Clone, Copy, Debug)]
+pub struct Build<'a> {
+    /// How.
+    pub dockerfile: &'a Path,
+    /// From what.
+    pub context: &'a Path,
+    /// Its name, with a tag.
+    pub name: &'a str,
+    /// Build arguments: names and values.
+    pub arguments: &'a [(&'a str, &'a str)],
+    /// Folders and files of this machine that its steps can read: what, and where they see it.
+    pub mounts: &'a [(PathBuf, String)],
+}
+
+impl<'a> Build<'a> {
+    /// A build that needs nothing else.
+    pub fn new(dockerfile: &'a Path, context: &'a Path, name: &'a str) -> Self {
+        Self {
+            dockerfile,
+            context,
+            name,
+            arguments: &[],
+            mounts: &[],
+        }
+    }
+}
+
 /// Builds an image.
-pub(super) fn build(layout: &Layout, dockerfile: &Path, context: &Path, name: &str) -> Result<()> {
+pub(super) fn build(layout: &Layout, wanted: &Build<'_>) -> Result<()> {
     let mut command = buildah(layout)?;
     let _lock = files::lock(&layout.kept().join("buildah/lock"))?;
     // One build at a time: then what is there now is left by a build that was killed or that failed.
@@ -29,11 +57,17 @@ pub(super) fn build(layout: &Layout, dockerfile: &Path, context: &Path, name: &s
         "--layers",
         "--signature-policy",
     ]);
+    command.arg(policy(layout));
+    for (name, value) in wanted.arguments {
+        command.arg("--build-arg").arg(format!("{name}={value}"));
+    }
+    for (from, to) in wanted.mounts {
+        command.arg("--volume").arg(format!("{}:{to}:ro", from.display()));
+    }
     command
-        .arg(policy(layout))
-        .args(["-t", name, "-f"])
-        .arg(dockerfile)
-        .arg(context);
+        .args(["-t", wanted.name, "-f"])
+        .arg(wanted.dockerfile)
+        .arg(wanted.context);
     shell::output(&mut command)?;
     // What had the name before: each layer is a whole copy. Layers of named images stay, for the next build.
     shell::output(buildah(layout)?.args(["rmi", "--prune"])).map(drop)
@@ -44,6 +78,11 @@ pub(super) fn has(layout: &Layout, name: &str) -> Result<bool> {
     Ok(shell::succeeds(
         buildah(layout)?.args(["inspect", "--type", "image", name]),
     ))
+}
+
+/// Gives an image one more name.
+pub(super) fn tag(layout: &Layout, name: &str, other: &str) -> Result<()> {
+    shell::output(buildah(layout)?.args(["tag", name, other])).map(drop)
 }
 
 /// Forgets an image and the layers that only it has.

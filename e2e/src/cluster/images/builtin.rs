@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use operator::envoy_binary::{PINNED, Search, default_cache_dir, locate};
 
-use super::builder;
+use super::builder::{self, Build};
 use crate::cluster::layout::Layout;
 use crate::cluster::programs::{Programs, complete};
 use crate::cluster::shell;
@@ -18,7 +18,7 @@ use crate::cluster::shell;
 const BASE: &str = "docker.io/library/debian:bookworm-slim";
 const RELEASE: &str = "bookworm";
 /// The base's folder in the cache; the number changes with what is in it.
-const BASE_FOLDER: &str = "base-bookworm-1";
+const BASE_FOLDER: &str = "base-bookworm-2";
 
 const BASE_FILE: &str = "FROM scratch\nADD rootfs.tar /\nCMD [\"bash\"]\n";
 const PAUSE_FILE: &str = "FROM scratch\nCOPY pause /pause\nUSER 65535:65535\nENTRYPOINT [\"/pause\"]\n";
@@ -36,11 +36,15 @@ const ENVOY_ENTRYPOINT: &str = "#!/bin/sh\nset -e\ncase \"$1\" in -*) set -- env
 /// Makes sure that Dockerfiles can begin with the base.
 pub(super) fn ensure_base(layout: &Layout, progress: &dyn Fn(&str)) -> Result<()> {
     let folder = complete(layout.cache(), BASE_FOLDER, progress, |work| base(work, progress))?;
-    if builder::has(layout, BASE)? {
+    // The name that tells this base from one that was made otherwise.
+    let exact = format!("localhost/{BASE_FOLDER}:1");
+    if builder::has(layout, &exact)? {
         return Ok(());
     }
     progress("making the base image");
-    builder::build(layout, &folder.join("Dockerfile"), &folder, BASE)
+    let dockerfile = folder.join("Dockerfile");
+    builder::build(layout, &Build::new(&dockerfile, &folder, BASE))?;
+    builder::tag(layout, BASE, &exact)
 }
 
 /// The archives by the name of their image.
@@ -84,7 +88,7 @@ fn ensure(
         fs::create_dir(&context)?;
         fs::write(context.join("Dockerfile"), dockerfile)?;
         fill(&context)?;
-        builder::build(layout, &context.join("Dockerfile"), &context, name)?;
+        builder::build(layout, &Build::new(&context.join("Dockerfile"), &context, name))?;
         builder::archive(layout, name, &work.join("image.tar"))?;
         // Each layer is a whole copy in this storage, and nothing is built on these.
         builder::remove(layout, name)?;
@@ -113,7 +117,11 @@ fn base(work: &Path, progress: &dyn Fn(&str)) -> Result<()> {
     progress("fetching the base image with debootstrap (under a minute, once)");
     let root = work.join("rootfs");
     let mut command = Command::new("debootstrap");
-    command.args(["--variant=minbase", "--include=iptables,ca-certificates", RELEASE]);
+    command.args([
+        "--variant=minbase",
+        "--include=iptables,iproute2,ca-certificates",
+        RELEASE,
+    ]);
     shell::output(command.arg(&root).args(mirror()))?;
     let mut tar = Command::new("tar");
     tar.args([

@@ -13,14 +13,15 @@ use anyhow::Result;
 use super::layout::Layout;
 use super::programs::Programs;
 
+pub use builder::Build;
 pub(super) use builder::archive;
 pub(super) use store::{Store, import};
 
 /// Builds an image from a Dockerfile and packs it; everything that `FROM` may name is there.
-pub(super) fn build(layout: &Layout, dockerfile: &Path, context: &Path, name: &str, file: &Path) -> Result<()> {
+pub(super) fn build(layout: &Layout, wanted: &Build<'_>, file: &Path) -> Result<()> {
     builtin::ensure_base(layout, &|_| {})?;
-    builder::build(layout, dockerfile, context, name)?;
-    archive(layout, name, file)
+    builder::build(layout, wanted)?;
+    archive(layout, wanted.name, file)
 }
 
 /// Makes the archives of the images that every cluster has, unless the cache has them.

@@ -37,6 +37,11 @@ impl Store {
         self.list("images")
     }
 
+    /// Forgets one image.
+    pub(in crate::cluster) fn remove(&self, name: &str) -> Result<()> {
+        shell::output(self.ctr().args(["images", "remove", name])).map(drop)
+    }
+
     /// Forgets images that have no name any more, because another one got it. Only while no pod runs.
     pub(in crate::cluster) fn prune(&self) -> Result<()> {
         let listed = shell::output(self.ctr().args(["images", "list"]))?;
