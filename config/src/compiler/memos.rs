@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::envoy::cluster::{ClusterInput, cluster};
+use crate::envoy::cluster::{ClusterInput, cluster, direct};
 use crate::envoy::endpoint::{EndpointsInput, LocalInput, endpoints, local};
 use crate::envoy::fixed_cluster::{AppPortInput, app_port, fixed_cluster};
 use crate::envoy::inbound::{self, InboundInput};
@@ -51,6 +51,7 @@ macro_rules! memos {
 
 memos! {
     clusters: ClusterName => ClusterInput = cluster;
+    directs: ClusterName => ClusterInput = direct;
     fixed_clusters: ClusterName => ClusterName = fixed_cluster;
     app_ports: (Key, ClusterName) => AppPortInput = app_port;
     endpoints: ClusterName => EndpointsInput = endpoints;
