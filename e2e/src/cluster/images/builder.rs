@@ -69,6 +69,8 @@ pub(super) fn build(layout: &Layout, wanted: &Build<'_>) -> Result<()> {
         .arg(wanted.dockerfile)
         .arg(wanted.context);
     shell::output(&mut command)?;
+    // A stage that later ones copied from may leave its container behind.
+    shell::output(buildah(layout)?.args(["rm", "--all"]))?;
     // What had the name before: each layer is a whole copy. Layers of named images stay, for the next build.
     shell::output(buildah(layout)?.args(["rmi", "--prune"])).map(drop)
 }
