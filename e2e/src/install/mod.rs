@@ -6,6 +6,7 @@
 
 mod diagnosis;
 mod image;
+mod render;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 pub use image::{TULLE, load_tools, load_tulle};
+pub use render::Renderer;
 
 /// Where Tulle is installed.
 pub const NAMESPACE: &str = "tulle-system";
