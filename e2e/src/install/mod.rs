@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
-pub use image::{TULLE, load_tools, load_tulle};
+pub use image::{TULLE, build_tulle, load_tools, load_tulle};
 pub use render::Renderer;
 
 /// Where Tulle is installed.
