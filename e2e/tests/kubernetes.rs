@@ -7,19 +7,20 @@ use std::fs;
 use std::io::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use config::Model;
 use config::model::{Key, Workload};
-use operator::control_plane::{ClusterOptions, ClusterPlane};
-use operator::identity::CertificateAuthority;
+use operator::control_plane::{ClusterOptions, ClusterPlane, Replica, WebhookOptions};
+use operator::health::Health;
 use operator::source::kubernetes;
 use tulle_e2e::cluster::Cluster;
 use tulle_e2e::harness::own_program;
 use tulle_e2e::probe::ads::AdsReport;
 
 const SWITCH: &str = "TULLE_CLUSTER_TESTS";
+const SYSTEM: &str = "tulle-system";
 const NAMESPACE: &str = "tulle-e2e-source";
 const OTHER: &str = "tulle-e2e-source-other";
 const IMAGE: &str = "localhost/tulle-e2e:source-test";
@@ -131,15 +132,25 @@ impl Stage {
         fs::copy(own_program()?, context.path().join("tulle-e2e"))?;
         fs::write(context.path().join("Dockerfile"), DOCKERFILE)?;
         cluster.load_image(&context.path().join("Dockerfile"), context.path(), IMAGE)?;
-        let ca = CertificateAuthority::open(state, SystemTime::now())?;
-        namespaces(&cluster, &ca.bundle_pem())?;
+        if cluster.kubectl(&["get", "namespace", SYSTEM]).is_err() {
+            cluster.kubectl(&["create", "namespace", SYSTEM])?;
+        }
         let options = ClusterOptions {
             client: kubernetes::connect(Some(cluster.kubeconfig())).await?,
             state_dir: state.to_owned(),
             listen: "0.0.0.0:0".parse()?,
-            system_namespace: "tulle-system".to_owned(),
+            system_namespace: SYSTEM.to_owned(),
+            webhook: WebhookOptions {
+                listen: "127.0.0.1:0".parse()?,
+                service: "tulle".to_owned(),
+                image: IMAGE.to_owned(),
+                envoy_image: "docker.io/envoyproxy/envoy:v1.40.0".to_owned(),
+            },
+            health: Health::default(),
+            replica: Replica::default(),
         };
         let plane = ClusterPlane::start(options).await?;
+        namespaces(&cluster, plane.bundle_pem())?;
         let path = "--output=jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}";
         let node = cluster.kubectl(&["get", "nodes", path])?;
         let address = format!("{node}:{}", plane.xds_address().port());
@@ -213,7 +224,7 @@ impl Stage {
     }
 
     async fn clear(self) -> Result<()> {
-        self.plane.shutdown().await;
+        self.plane.shutdown(Duration::ZERO).await;
         for namespace in [NAMESPACE, OTHER] {
             self.cluster
                 .kubectl(&["delete", "namespace", namespace, "--timeout=120s"])?;

@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tulle_operator::identity::CertificateAuthority;
 use tulle_operator::identity::server_tls::RotatingCertificate;
 use tulle_operator::inject::InjectSettings;
-use tulle_operator::webhook::{INJECT_PATH, answer, serve};
+use tulle_operator::webhook::{MUTATE_PATH, Reviews, Webhook, answer, serve};
 
 const NAME: &str = "tulle.tulle-system.svc";
 
@@ -119,9 +119,14 @@ async fn start() -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, (stop, stopped)) = (listener.local_addr().unwrap(), tokio::sync::oneshot::channel::<()>());
     let own = Arc::clone(&ca);
+    let webhook = Webhook {
+        names: vec![NAME.to_owned(), format!("{NAME}.cluster.local")],
+        inject: settings(),
+        reviews: Reviews::default(),
+    };
     let task = tokio::spawn(async move {
         let stopped = async { drop(stopped.await) };
-        serve(listener, own, NAME, settings(), stopped).await.unwrap();
+        serve(listener, own, webhook, stopped).unwrap().await;
     });
     Server {
         address,
@@ -160,7 +165,7 @@ async fn exchange(server: &Server, name: &str, head: &str, body: &str) -> std::i
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_server_is_answered_over_tls() {
     let server = start().await;
-    let head = format!("POST {INJECT_PATH}");
+    let head = format!("POST {MUTATE_PATH}");
     let answer = exchange(&server, NAME, &head, &review(|_| ()).to_string())
         .await
         .unwrap();
@@ -168,12 +173,14 @@ async fn the_api_server_is_answered_over_tls() {
         answer.starts_with("HTTP/1.1 200") && answer.contains("\"JSONPatch\""),
         "{answer}"
     );
-    let bad = exchange(&server, NAME, &head, "{}").await.unwrap();
+    let bad = exchange(&server, &format!("{NAME}.cluster.local"), &head, "{}")
+        .await
+        .unwrap();
     assert!(
         bad.starts_with("HTTP/1.1 400") && bad.contains("no AdmissionReview"),
         "{bad}"
     );
-    let get = exchange(&server, NAME, &format!("GET {INJECT_PATH}"), "")
+    let get = exchange(&server, NAME, &format!("GET {MUTATE_PATH}"), "")
         .await
         .unwrap();
     assert!(get.starts_with("HTTP/1.1 405"), "{get}");
@@ -196,7 +203,7 @@ fn the_certificate_renews_itself() {
     let now = Arc::new(Mutex::new(start));
     let clock = Arc::clone(&now);
     let clock = Arc::new(move || *clock.lock().unwrap());
-    let own = RotatingCertificate::for_name(ca, NAME, Duration::from_hours(24), clock).unwrap();
+    let own = RotatingCertificate::for_names(ca, &[NAME.to_owned()], Duration::from_hours(24), clock).unwrap();
     let first = own.certificate();
     *now.lock().unwrap() = start + Duration::from_hours(11);
     assert!(Arc::ptr_eq(&first, &own.certificate()));

@@ -199,6 +199,14 @@ impl Cluster {
     }
 }
 
+/// A helm of this machine: the one that clusters use, or one on PATH.
+pub fn helm_program() -> Option<PathBuf> {
+    let own = Programs::cached(Layout::new(None).cache()).path("helm");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).map(|folder| folder.join("helm"));
+    std::iter::once(own).chain(folders).find(|program| program.is_file())
+}
+
 /// For people who watch.
 fn say(line: &str) {
     // There is nobody to tell if this fails.

@@ -25,12 +25,24 @@ const TOOLS_FILE: &str = "FROM debian:bookworm-slim\n\
 /// Gives the cluster the image of the present `tulle`; its tag.
 pub fn load_tulle(cluster: &Cluster) -> Result<String> {
     let dockerfile = fs::read_to_string(repository().join("Dockerfile")).context("cannot read the Dockerfile")?;
-    load(cluster, &tulle()?, TULLE, &dockerfile, &[("BINARY", "prebuilt")])
+    load(cluster, &tulle()?, TULLE, &dockerfile, Some("prebuilt"))
+}
+
+/// Builds the image as a user does, from the sources, and gives it to the cluster.
+pub fn build_tulle(cluster: &Cluster, tag: &str) -> Result<()> {
+    let (root, name) = (repository(), format!("{TULLE}:{tag}"));
+    say(&format!(
+        "building the image {name} from the sources; minutes on two cores"
+    ));
+    cluster.build_image(&Build {
+        rust: true,
+        ..Build::new(&root.join("Dockerfile"), &root, &name)
+    })
 }
 
 /// Gives the cluster an image with `tulle-e2e` (the echo application, callers, loads); its name with the tag.
 pub fn load_tools(cluster: &Cluster) -> Result<String> {
-    let tag = load(cluster, &own_program()?, TOOLS, TOOLS_FILE, &[])?;
+    let tag = load(cluster, &own_program()?, TOOLS, TOOLS_FILE, None)?;
     forget(cluster, TOOLS, &tag)?;
     Ok(format!("{TOOLS}:{tag}"))
 }
@@ -40,13 +52,7 @@ pub(super) fn forget_others(cluster: &Cluster, tag: &str) -> Result<()> {
     forget(cluster, TULLE, tag)
 }
 
-fn load(
-    cluster: &Cluster,
-    program: &Path,
-    repository: &str,
-    dockerfile: &str,
-    arguments: &[(&str, &str)],
-) -> Result<String> {
+fn load(cluster: &Cluster, program: &Path, repository: &str, dockerfile: &str, target: Option<&str>) -> Result<String> {
     let tag = tag(program, dockerfile)?;
     let name = format!("{repository}:{tag}");
     if cluster.images()?.contains(&name) {
@@ -62,7 +68,7 @@ fn load(
     let file = context.path().join("Dockerfile");
     fs::write(&file, dockerfile)?;
     cluster.build_image(&Build {
-        arguments,
+        target,
         ..Build::new(&file, context.path(), &name)
     })?;
     Ok(tag)

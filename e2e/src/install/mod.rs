@@ -6,6 +6,7 @@
 
 mod diagnosis;
 mod image;
+mod render;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,8 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
-pub use image::{TULLE, load_tools, load_tulle};
+pub use image::{TULLE, build_tulle, load_tools, load_tulle};
+pub use render::Renderer;
 
 /// Where Tulle is installed.
 pub const NAMESPACE: &str = "tulle-system";
@@ -40,16 +42,35 @@ impl Installation {
 
     /// The same with further arguments of `helm upgrade` (`--set=replicas=1`).
     pub fn ensure_with(cluster: &Cluster, arguments: &[&str]) -> Result<Self> {
-        let tag = load_tulle(cluster)?;
-        let installation = Self {
-            cluster: cluster.clone(),
-            tag,
-        };
+        Self::ensure_image(cluster, load_tulle(cluster)?, arguments)
+    }
+
+    /// The same with an image that the cluster has.
+    pub fn ensure_image(cluster: &Cluster, tag: String, arguments: &[&str]) -> Result<Self> {
+        let installation = Self::new(cluster, tag);
         installation.namespace()?;
         installation.install_kinds()?;
         installation.install(arguments)?;
         image::forget_others(cluster, &installation.tag)?;
         Ok(installation)
+    }
+
+    /// Tries to install the control plane alone.
+    pub fn without_kinds(cluster: &Cluster) -> Result<()> {
+        let installation = Self::new(cluster, load_tulle(cluster)?);
+        installation.namespace()?;
+        installation.install(&[])
+    }
+
+    /// Makes sure that nothing of an installation is there, by the way that the documentation describes.
+    pub fn absent(cluster: &Cluster) -> Result<()> {
+        // No image is needed for that.
+        Self::new(cluster, String::new()).remove()
+    }
+
+    fn new(cluster: &Cluster, tag: String) -> Self {
+        let cluster = cluster.clone();
+        Self { cluster, tag }
     }
 
     /// The namespace, with the strictest Pod Security level: the chart must do with it.
@@ -90,8 +111,8 @@ impl Installation {
             .map(drop)
     }
 
-    /// Removes everything, as the documentation says: both releases, what they keep, the kinds with all objects, the namespace.
-    pub fn remove(self) -> Result<()> {
+    /// Both releases, what they keep, the kinds with all objects, the namespace.
+    fn remove(&self) -> Result<()> {
         self.uninstall()?;
         self.helm(&["uninstall", KINDS_RELEASE, "--ignore-not-found", "--wait", LIMIT])?;
         for kind in crds::all() {

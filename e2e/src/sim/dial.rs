@@ -2,7 +2,7 @@
 //!
 //! One connection a stream and no session resumption, as with separate Envoys.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -56,6 +56,11 @@ impl Server {
             address,
             tls: Arc::new(tls),
         })
+    }
+
+    /// Connects, which fails unless its certificate is of this root; nothing is asked.
+    pub async fn greet(&self) -> Result<()> {
+        self.dial(IpAddr::V4(Ipv4Addr::LOCALHOST), Window::Wide).await.map(drop)
     }
 
     /// Opens a connection from an address of our own.

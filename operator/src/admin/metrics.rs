@@ -4,38 +4,74 @@
 //! proxies are not here: they would multiply; `/rules` has them.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::engine::EngineView;
+use crate::identity::CertificateAuthority;
 use crate::rules::RuleReport;
+use crate::webhook::Reviews;
 
 /// What the text is.
-pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// All figures; `streams` are the xDS server's counters.
+/// What else this process counts.
+#[derive(Clone)]
+pub(crate) struct Process {
+    pub(crate) ca: Arc<CertificateAuthority>,
+    /// Absent where there is no webhook.
+    pub(crate) reviews: Option<Reviews>,
+}
+
+/// All figures; `streams` are the xDS server's.
 pub(super) fn text(
     view: &EngineView,
     streams: &[(&'static str, u64)],
     rules: &RuleReport,
+    process: &Process,
 ) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("tulle");
-    for (name, help, value) in gauges(view) {
-        // The format knows integers with a sign only.
-        let value = i64::try_from(value).unwrap_or(i64::MAX);
-        registry.register(name, help, ConstGauge::new(value));
-    }
-    let streams = streams
-        .iter()
-        .map(|(name, value)| (*name, "What the xDS server did", *value));
-    for (name, help, value) in counters(view).into_iter().chain(streams) {
+    let streams = streams.iter().map(|(name, value)| (*name, "The xDS server", *value));
+    let figures = gauges(view).into_iter().chain(counters(view)).chain(streams);
+    for (name, help, value) in figures.chain(of_process(process)) {
         // The format itself puts `_total` behind the name of a counter.
-        let name = name.strip_suffix("_total").unwrap_or(name);
-        registry.register(name, help, ConstCounter::new(value));
+        if let Some(name) = name.strip_suffix("_total") {
+            registry.register(name, help, ConstCounter::new(value));
+        } else {
+            // The format knows integers with a sign only.
+            let value = i64::try_from(value).unwrap_or(i64::MAX);
+            registry.register(name, help, ConstGauge::new(value));
+        }
+    }
+    let busy = view.counters.busy.as_secs_f64();
+    registry.register(
+        "build_seconds",
+        "The time that builds took, with publishing",
+        ConstCounter::new(busy),
+    );
+    registry.register("objects_by_kind", "Objects that are served, by kind", by_kind(view));
+    let versions = [
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("envoy", crate::envoy_binary::PINNED.to_string()),
+    ];
+    registry.register(
+        "build",
+        "This program, and the Envoy that belongs to it",
+        Info::new(versions.to_vec()),
+    );
+    if let Some(reviews) = &process.reviews {
+        registry.register(
+            "admission_reviews",
+            "Questions of the API server, by answer",
+            reviews.family(),
+        );
     }
     registry.register(
         "rule_requests",
@@ -45,6 +81,31 @@ pub(super) fn text(
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)
+}
+
+fn by_kind(view: &EngineView) -> Family<[(&'static str, String); 1], Gauge> {
+    let family = Family::default();
+    for object in view.source.by_name.keys() {
+        let gauge: &Gauge = &family.get_or_create(&[("kind", object.kind.to_string())]);
+        gauge.inc();
+    }
+    family
+}
+
+fn of_process(process: &Process) -> [Figure; 2] {
+    let end = process.ca.not_after().duration_since(SystemTime::UNIX_EPOCH);
+    [
+        (
+            "certificates_issued_total",
+            "Certificates of workloads that were issued",
+            process.ca.issued(),
+        ),
+        (
+            "certificate_authority_end_seconds",
+            "When the certificate authority ends (Unix time)",
+            end.unwrap_or_default().as_secs(),
+        ),
+    ]
 }
 
 type Labels = [(&'static str, String); 3];

@@ -6,6 +6,7 @@
 pub mod kinds;
 mod metrics;
 mod routes;
+pub(crate) use metrics::{CONTENT_TYPE as METRICS_TYPE, Process};
 pub(crate) use routes::version;
 mod snapshot;
 
@@ -50,9 +51,19 @@ pub(crate) struct AdminState {
     pub(crate) publisher: Publisher,
     pub(crate) rules: RuleTotals,
     pub(crate) streams: StreamFigures,
+    pub(crate) process: Process,
 }
 
-/// What the xDS server did so far: names and values of counters.
+impl AdminState {
+    /// Our own figures, as Prometheus reads them.
+    pub(crate) fn figures(&self) -> Result<String, std::fmt::Error> {
+        let view = std::sync::Arc::clone(&self.engine.borrow());
+        let rules = crate::rules::report(&view.model, &self.rules);
+        metrics::text(&view, &(self.streams)(), &rules, &self.process)
+    }
+}
+
+/// What the xDS server did so far: names and values; those of counters end in `_total`.
 pub(crate) type StreamFigures = std::sync::Arc<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync>;
 
 /// A served socket; it is removed when this is dropped.

@@ -124,9 +124,7 @@ fn rules_now(state: &AdminState) -> RuleReport {
 
 /// Our own figures, as Prometheus reads them.
 async fn metrics_text(State(state): State<AdminState>) -> Response {
-    let rules = rules_now(&state);
-    let view = Arc::clone(&state.engine.borrow());
-    match metrics::text(&view, &(state.streams)(), &rules) {
+    match state.figures() {
         Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

@@ -52,9 +52,8 @@ pub struct Cli {
 enum Command {
     /// Serve the mesh that a folder of YAML describes.
     Up(up::UpArgs),
-    /// Serve the mesh that a Kubernetes cluster describes. Not complete yet.
-    #[command(hide = true)]
-    Operator(operator::OperatorArgs),
+    /// Serve the mesh that a Kubernetes cluster describes.
+    Operator(Box<operator::OperatorArgs>),
     /// Watch policies take hold on a small shop of real processes and real Envoys on this machine.
     Demo(demo::DemoArgs),
     /// Show objects with their status, as kubectl does.
@@ -104,7 +103,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     logging::start(cli.log_format, cli.command.log_filter(&cli.log))?;
     match cli.command {
         Command::Up(args) => up::run(args).await,
-        Command::Operator(args) => operator::run(args).await,
+        Command::Operator(args) => operator::run(*args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::ShopApp(args) => {
             crate::shop::app::run(args).await?;

@@ -1,51 +1,125 @@
-//! `tulle operator`: the control plane of a Kubernetes cluster. Not complete yet, and therefore hidden.
+//! `tulle operator`: the control plane of a Kubernetes cluster.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Args;
+use tokio::net::TcpListener;
 
-use crate::control_plane::{ClusterOptions, ClusterPlane};
+use crate::control_plane::{ClusterOptions, ClusterPlane, Replica, WebhookOptions};
+use crate::health::{self, Health};
 use crate::source::kubernetes::connect;
 
 /// Flags of `tulle operator`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct OperatorArgs {
     /// How to reach the API server. Default: as a Pod of the cluster does
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "TULLE_KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// Where the certificate authority is kept.
-    #[arg(long, env = "TULLE_STATE", value_name = "DIR")]
-    state: PathBuf,
-    /// Where proxies connect.
-    #[arg(long, default_value = "0.0.0.0:15012", value_name = "ADDRESS:PORT")]
-    listen: SocketAddr,
-    /// The namespace whose policies may reach the whole mesh.
-    #[arg(long, default_value = "tulle-system", value_name = "NAMESPACE")]
+    /// The namespace of the installation: its policies may reach the whole mesh, and the Secret `tulle-ca` is there
+    #[arg(
+        long,
+        env = "TULLE_NAMESPACE",
+        default_value = "tulle-system",
+        value_name = "NAMESPACE"
+    )]
     system_namespace: String,
+    /// A folder for the admin socket. Nothing in it matters once the process has ended
+    #[arg(long, env = "TULLE_STATE", default_value = "/run/tulle", value_name = "DIR")]
+    state: PathBuf,
+    /// Where proxies connect (TLS).
+    #[arg(
+        long,
+        env = "TULLE_LISTEN",
+        default_value = "0.0.0.0:15012",
+        value_name = "ADDRESS:PORT"
+    )]
+    listen: SocketAddr,
+    /// Where the API server asks (TLS).
+    #[arg(
+        long,
+        env = "TULLE_WEBHOOK_LISTEN",
+        default_value = "0.0.0.0:9443",
+        value_name = "ADDRESS:PORT"
+    )]
+    webhook_listen: SocketAddr,
+    /// Where `/livez`, `/readyz` and `/metrics` are (plain HTTP).
+    #[arg(
+        long,
+        env = "TULLE_HEALTH_LISTEN",
+        default_value = "0.0.0.0:8080",
+        value_name = "ADDRESS:PORT"
+    )]
+    health_listen: SocketAddr,
+    /// The Service by which proxies and the API server reach this; webhook configurations have the same name
+    #[arg(long, env = "TULLE_SERVICE", default_value = "tulle", value_name = "NAME")]
+    service: String,
+    /// The image of this program, for the init container of Pods.
+    #[arg(long, env = "TULLE_IMAGE", default_value = concat!("ghcr.io/tulle-mesh/tulle:", env!("CARGO_PKG_VERSION")))]
+    image: String,
+    /// The image with Envoy, for the sidecar of Pods.
+    #[arg(long, env = "TULLE_ENVOY_IMAGE", default_value_t = format!("docker.io/envoyproxy/envoy:v{}", crate::envoy_binary::PINNED), value_name = "IMAGE")]
+    envoy_image: String,
+    /// The name of this Pod.
+    #[arg(long, env = "TULLE_POD_NAME", value_name = "NAME")]
+    pod_name: Option<String>,
+    /// The address of this Pod.
+    #[arg(long, env = "TULLE_POD_ADDRESS", value_name = "ADDRESS")]
+    pod_address: Option<IpAddr>,
+    /// When asked to end: how long to go on, not ready, until nobody is sent here any more. `0s` ends at once
+    #[arg(long, env = "TULLE_DRAIN", default_value = "5s", value_parser = duration, value_name = "DURATION")]
+    drain: Duration,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    crds::duration::parse(text).ok_or_else(|| format!("{text:?} is no duration; write for example \"5s\" or \"500ms\""))
 }
 
 pub(super) async fn run(args: OperatorArgs) -> anyhow::Result<ExitCode> {
     let ending = super::run::ending()?;
-    let start = async {
-        let client = connect(args.kubeconfig.as_deref()).await?;
-        let options = ClusterOptions {
-            client,
-            state_dir: args.state,
-            listen: args.listen,
-            system_namespace: args.system_namespace,
-        };
-        anyhow::Ok(ClusterPlane::start(options).await?)
-    };
+    let health = Health::default();
+    // First of all: whoever looks sees what is waited for.
+    let listener = TcpListener::bind(args.health_listen).await.with_context(|| {
+        format!(
+            "cannot listen on {}; choose another address with --health-listen",
+            args.health_listen
+        )
+    })?;
+    tokio::spawn(health::serve(listener, health.clone()));
+    let drain = args.drain;
     let plane = tokio::select! {
-        plane = start => plane?,
+        plane = start(args, health) => plane?,
         () = ending.cancelled() => return Ok(ExitCode::SUCCESS),
     };
-    let workloads = plane.engine().view().model.workloads.len();
-    tracing::info!(xds = %plane.xds_address(), objects = plane.view().by_name.len(), workloads, "the control plane is up");
     ending.cancelled().await;
-    tracing::info!("ending; proxies go on with what they have");
-    plane.shutdown().await;
+    tracing::info!(
+        ?drain,
+        "ending; proxies go on with what they have and connect to another replica"
+    );
+    plane.shutdown(drain).await;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn start(args: OperatorArgs, health: Health) -> anyhow::Result<ClusterPlane> {
+    let options = ClusterOptions {
+        client: connect(args.kubeconfig.as_deref()).await?,
+        state_dir: args.state,
+        listen: args.listen,
+        system_namespace: args.system_namespace,
+        webhook: WebhookOptions {
+            listen: args.webhook_listen,
+            service: args.service,
+            image: args.image,
+            envoy_image: args.envoy_image,
+        },
+        health,
+        replica: Replica {
+            name: args.pod_name,
+            address: args.pod_address,
+        },
+    };
+    Ok(ClusterPlane::start(options).await?)
 }

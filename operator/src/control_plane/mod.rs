@@ -12,7 +12,7 @@ mod server;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use config::{Placement, Settings};
 use xds::Publisher;
@@ -20,6 +20,7 @@ use xds::Publisher;
 use crate::admin::AdminSocketError;
 use crate::allocate::WorkloadAddresses;
 use crate::engine::{EngineError, EngineHandle};
+use crate::identity::kubernetes::SecretError;
 use crate::identity::token::JoinKeyError;
 use crate::identity::{CaError, CertificateAuthority, JoinKey, TokenAuthenticator};
 use crate::rules::Who;
@@ -28,7 +29,7 @@ use crate::source::{self, SourceError, SourceHandle, SourceOptions};
 use crate::status::StatusHandle;
 use running::{Running, Setup};
 
-pub use cluster::{ClusterOptions, ClusterPlane};
+pub use cluster::{ClusterOptions, ClusterPlane, Replica, WebhookOptions};
 pub use directory::EngineDirectory;
 pub use lock::LockError;
 
@@ -66,6 +67,9 @@ pub enum StartError {
     /// No certificate authority.
     #[error(transparent)]
     Ca(#[from] CaError),
+    /// No certificate authority of a cluster.
+    #[error(transparent)]
+    CaSecret(#[from] SecretError),
     /// No key for join tokens.
     #[error(transparent)]
     JoinKey(#[from] JoinKeyError),
@@ -76,10 +80,12 @@ pub enum StartError {
     #[error(transparent)]
     Admin(#[from] AdminSocketError),
     /// The xDS port cannot be used.
-    #[error("cannot listen on {address}: {source}; choose another address with --listen")]
+    #[error("cannot listen on {address}: {source}; choose another address with {flag}")]
     Listen {
         /// The address.
         address: SocketAddr,
+        /// The flag that says so.
+        flag: &'static str,
         /// What the system said.
         source: std::io::Error,
     },
@@ -105,6 +111,7 @@ impl ControlPlane {
         // The port is taken before anything else is done that somebody could see.
         let listen = |source| StartError::Listen {
             address: options.listen,
+            flag: "--listen",
             source,
         };
         let listener = tokio::net::TcpListener::bind(options.listen).await.map_err(listen)?;
@@ -128,6 +135,7 @@ impl ControlPlane {
             views: source.subscribe(),
             ca,
             settings,
+            reviews: None,
             authenticators: |directory: &EngineDirectory| {
                 let reporters = TokenAuthenticator::new(Arc::clone(&join_key), directory.clone());
                 let who: Who = Arc::new(move |peer, header| Ok(reporters.holder(peer, header)?));
@@ -184,6 +192,6 @@ impl ControlPlane {
 
     /// Ends everything. Streams are cut: proxies go on with what they have and come back later.
     pub async fn shutdown(self) {
-        self.running.stop(self.source).await;
+        self.running.stop(self.source, Duration::from_secs(1)).await;
     }
 }

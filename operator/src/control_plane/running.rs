@@ -10,12 +10,13 @@ use tokio::sync::watch;
 use xds::{Authenticator, Publisher};
 
 use super::{EngineDirectory, StartError, server};
-use crate::admin::{self, AdminSocket, AdminState};
+use crate::admin::{self, AdminSocket, AdminState, Process};
 use crate::engine::{self, EngineHandle, EngineInputs};
 use crate::identity::{CertificateAuthority, LeafPolicy};
 use crate::rules::{RuleTotals, Who};
 use crate::source::SourceView;
 use crate::status::{self, StatusHandle};
+use crate::webhook::Reviews;
 
 /// What to make it of.
 pub(super) struct Setup<'a, F> {
@@ -24,12 +25,13 @@ pub(super) struct Setup<'a, F> {
     pub(super) views: watch::Receiver<Arc<SourceView>>,
     pub(super) ca: Arc<CertificateAuthority>,
     pub(super) settings: Settings,
+    /// Where there is a webhook.
+    pub(super) reviews: Option<Reviews>,
     /// Makes who decides on streams and on reports.
     pub(super) authenticators: F,
 }
 
 /// The running parts.
-#[derive(Debug)]
 pub(super) struct Running<A> {
     // Order matters at the end: streams first, then what they use.
     pub(super) server: server::XdsServer<A>,
@@ -37,6 +39,16 @@ pub(super) struct Running<A> {
     pub(super) status: StatusHandle,
     pub(super) engine: EngineHandle,
     pub(super) publisher: Publisher,
+    /// Our own figures as text.
+    pub(super) figures: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+}
+
+impl<A> std::fmt::Debug for Running<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running")
+            .field("admin", &self.admin)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Starts all of it. When it returns, proxies can connect.
@@ -49,6 +61,10 @@ where
     let directory = EngineDirectory::default();
     let rules = RuleTotals::new(SystemTime::now());
     let (authenticator, who) = (setup.authenticators)(&directory);
+    let process = Process {
+        ca: Arc::clone(&setup.ca),
+        reviews: setup.reviews,
+    };
     let identity = server::Identity {
         ca: setup.ca,
         leaf: leaf_policy(&setup.views.borrow()),
@@ -77,7 +93,9 @@ where
         publisher: publisher.clone(),
         rules,
         streams: server.figures(),
+        process,
     };
+    let figures = state.clone();
     let admin = admin::start(setup.state_dir, state)?;
     Ok(Running {
         server: server.serve(),
@@ -85,13 +103,14 @@ where
         status,
         engine,
         publisher,
+        figures: Arc::new(move || figures.figures().ok()),
     })
 }
 
 impl<A: Authenticator> Running<A> {
-    /// Ends everything, the source last. Streams are cut: proxies go on with what they have and come back later.
-    pub(super) async fn stop<S: Send + 'static>(self, source: S) {
-        self.server.stop(Duration::from_secs(1)).await;
+    /// Ends everything, the source last. Streams are cut within `grace`: proxies go on with what they have and come back later.
+    pub(super) async fn stop<S: Send + 'static>(self, source: S, grace: Duration) {
+        self.server.stop(grace).await;
         // Joining the threads must not hold up other tasks.
         let engine = self.engine;
         drop(tokio::task::spawn_blocking(move || drop((engine, source))).await);

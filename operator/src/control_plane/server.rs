@@ -60,6 +60,7 @@ pub(super) fn prepare<A: Authenticator>(
     let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
     let address = listener.local_addr().map_err(|source| StartError::Listen {
         address: unknown,
+        flag: "--listen",
         source,
     })?;
     let tls = server_config(Arc::clone(&identity.ca), SERVER_CERTIFICATE)?;
@@ -96,6 +97,7 @@ impl<A: Authenticator> Prepared<A> {
             let counters = server.counters();
             let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
             vec![
+                ("xds_streams_open", read(&counters.streams_open)),
                 ("xds_streams_accepted_total", read(&counters.streams_accepted)),
                 ("xds_streams_refused_total", read(&counters.streams_refused)),
                 ("xds_requests_total", read(&counters.requests)),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use config::model::Key;
 use config::{Compiler, Model, ObjectRef, Settings};
@@ -61,6 +61,12 @@ impl State {
 
     /// Takes a new source view over: builds, compares, publishes.
     pub(super) fn source_changed(&mut self, source: Arc<SourceView>, now: SystemTime) {
+        let begin = Instant::now();
+        self.take_over(source, now);
+        self.counters.busy += begin.elapsed();
+    }
+
+    fn take_over(&mut self, source: Arc<SourceView>, now: SystemTime) {
         self.counters.builds += 1;
         self.built_at = now;
         let built = guarded(|| config::build(&source.objects, &self.settings, now));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use config::model::Key;
 use config::{Model, ObjectRef};
@@ -34,6 +34,8 @@ pub struct EngineView {
 pub struct Counters {
     /// Models built.
     pub builds: u64,
+    /// The time that building and publishing took.
+    pub busy: Duration,
     /// Snapshots compiled.
     pub snapshots: u64,
     /// Snapshots that differed and were published.

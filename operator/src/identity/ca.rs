@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::{digest, hkdf, hmac};
@@ -61,6 +62,8 @@ pub struct CertificateAuthority {
     pub(super) intermediates_pem: String,
     pub(super) not_after: SystemTime,
     pub(super) version_key: hmac::Key,
+    /// Leaves since the start.
+    pub(super) issued: AtomicU64,
     key_id: String,
     bundle_pem: Arc<str>,
 }
@@ -87,7 +90,7 @@ impl CertificateAuthority {
     }
 
     /// `origin` is only for error texts.
-    fn from_pem(certificate: &str, key: &str, origin: &Path, now: SystemTime) -> Result<Self, CaError> {
+    pub(super) fn from_pem(certificate: &str, key: &str, origin: &Path, now: SystemTime) -> Result<Self, CaError> {
         let damaged = |reason: String| CaError::Damaged {
             path: origin.to_owned(),
             reason,
@@ -106,6 +109,7 @@ impl CertificateAuthority {
             intermediates_pem: chain.intermediates_pem,
             not_after: chain.not_after,
             version_key,
+            issued: AtomicU64::new(0),
             key_id,
             bundle_pem: chain.root_pem.into(),
         })
@@ -119,6 +123,11 @@ impl CertificateAuthority {
     /// The first 8 bytes of the SHA-256 of the CA's public key, in hex.
     pub fn key_id(&self) -> &str {
         &self.key_id
+    }
+
+    /// How many leaves of workloads it issued since the start.
+    pub fn issued(&self) -> u64 {
+        self.issued.load(Ordering::Relaxed)
     }
 
     /// When the CA itself ends; no leaf outlives it.
@@ -138,7 +147,7 @@ fn derive_version_key(key: &KeyPair) -> Result<hmac::Key, CaError> {
 }
 
 /// A new self-signed root: its certificate and private key, both PEM.
-fn new_root(now: SystemTime) -> Result<(String, String), CaError> {
+pub(super) fn new_root(now: SystemTime) -> Result<(String, String), CaError> {
     let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();

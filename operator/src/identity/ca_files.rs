@@ -147,7 +147,7 @@ fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, String>
 }
 
 /// The certificates of a PEM text, each a text of its own (comments between them are dropped).
-fn blocks(pem: &str) -> Vec<String> {
+pub(super) fn blocks(pem: &str) -> Vec<String> {
     const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
     const END: &str = "-----END CERTIFICATE-----";
     pem.split(END)

@@ -2,8 +2,9 @@
 //!
 //! Exactly one URI SAN, an empty subject (so the SAN is critical, as RFC 5280 wants), both TLS roles, ECDSA P-256. The
 //! key is made here and leaves the process only on the stream of its own identity. Also the certificate of the xDS port,
-//! which differs only in its SAN.
+//! which differs only in its SANs.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{CertificateParams, DistinguishedName, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType};
@@ -51,23 +52,23 @@ impl CertificateAuthority {
     pub fn issue(&self, id: &SpiffeId, policy: LeafPolicy, now: SystemTime) -> Result<Leaf, CaError> {
         let uri = id.to_string().try_into()?;
         let usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        self.sign(SanType::URI(uri), usages, policy.lifetime, now)
+        let leaf = self.sign(vec![SanType::URI(uri)], usages, policy.lifetime, now)?;
+        self.issued.fetch_add(1, Ordering::Relaxed);
+        Ok(leaf)
     }
 
-    /// A new certificate of a server of ours, by DNS name.
-    pub fn issue_server(&self, dns_name: &str, lifetime: Duration, now: SystemTime) -> Result<Leaf, CaError> {
-        let name = dns_name.to_owned().try_into()?;
-        self.sign(
-            SanType::DnsName(name),
-            vec![ExtendedKeyUsagePurpose::ServerAuth],
-            lifetime,
-            now,
-        )
+    /// A new certificate of a server of ours, by DNS names.
+    pub fn issue_server(&self, dns_names: &[String], lifetime: Duration, now: SystemTime) -> Result<Leaf, CaError> {
+        let names = dns_names
+            .iter()
+            .map(|name| Ok(SanType::DnsName(name.clone().try_into()?)))
+            .collect::<Result<_, CaError>>()?;
+        self.sign(names, vec![ExtendedKeyUsagePurpose::ServerAuth], lifetime, now)
     }
 
     fn sign(
         &self,
-        san: SanType,
+        names: Vec<SanType>,
         usages: Vec<ExtendedKeyUsagePurpose>,
         lifetime: Duration,
         now: SystemTime,
@@ -77,7 +78,7 @@ impl CertificateAuthority {
         let end = SystemTime::UNIX_EPOCH + Duration::from_secs(unix((now + lifetime).min(self.not_after)));
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
-        params.subject_alt_names = vec![san];
+        params.subject_alt_names = names;
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = usages;

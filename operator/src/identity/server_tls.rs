@@ -19,17 +19,17 @@ pub const XDS_SERVER_NAME: &str = "xds.tulle.internal";
 
 /// The configuration of the xDS port.
 pub fn server_config(ca: Arc<CertificateAuthority>, lifetime: Duration) -> Result<rustls::ServerConfig, CaError> {
-    server_config_for(ca, lifetime, XDS_SERVER_NAME, &[b"h2"])
+    server_config_for(ca, lifetime, &[XDS_SERVER_NAME.to_owned()], &[b"h2"])
 }
 
-/// The configuration of another server of ours, by its DNS name and protocols.
+/// The configuration of another server of ours, by its DNS names and protocols.
 pub fn server_config_for(
     ca: Arc<CertificateAuthority>,
     lifetime: Duration,
-    name: &str,
+    names: &[String],
     protocols: &[&[u8]],
 ) -> Result<rustls::ServerConfig, CaError> {
-    let resolver = RotatingCertificate::for_name(ca, name, lifetime, Arc::new(SystemTime::now))?;
+    let resolver = RotatingCertificate::for_names(ca, names, lifetime, Arc::new(SystemTime::now))?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -51,7 +51,7 @@ struct Current {
 /// A server certificate that renews itself.
 pub struct RotatingCertificate {
     ca: Arc<CertificateAuthority>,
-    name: Arc<str>,
+    names: Vec<String>,
     lifetime: Duration,
     clock: Clock,
     current: Mutex<Current>,
@@ -68,20 +68,20 @@ impl std::fmt::Debug for RotatingCertificate {
 impl RotatingCertificate {
     /// Issues the first certificate of the xDS port.
     pub fn new(ca: Arc<CertificateAuthority>, lifetime: Duration, clock: Clock) -> Result<Self, CaError> {
-        Self::for_name(ca, XDS_SERVER_NAME, lifetime, clock)
+        Self::for_names(ca, &[XDS_SERVER_NAME.to_owned()], lifetime, clock)
     }
 
     /// Issues the first certificate of a server of ours.
-    pub fn for_name(
+    pub fn for_names(
         ca: Arc<CertificateAuthority>,
-        name: &str,
+        names: &[String],
         lifetime: Duration,
         clock: Clock,
     ) -> Result<Self, CaError> {
-        let current = Mutex::new(issue(&ca, name, lifetime, clock())?);
+        let current = Mutex::new(issue(&ca, names, lifetime, clock())?);
         Ok(Self {
             ca,
-            name: name.into(),
+            names: names.to_vec(),
             lifetime,
             clock,
             current,
@@ -93,10 +93,10 @@ impl RotatingCertificate {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let now = (self.clock)();
         if now >= current.renew_at {
-            match issue(&self.ca, &self.name, self.lifetime, now) {
+            match issue(&self.ca, &self.names, self.lifetime, now) {
                 Ok(renewed) => *current = renewed,
                 // The old one is good for as long again: say so and go on with it.
-                Err(error) => tracing::error!(%error, name = &*self.name, "cannot renew the certificate of a server"),
+                Err(error) => tracing::error!(%error, names = ?self.names, "cannot renew the certificate of a server"),
             }
         }
         Arc::clone(&current.key)
@@ -109,8 +109,8 @@ impl ResolvesServerCert for RotatingCertificate {
     }
 }
 
-fn issue(ca: &CertificateAuthority, name: &str, lifetime: Duration, now: SystemTime) -> Result<Current, CaError> {
-    let leaf = ca.issue_server(name, lifetime, now)?;
+fn issue(ca: &CertificateAuthority, names: &[String], lifetime: Duration, now: SystemTime) -> Result<Current, CaError> {
+    let leaf = ca.issue_server(names, lifetime, now)?;
     let pem = |e: rustls_pki_types::pem::Error| CaError::Crypto(e.to_string());
     let chain = CertificateDer::pem_slice_iter(leaf.chain_pem.as_bytes())
         .collect::<Result<Vec<_>, _>>()

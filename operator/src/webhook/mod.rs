@@ -5,7 +5,9 @@
 //! asker did not bring.
 
 mod review;
+mod reviews;
 mod server;
 
 pub use review::{BadReview, answer};
-pub use server::{CERTIFICATE_LIFETIME, INJECT_PATH, serve};
+pub use reviews::Reviews;
+pub use server::{CERTIFICATE_LIFETIME, MUTATE_PATH, Webhook, serve};

@@ -1,4 +1,4 @@
-//! The server: one path, TLS 1.3, a certificate that renews itself.
+//! The server: TLS 1.3, a certificate that renews itself, one path for each question.
 
 use std::future::Future;
 use std::io;
@@ -17,48 +17,74 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected as _;
 
-use super::review::answer;
+use super::Reviews;
+use super::review::{BadReview, answer};
+use super::reviews::Question;
 use crate::identity::{CaError, CertificateAuthority, IncomingLimits, TlsConnection, server_config_for, tls_incoming};
 use crate::inject::InjectSettings;
+use kube::core::DynamicObject;
+use kube::core::admission::AdmissionReview;
 
 /// Where pods are sent for injection.
-pub const INJECT_PATH: &str = "/inject";
+pub const MUTATE_PATH: &str = "/mutate";
 /// How long a certificate lives; renewed at half of it.
 pub const CERTIFICATE_LIFETIME: Duration = Duration::from_hours(24);
 /// The API server's own limit of a request is 3 MiB; a review holds a little more.
 const LARGEST: usize = 4 << 20;
 
-/// Serves until `stop` is done; requests under way are answered. `name` is the Service's, as the API server calls it
-/// (`tulle.tulle-system.svc`); the `caBundle` that it needs is the CA's bundle.
-pub async fn serve(
+/// What is served.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// The Service's names, as the API server calls it (`tulle.tulle-system.svc`).
+    pub names: Vec<String>,
+    /// What pods get.
+    pub inject: InjectSettings,
+    /// Counts the answers.
+    pub reviews: Reviews,
+}
+
+/// Serves until `stop` is done; requests under way are answered. The `caBundle` that the API server needs is the CA's bundle.
+/// The error is at the start only: no certificate.
+pub fn serve(
     listener: TcpListener,
     ca: Arc<CertificateAuthority>,
-    name: &str,
-    settings: InjectSettings,
+    webhook: Webhook,
     stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), CaError> {
-    let config = server_config_for(ca, CERTIFICATE_LIFETIME, name, &[b"h2".as_slice(), b"http/1.1"])?;
+) -> Result<impl Future<Output = ()> + Send + 'static, CaError> {
+    let protocols = [b"h2".as_slice(), b"http/1.1"];
+    let config = server_config_for(ca, CERTIFICATE_LIFETIME, &webhook.names, &protocols)?;
     let address = listener.local_addr().ok();
-    let connections = tls_incoming(listener, Arc::new(config), IncomingLimits::default());
-    let incoming = Incoming { connections, address };
-    if let Err(error) = axum::serve(incoming, router(settings))
-        .with_graceful_shutdown(stop)
-        .await
-    {
-        tracing::error!(%error, "the webhook's server ended");
-    }
-    Ok(())
+    Ok(async move {
+        let connections = tls_incoming(listener, Arc::new(config), IncomingLimits::default());
+        let incoming = Incoming { connections, address };
+        if let Err(error) = axum::serve(incoming, router(webhook))
+            .with_graceful_shutdown(stop)
+            .await
+        {
+            tracing::error!(%error, "the webhook's server ended");
+        }
+    })
 }
 
-fn router(settings: InjectSettings) -> Router {
+fn router(webhook: Webhook) -> Router {
     Router::new()
-        .route(INJECT_PATH, post(review))
+        .route(MUTATE_PATH, post(mutate))
         .layer(DefaultBodyLimit::max(LARGEST))
-        .with_state(Arc::new(settings))
+        .with_state(Arc::new(webhook))
 }
 
-async fn review(State(settings): State<Arc<InjectSettings>>, body: Bytes) -> Response {
-    match answer(&body, &settings) {
+async fn mutate(State(webhook): State<Arc<Webhook>>, body: Bytes) -> Response {
+    respond(&webhook.reviews, Question::Mutate, answer(&body, &webhook.inject))
+}
+
+/// Counts an answer and sends it.
+fn respond(
+    reviews: &Reviews,
+    question: Question,
+    answer: Result<AdmissionReview<DynamicObject>, BadReview>,
+) -> Response {
+    reviews.count(question, answer.as_ref().ok());
+    match answer {
         Ok(review) => Json(review).into_response(),
         Err(error) => {
             tracing::warn!(%error, "a review cannot be answered");

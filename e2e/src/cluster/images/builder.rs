@@ -24,10 +24,10 @@ pub struct Build<'a> {
     pub context: &'a Path,
     /// Its name, with a tag.
     pub name: &'a str,
-    /// Build arguments: names and values.
-    pub arguments: &'a [(&'a str, &'a str)],
-    /// Folders and files of this machine that its steps can read: what, and where they see it.
-    pub mounts: &'a [(PathBuf, String)],
+    /// The stage that is wanted; the last one unless said otherwise.
+    pub target: Option<&'a str>,
+    /// Whether steps may use this machine's Rust.
+    pub rust: bool,
 }
 
 impl<'a> Build<'a> {
@@ -37,14 +37,14 @@ impl<'a> Build<'a> {
             dockerfile,
             context,
             name,
-            arguments: &[],
-            mounts: &[],
+            target: None,
+            rust: false,
         }
     }
 }
 
-/// Builds an image.
-pub(super) fn build(layout: &Layout, wanted: &Build<'_>) -> Result<()> {
+/// Builds an image; `volumes` are buildah's, what its steps see of this machine.
+pub(super) fn build(layout: &Layout, wanted: &Build<'_>, volumes: &[String]) -> Result<()> {
     let mut command = buildah(layout)?;
     let _lock = files::lock(&layout.kept().join("buildah/lock"))?;
     // One build at a time: then what is there now is left by a build that was killed or that failed.
@@ -58,17 +58,15 @@ pub(super) fn build(layout: &Layout, wanted: &Build<'_>) -> Result<()> {
         "--signature-policy",
     ]);
     command.arg(policy(layout));
-    for (name, value) in wanted.arguments {
-        command.arg("--build-arg").arg(format!("{name}={value}"));
-    }
-    for (from, to) in wanted.mounts {
-        command.arg("--volume").arg(format!("{}:{to}:ro", from.display()));
-    }
+    command.args(wanted.target.map(|stage| format!("--target={stage}")));
+    command.args(volumes.iter().map(|volume| format!("--volume={volume}")));
     command
         .args(["-t", wanted.name, "-f"])
         .arg(wanted.dockerfile)
         .arg(wanted.context);
     shell::output(&mut command)?;
+    // A stage that later ones copied from may leave its container behind.
+    shell::output(buildah(layout)?.args(["rm", "--all"]))?;
     // What had the name before: each layer is a whole copy. Layers of named images stay, for the next build.
     shell::output(buildah(layout)?.args(["rmi", "--prune"])).map(drop)
 }

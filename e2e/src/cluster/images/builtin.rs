@@ -43,7 +43,7 @@ pub(super) fn ensure_base(layout: &Layout, progress: &dyn Fn(&str)) -> Result<()
     }
     progress("making the base image");
     let dockerfile = folder.join("Dockerfile");
-    builder::build(layout, &Build::new(&dockerfile, &folder, BASE))?;
+    builder::build(layout, &Build::new(&dockerfile, &folder, BASE), &[])?;
     builder::tag(layout, BASE, &exact)
 }
 
@@ -88,7 +88,7 @@ fn ensure(
         fs::create_dir(&context)?;
         fs::write(context.join("Dockerfile"), dockerfile)?;
         fill(&context)?;
-        builder::build(layout, &Build::new(&context.join("Dockerfile"), &context, name))?;
+        builder::build(layout, &Build::new(&context.join("Dockerfile"), &context, name), &[])?;
         builder::archive(layout, name, &work.join("image.tar"))?;
         // Each layer is a whole copy in this storage, and nothing is built on these.
         builder::remove(layout, name)?;
@@ -112,16 +112,16 @@ fn find_envoy(progress: &dyn Fn(&str)) -> Result<PathBuf> {
     Ok(locate(&search, progress)?.path)
 }
 
-/// A minimal Debian, from the mirror that this machine uses itself.
 fn base(work: &Path, progress: &dyn Fn(&str)) -> Result<()> {
     progress("fetching the base image with debootstrap (under a minute, once)");
+    debian(work, "iptables,iproute2,ca-certificates", BASE_FILE)
+}
+
+/// A minimal Debian with these packages, and a Dockerfile for it; from the mirror that this machine uses itself.
+pub(super) fn debian(work: &Path, packages: &str, dockerfile: &str) -> Result<()> {
     let root = work.join("rootfs");
     let mut command = Command::new("debootstrap");
-    command.args([
-        "--variant=minbase",
-        "--include=iptables,iproute2,ca-certificates",
-        RELEASE,
-    ]);
+    command.args(["--variant=minbase", &format!("--include={packages}"), RELEASE]);
     shell::output(command.arg(&root).args(mirror()))?;
     let mut tar = Command::new("tar");
     tar.args([
@@ -132,7 +132,7 @@ fn base(work: &Path, progress: &dyn Fn(&str)) -> Result<()> {
     ]);
     tar.args(["--exclude=./var/cache/apt/*", "--exclude=./var/lib/apt/lists/*", "-cf"]);
     shell::output(tar.arg(work.join("rootfs.tar")).arg("-C").arg(&root).arg("."))?;
-    fs::write(work.join("Dockerfile"), BASE_FILE)?;
+    fs::write(work.join("Dockerfile"), dockerfile)?;
     Ok(fs::remove_dir_all(root)?)
 }
 

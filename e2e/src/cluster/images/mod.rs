@@ -1,10 +1,12 @@
 //! Images without a registry: made from Dockerfiles by buildah, given to containerd as archives.
 //!
-//! `builder` is buildah, `builtin` are the images that every cluster has, `store` is containerd's side.
+//! `builder` is buildah, `builtin` are the images that every cluster has, `toolchain` is the one of Rust,
+//! `store` is containerd's side.
 
 mod builder;
 mod builtin;
 mod store;
+mod toolchain;
 
 use std::path::Path;
 
@@ -20,7 +22,12 @@ pub(super) use store::{Store, import};
 /// Builds an image from a Dockerfile and packs it; everything that `FROM` may name is there.
 pub(super) fn build(layout: &Layout, wanted: &Build<'_>, file: &Path) -> Result<()> {
     builtin::ensure_base(layout, &|_| {})?;
-    builder::build(layout, wanted)?;
+    let volumes = if wanted.rust {
+        toolchain::ensure(layout, wanted.dockerfile, &|_| {})?
+    } else {
+        Vec::new()
+    };
+    builder::build(layout, wanted, &volumes)?;
     archive(layout, wanted.name, file)
 }
 
