@@ -20,5 +20,6 @@ mod watch;
 mod tests;
 
 pub use connect::{ConnectError, connect};
+pub(crate) use gather::read_object;
 pub use pod::{PodDirectory, PodInfo, PodStore};
 pub use watch::{KubernetesError, KubernetesHandle, start};
