@@ -162,8 +162,14 @@ impl Fields {
         if failure.is_none() || self.is_request() || self.text("allowed_by").is_some() {
             return Handshake::Done;
         }
-        let refused = failure.is_some_and(|why| why.contains(NOT_ACCEPTED));
-        if refused { Handshake::Refused } else { Handshake::Failed }
+        if failure.is_some_and(|why| why.contains(NOT_ACCEPTED)) {
+            Handshake::Refused
+        } else if self.text("denied_by").is_some() {
+            // A plaintext caller; of its first bytes Envoy says that they are no TLS.
+            Handshake::Done
+        } else {
+            Handshake::Failed
+        }
     }
 
     /// Envoy's words for a refusal by an RBAC filter, which cuts connections too.
