@@ -16,7 +16,7 @@ use operator::source::kubernetes;
 use operator::webhook::VALIDATE_PATH;
 use serde_json::{Value, json};
 use tulle_e2e::cluster::Cluster;
-use tulle_e2e::harness::broken::guarded;
+use tulle_e2e::harness::broken::guarded_by_two;
 use tulle_e2e::harness::yaml::NAMESPACE;
 
 /// The namespace of the installation, and the name of its Service and of its webhook configuration.
@@ -71,9 +71,7 @@ impl Stage {
             own_kinds,
         };
         stage.start().await?;
-        // A Workload of a cluster has an address.
-        let workload = guarded().replace("  process:", "  address: 10.254.0.7\n  process:");
-        let applied = stage.apply(&workload, &[])?;
+        let applied = stage.apply(guarded_by_two(), &[])?;
         ensure!(applied.accepted, "{}", applied.said);
         stage.ask_us()?;
         Ok(stage)
