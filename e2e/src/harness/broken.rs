@@ -155,20 +155,40 @@ pub fn good(case: usize) -> String {
 
 /// The Service of all cases, with one workload.
 pub fn guarded() -> String {
-    let count = u16::try_from(cases().len()).unwrap_or(u16::MAX);
-    let ports: Vec<u16> = (FIRST_ALLOWED..FIRST_ALLOWED + count)
-        .chain(FIRST_DENIED..FIRST_DENIED + count)
-        .collect();
-    let list: Vec<String> = ports
+    service()
+        + &workload_with(
+            "guarded-1",
+            "guarded",
+            "v1",
+            &[ports(FIRST_ALLOWED), ports(FIRST_DENIED)].concat(),
+        )
+}
+
+/// The same for a cluster, where a Workload has an address and at most 64 ports: one for each of the two ports of a case.
+pub fn guarded_by_two() -> String {
+    let one = |name: &str, address: &str, first: u16| {
+        workload_with(name, "guarded", "v1", &ports(first))
+            .replace("  process:", &format!("  address: {address}\n  process:"))
+    };
+    service() + &one("guarded-1", "10.254.0.7", FIRST_ALLOWED) + &one("guarded-2", "10.254.0.8", FIRST_DENIED)
+}
+
+fn ports(first: u16) -> Vec<u16> {
+    let count = u16::try_from(cases().len()).unwrap_or(u16::MAX - first);
+    (first..first + count).collect()
+}
+
+fn service() -> String {
+    let list: Vec<String> = [ports(FIRST_ALLOWED), ports(FIRST_DENIED)]
+        .concat()
         .iter()
         .map(|port| format!("{{name: p{port}, port: {port}, targetPort: {port}, appProtocol: http}}"))
         .collect();
-    let service = format!(
+    format!(
         "---\napiVersion: v1\nkind: Service\nmetadata: {{name: guarded, namespace: {NAMESPACE}}}\nspec:\n  \
          selector: {{app: guarded}}\n  ports: [{}]\n",
         list.join(", ")
-    );
-    service + &workload_with("guarded-1", "guarded", "v1", &ports)
+    )
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ fn request(caller: &str, port: u16, method: &str) -> Request {
     Request {
         from,
         to: Destination::Workload {
-            workload: Key::new(NAMESPACE, "guarded-1"),
+            workload: Key::new(NAMESPACE, if port < FIRST_DENIED { "guarded-1" } else { "guarded-2" }),
             port,
         },
         operation: Operation::Http(HttpRequest {

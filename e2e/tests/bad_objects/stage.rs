@@ -5,26 +5,22 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use config::{Model, Settings};
-use k8s_openapi::ByteString;
-use operator::control_plane::{ClusterOptions, ClusterPlane};
-use operator::identity::CertificateAuthority;
-use operator::inject::InjectSettings;
+use config::Model;
+use operator::control_plane::{ClusterOptions, ClusterPlane, Replica, WebhookOptions};
+use operator::health::Health;
 use operator::process::AdminClient;
 use operator::source::kubernetes;
-use operator::webhook::{VALIDATE_PATH, Validator, serve};
+use operator::webhook::VALIDATE_PATH;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tulle_e2e::cluster::Cluster;
-use tulle_e2e::harness::broken::guarded;
+use tulle_e2e::harness::broken::guarded_by_two;
 use tulle_e2e::harness::yaml::NAMESPACE;
 
+/// The namespace of the installation, and the name of its Service and of its webhook configuration.
 const SYSTEM: &str = "tulle-e2e-bad-objects";
-const HOOK: &str = "hook";
 /// The machine may have other work.
 pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 
@@ -32,14 +28,8 @@ pub(crate) struct Stage {
     cluster: Cluster,
     state: tempfile::TempDir,
     address: SocketAddr,
-    running: Option<Running>,
+    plane: Option<ClusterPlane>,
     own_kinds: bool,
-}
-
-struct Running {
-    plane: ClusterPlane,
-    stop: oneshot::Sender<()>,
-    webhook: JoinHandle<()>,
 }
 
 /// What `kubectl apply` did.
@@ -77,13 +67,11 @@ impl Stage {
             cluster,
             state: tempfile::tempdir()?,
             address: free,
-            running: None,
+            plane: None,
             own_kinds,
         };
         stage.start().await?;
-        // A Workload of a cluster has an address.
-        let workload = guarded().replace("  process:", "  address: 10.254.0.7\n  process:");
-        let applied = stage.apply(&workload, &[])?;
+        let applied = stage.apply(guarded_by_two(), &[])?;
         ensure!(applied.accepted, "{}", applied.said);
         stage.ask_us()?;
         Ok(stage)
@@ -91,46 +79,34 @@ impl Stage {
 
     /// Starts the control plane and its webhook, as after a restart.
     pub(crate) async fn start(&mut self) -> Result<()> {
-        let state = self.state.path();
-        let ca = Arc::new(CertificateAuthority::open(state, SystemTime::now())?);
-        let plane = ClusterPlane::start(ClusterOptions {
+        let options = ClusterOptions {
             client: kubernetes::connect(Some(self.cluster.kubeconfig())).await?,
-            state_dir: state.to_owned(),
+            state_dir: self.state.path().to_owned(),
             listen: "127.0.0.1:0".parse()?,
             system_namespace: SYSTEM.to_owned(),
-        })
-        .await?;
-        let settings = Settings {
-            system_namespace: SYSTEM.into(),
-            ..Settings::default()
+            webhook: WebhookOptions {
+                listen: self.address,
+                service: SYSTEM.to_owned(),
+                image: "none".to_owned(),
+                envoy_image: "none".to_owned(),
+            },
+            health: Health::default(),
+            replica: Replica::default(),
         };
-        let validator = Validator::new(plane.views(), settings);
-        let listener = tokio::net::TcpListener::bind(self.address).await?;
-        let (stop, stopped) = oneshot::channel::<()>();
-        let webhook = tokio::spawn(async move {
-            let inject = InjectSettings::new("none", "none:1");
-            let stopped = async { drop(stopped.await) };
-            let name = format!("{HOOK}.{SYSTEM}.svc");
-            serve(listener, ca, &name, inject, Some(validator), stopped).await.ok();
-        });
-        self.running = Some(Running { plane, stop, webhook });
+        self.plane = Some(ClusterPlane::start(options).await?);
         Ok(())
     }
 
     /// Ends it.
     pub(crate) async fn stop(&mut self) -> Result<()> {
-        let running = self.running.take().context("the control plane runs")?;
-        running.stop.send(()).ok();
-        running.webhook.abort();
-        running.webhook.await.ok();
-        running.plane.shutdown().await;
+        let plane = self.plane.take().context("the control plane runs")?;
+        plane.shutdown(Duration::ZERO).await;
         Ok(())
     }
 
     /// Makes the API server ask the webhook, and waits until it does.
     fn ask_us(&self) -> Result<()> {
-        let bundle = CertificateAuthority::open(self.state.path(), SystemTime::now())?.bundle_pem();
-        let objects = hook(self.address, bundle.as_bytes());
+        let objects = hook(self.address);
         self.cluster
             .kubectl_with_input(&["apply", "--filename=-"], &objects.to_string())?;
         let bad = "apiVersion: mesh.tulle.dev/v1alpha1\nkind: TrafficPermission\nmetadata: {name: asked, namespace: shop}\n\
@@ -143,8 +119,8 @@ impl Stage {
 
     /// What is compiled, once it is as wanted.
     pub(crate) async fn model(&self, what: &str, wanted: impl Fn(&Model) -> bool) -> Result<Arc<Model>> {
-        let running = self.running.as_ref().context("the control plane runs")?;
-        let view = running.plane.engine().wait_for(|view| wanted(&view.model));
+        let plane = self.plane.as_ref().context("the control plane runs")?;
+        let view = plane.engine().wait_for(|view| wanted(&view.model));
         let view = tokio::time::timeout(LIMIT, view).await;
         Ok(Arc::clone(
             &view.with_context(|| format!("{what}: not within {LIMIT:?}"))?.model,
@@ -153,8 +129,8 @@ impl Stage {
 
     /// The permissions with their status.
     pub(crate) async fn permissions(&self) -> Result<Vec<Value>> {
-        let running = self.running.as_ref().context("the control plane runs")?;
-        let admin = AdminClient::new(running.plane.admin_socket().to_owned());
+        let plane = self.plane.as_ref().context("the control plane runs")?;
+        let admin = AdminClient::new(plane.admin_socket().to_owned());
         let body = admin.get("/objects/trafficpermissions").await?;
         let list: Value = serde_json::from_slice(&body)?;
         Ok(list["items"].as_array().cloned().unwrap_or_default())
@@ -184,7 +160,7 @@ impl Stage {
     }
 
     pub(crate) async fn clear(mut self) -> Result<()> {
-        if self.running.is_some() {
+        if self.plane.is_some() {
             self.stop().await?;
         }
         self.cluster
@@ -204,7 +180,7 @@ impl Stage {
 }
 
 /// A Service whose endpoint is this process, and the configuration that names it.
-fn hook(address: SocketAddr, bundle: &[u8]) -> Value {
+fn hook(address: SocketAddr) -> Value {
     let kinds = [
         "meshes",
         "trafficpermissions",
@@ -215,12 +191,12 @@ fn hook(address: SocketAddr, bundle: &[u8]) -> Value {
     ];
     let endpoints = json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-        "metadata": {"name": HOOK, "namespace": SYSTEM, "labels": {"kubernetes.io/service-name": HOOK}},
+        "metadata": {"name": SYSTEM, "namespace": SYSTEM, "labels": {"kubernetes.io/service-name": SYSTEM}},
         "ports": [{"name": "webhook", "port": address.port()}],
         "endpoints": [{"addresses": [address.ip().to_string()], "conditions": {"ready": true}}],
     });
     let service = json!({
-        "apiVersion": "v1", "kind": "Service", "metadata": {"name": HOOK, "namespace": SYSTEM},
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": SYSTEM, "namespace": SYSTEM},
         "spec": {"ports": [{"name": "webhook", "port": 443, "targetPort": address.port()}]},
     });
     let configuration = json!({
@@ -230,10 +206,8 @@ fn hook(address: SocketAddr, bundle: &[u8]) -> Value {
             "name": "validate.mesh.tulle.dev", "failurePolicy": "Ignore", "sideEffects": "None",
             "admissionReviewVersions": ["v1"], "timeoutSeconds": 5,
             "rules": [{"apiGroups": ["mesh.tulle.dev"], "apiVersions": ["v1alpha1"], "operations": ["CREATE", "UPDATE"], "resources": kinds}],
-            "clientConfig": {
-                "caBundle": ByteString(bundle.to_vec()),
-                "service": {"namespace": SYSTEM, "name": HOOK, "path": VALIDATE_PATH},
-            },
+            // The control plane adds its caBundle.
+            "clientConfig": {"service": {"namespace": SYSTEM, "name": SYSTEM, "path": VALIDATE_PATH}},
         }],
     });
     json!({"apiVersion": "v1", "kind": "List", "items": [service, endpoints, configuration]})

@@ -34,7 +34,7 @@ const REMIND: Duration = Duration::from_secs(10);
 const STREAMING_LISTS: u32 = 34;
 
 /// Our kinds and their plurals.
-const OURS: [(&str, &str); 6] = [
+pub(super) const OURS: [(&str, &str); 6] = [
     ("Mesh", "meshes"),
     ("TrafficPermission", "trafficpermissions"),
     ("TrafficRoute", "trafficroutes"),
