@@ -177,7 +177,7 @@ fn upgrade(installation: &Installation) -> Result<()> {
     replicas(installation, 3)?;
     let mesh = get(cluster, &["meshes", "default"])?;
     ensure!(mesh.pointer("/spec/revocationTime") == Some(&json!("20s")), "{mesh}");
-    let names = |pods: &[Value]| -> Vec<Value> { pods.iter().map(|pod| pod["metadata"]["name"].clone()).collect() };
+    let names = |pods: &[Value]| -> Vec<Value> { pods.iter().filter_map(|pod| pod.pointer("/metadata/name").cloned()).collect() };
     let before = names(&installation.pods()?);
     installation.install(&arguments)?;
     installation.install_kinds()?;
@@ -239,7 +239,7 @@ fn uninstalled(installation: &Installation) -> Result<()> {
 fn removed(cluster: &Cluster) -> Result<()> {
     Installation::absent(cluster)?;
     let definitions = get(cluster, &["crds"])?;
-    let ours = |object: &&Value| object["spec"]["group"] == "mesh.tulle.dev";
+    let ours = |object: &&Value| object.pointer("/spec/group") == Some(&json!("mesh.tulle.dev"));
     ensure!(!items(&definitions).any(|object| ours(&object)), "a kind is left");
     for kind in WEBHOOKS {
         ensure!(get(cluster, &[kind, "tulle"])?.is_null(), "a {kind} is left");
