@@ -1,9 +1,10 @@
 //! Layers -> snapshot, if they fit together. What does not is a mistake of the compiler: the last good snapshot stays.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use xds::{Kind, Layer, Name, Snapshot};
+use xds::{Kind, Layer, Name, Reference, Snapshot};
 
 use crate::model::Key;
 use crate::names::{ListenerName, SecretName};
@@ -51,17 +52,22 @@ pub enum AssembleError {
 /// Checks layers against each other and makes them one snapshot. The revision is the publisher's business.
 pub fn assemble(layers: Vec<Arc<Layer>>) -> Result<Snapshot, AssembleError> {
     for (index, layer) in layers.iter().enumerate() {
-        fits(layer, layers.get(..index).unwrap_or_default())?;
+        fits(layer, layers.get(..index).unwrap_or_default(), &BTreeSet::new())?;
     }
-    Ok(Snapshot { revision: 0, layers })
+    Ok(Snapshot {
+        layers,
+        ..Snapshot::default()
+    })
 }
 
 /// Checks one layer against itself and those below it, which have been checked before: a shared layer is checked once,
-/// however many proxies have it.
-pub fn fits(layer: &Layer, below: &[Arc<Layer>]) -> Result<(), AssembleError> {
+/// however many proxies have it. What is hidden from the proxy is not there.
+pub fn fits(layer: &Layer, below: &[Arc<Layer>], hidden: &BTreeSet<Reference>) -> Result<(), AssembleError> {
     // Certificates are issued for each stream and never enter a snapshot.
     let issued = SecretName::Identity.to_string();
-    let holds = |kind, name: &str| layer.get(kind, name).is_some() || below.iter().any(|l| l.get(kind, name).is_some());
+    let seen = |kind, name: &str| hidden.is_empty() || !hidden.contains(&Reference::new(kind, name));
+    let below_holds = |kind, name: &str| below.iter().any(|l| l.get(kind, name).is_some()) && seen(kind, name);
+    let holds = |kind, name: &str| layer.get(kind, name).is_some() || below_holds(kind, name);
     for resource in Kind::ALL.into_iter().flat_map(|kind| layer.iter(kind)) {
         if below
             .iter()
@@ -94,7 +100,9 @@ fn addresses(layer: &Layer, holds: &impl Fn(Kind, &str) -> bool) -> Result<(), A
         let (address, port, other) = match ListenerName::parse(&listener.name) {
             Some(ListenerName::Inbound(address, port)) => (address, port, ListenerName::Outbound(address, port)),
             Some(ListenerName::Outbound(address, port)) => (address, port, ListenerName::Inbound(address, port)),
-            Some(ListenerName::InboundCatchAll | ListenerName::OutboundCatchAll) | None => continue,
+            Some(ListenerName::InboundCatchAll | ListenerName::OutboundCatchAll | ListenerName::Ready) | None => {
+                continue;
+            }
         };
         let second = other.to_string();
         if holds(Kind::Listener, &second) {
@@ -112,7 +120,7 @@ fn addresses(layer: &Layer, holds: &impl Fn(Kind, &str) -> bool) -> Result<(), A
 #[cfg(test)]
 mod tests {
     use super::*;
-    use xds::{Reference, Resource};
+    use xds::Resource;
 
     fn layer(kind: Kind, names: &[&str], references: &[Reference]) -> Arc<Layer> {
         let message = xds::proto::envoy::config::core::v3::TypedExtensionConfig::default();

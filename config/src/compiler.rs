@@ -11,7 +11,8 @@ mod origins;
 mod own;
 mod scoped;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use xds::{Layer, Resource, Snapshot};
@@ -22,7 +23,8 @@ use crate::assemble::{AssembleError, fits};
 use crate::input::Settings;
 use crate::memo::Counts;
 use crate::model::{Key, Model};
-use crate::scope::Scope;
+use crate::placement::Placement;
+use crate::scope::{Scope, dialled, hidden};
 use memos::Memos;
 
 /// Everything a layer is built from.
@@ -56,6 +58,8 @@ impl Built {
 struct Basis {
     model: Arc<Model>,
     settings: Settings,
+    /// Where workloads are dialled by their own addresses.
+    dialled: BTreeSet<(IpAddr, u16)>,
 }
 
 /// The compiler.
@@ -90,15 +94,24 @@ impl Compiler {
             .ok_or_else(|| AssembleError::UnknownWorkload(workload.clone()))?;
         let world = World { model, settings };
         let mesh = self.mesh_layer(&world)?;
-        let scope = self.scope_layer(&world, Scope::of(this, model), &mesh)?;
+        let scope = self.scope_layer(&world, Scope::of(this), &mesh)?;
         let resources = own::resources(&mut self.memos, &world, this);
         let own = Built::renew(self.own.get(workload), resources);
         let own_layer = Arc::clone(&own.layer);
         self.own.insert(workload.clone(), own);
         let mut layers = vec![mesh, scope];
-        fits(&own_layer, &layers)?;
+        let hidden = self
+            .basis
+            .as_ref()
+            .map(|basis| hidden(&basis.dialled, this))
+            .unwrap_or_default();
+        fits(&own_layer, &layers, &hidden)?;
         layers.push(own_layer);
-        Ok(Snapshot { revision: 0, layers })
+        Ok(Snapshot {
+            revision: 0,
+            layers,
+            hidden: Arc::new(hidden),
+        })
     }
 
     /// What was compiled, remembered and encoded so far.
@@ -115,6 +128,10 @@ impl Compiler {
         self.basis = Some(Basis {
             model: Arc::clone(model),
             settings: settings.clone(),
+            dialled: match settings.placement {
+                Placement::Intercepted => dialled(model),
+                Placement::Loopback(_) => BTreeSet::new(),
+            },
         });
         self.memos.sweep();
         self.mesh_is_current = false;
@@ -128,7 +145,7 @@ impl Compiler {
             return Ok(Arc::clone(&mesh.layer));
         }
         let built = Built::renew(self.mesh.as_ref(), mesh::resources(&mut self.memos, world));
-        fits(&built.layer, &[])?;
+        fits(&built.layer, &[], &BTreeSet::new())?;
         let layer = Arc::clone(&built.layer);
         self.mesh = Some(built);
         self.mesh_is_current = true;
@@ -141,7 +158,7 @@ impl Compiler {
         }
         let resources = scoped::resources(&mut self.memos, world, &scope);
         let built = Built::renew(self.scopes.get(&scope).map(|(built, _)| built), resources);
-        fits(&built.layer, std::slice::from_ref(mesh))?;
+        fits(&built.layer, std::slice::from_ref(mesh), &BTreeSet::new())?;
         let layer = Arc::clone(&built.layer);
         self.scopes.insert(scope, (built, true));
         Ok(layer)

@@ -1,32 +1,30 @@
 //! What a proxy may see. Proxies with equal scopes share everything outbound.
 //!
 //! For now every Service is visible to everyone, and what differs is the caller's namespace, whose consumer routes replace
-//! the producers'. A proxy that serves an endpoint of a headless Service itself has a scope of its own: that address is its
-//! inbound side, and a second listener for it would take the connections of its callers.
+//! the producers'. A proxy does not get the outbound listeners of its own workload's addresses: those are its inbound side, and
+//! another listener there would take the connections of its callers, past every inbound filter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use xds::{Kind, Reference};
+
 use crate::model::{Endpoint, Key, Model, Service, ServicePort, SpiffeId, Workload};
+use crate::names::ListenerName;
 
 /// A scope.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Scope {
     /// The caller's namespace.
     pub namespace: Arc<str>,
-    /// The caller's own address, if an endpoint of a headless Service has it.
-    pub own_endpoint: Option<IpAddr>,
 }
 
 impl Scope {
     /// Selects the scope of a workload.
-    pub fn of(workload: &Workload, model: &Model) -> Self {
-        let mut endpoints = headless(model).flat_map(|(_, port)| port.endpoints.iter());
-        let own = endpoints.any(|endpoint| endpoint.address == workload.address);
+    pub fn of(workload: &Workload) -> Self {
         Self {
             namespace: Arc::clone(&workload.key.namespace),
-            own_endpoint: own.then_some(workload.address),
         }
     }
 
@@ -35,11 +33,33 @@ impl Scope {
         let own = port.consumer_routes.contains_key(&self.namespace);
         own.then(|| Arc::clone(&self.namespace))
     }
+}
 
-    /// Whether this scope reaches an endpoint of a headless Service by its address.
-    pub fn sees(&self, address: IpAddr) -> bool {
-        self.own_endpoint != Some(address)
+/// Addresses and ports of workloads that have an outbound listener at their callers.
+pub(crate) fn dialled(model: &Model) -> BTreeSet<(IpAddr, u16)> {
+    let headless = pods(model).into_keys();
+    headless.chain(direct(model).into_keys()).collect()
+}
+
+/// The outbound listeners that a workload's own proxy does not get: all at its address, whether or not it knows the port.
+pub(crate) fn hidden(dialled: &BTreeSet<(IpAddr, u16)>, workload: &Workload) -> BTreeSet<Reference> {
+    let own = dialled.range((workload.address, 0)..=(workload.address, u16::MAX));
+    own.map(|(address, port)| Reference::new(Kind::Listener, ListenerName::Outbound(*address, *port).to_string()))
+        .collect()
+}
+
+/// Workload ports behind Services that have an address of their own, with the first such Service by name.
+pub(crate) fn direct(model: &Model) -> BTreeMap<(IpAddr, u16), (Key, u16)> {
+    let mut places = BTreeMap::new();
+    let services = model.services.values().filter(|service| !service.addresses.is_empty());
+    for (service, port) in services.flat_map(|service| service.ports.values().map(move |port| (service, port))) {
+        for endpoint in port.endpoints.iter().filter(|endpoint| endpoint.workload.is_some()) {
+            places
+                .entry((endpoint.address, endpoint.port))
+                .or_insert_with(|| (service.key.clone(), port.number));
+        }
     }
+    places
 }
 
 /// One endpoint of a headless Service that is in the mesh: callers dial it by its address and expect its identity.

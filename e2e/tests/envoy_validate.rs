@@ -112,6 +112,7 @@ fn stubbed(snapshot: &Snapshot) -> Snapshot {
     Snapshot {
         revision: 0,
         layers: vec![Arc::new(Layer::from_resources(all.into_values()))],
+        ..Snapshot::default()
     }
 }
 

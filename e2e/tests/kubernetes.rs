@@ -35,7 +35,7 @@ metadata: {name: NAME}
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: NAME, labels: {app: NAME}, annotations: {mesh.tulle.dev/injected: "INJECTED"}}
+metadata: {name: NAME, labels: {app: NAME, INJECTED: "by-hand"}}
 spec:
   serviceAccountName: NAME
   terminationGracePeriodSeconds: 1
@@ -166,7 +166,7 @@ impl Stage {
         let yaml = POD
             .replace("NAME", name)
             .replace("image: IMAGE", &format!("image: {IMAGE}"))
-            .replace("INJECTED", &injected.to_string());
+            .replace("INJECTED", if injected { "mesh.tulle.dev/injected" } else { "other" });
         apply(&self.cluster, namespace, &yaml)?;
         let ready = [
             "wait",

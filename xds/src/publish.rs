@@ -32,11 +32,12 @@ impl Publisher {
             if same.is_some_and(|current| current.revision == snapshot.revision) {
                 return false;
             }
-            let kept = same.map(|current| current.layers.clone());
+            let kept = same.map(|current| (current.layers.clone(), Arc::clone(&current.hidden)));
             *slot = Some(match kept {
-                Some(layers) => Arc::new(Snapshot {
+                Some((layers, hidden)) => Arc::new(Snapshot {
                     revision: snapshot.revision,
                     layers,
+                    hidden,
                 }),
                 None => snapshot,
             });
@@ -97,6 +98,7 @@ mod tests {
         Arc::new(Snapshot {
             revision,
             layers: vec![Arc::new(Layer::from_resources([resource]))],
+            ..Snapshot::default()
         })
     }
 

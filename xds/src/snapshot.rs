@@ -3,7 +3,7 @@
 //! Layers are immutable and shared between proxies (mesh-wide, scope, own), so that a change is found by comparing a few
 //! pointers. Nothing here knows what is in a resource, beyond the references that it declares.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 use std::sync::Arc;
 
@@ -57,17 +57,27 @@ pub struct Snapshot {
     pub revision: u64,
     /// The union of these.
     pub layers: Vec<Arc<Layer>>,
+    /// What this proxy does not get of a layer that it shares with others: so one exception needs no layer of its own.
+    pub hidden: Arc<BTreeSet<Reference>>,
 }
 
 impl Snapshot {
     /// One resource.
     pub fn get(&self, kind: Kind, name: &str) -> Option<&Arc<Resource>> {
-        self.layers.iter().find_map(|layer| layer.get(kind, name))
+        let found = self.layers.iter().find_map(|layer| layer.get(kind, name))?;
+        (!self.hides(found)).then_some(found)
     }
 
     /// All of a kind, by name.
     pub fn iter(&self, kind: Kind) -> impl Iterator<Item = &Arc<Resource>> {
-        merged(self.layers.iter().map(move |layer| layer.iter(kind)))
+        merged(self.layers.iter().map(move |layer| layer.iter(kind))).filter(|resource| !self.hides(resource))
+    }
+
+    fn hides(&self, resource: &Resource) -> bool {
+        !self.hidden.is_empty()
+            && self
+                .hidden
+                .contains(&Reference::new(resource.kind, Arc::clone(&resource.name)))
     }
 
     /// References that lead nowhere, as (from, to): a mistake of the compiler, never of a user.
@@ -85,7 +95,8 @@ impl Snapshot {
 
     /// Whether both hold the same resources in the same layers; layers are compared by pointer first.
     pub fn same_content(&self, other: &Snapshot) -> bool {
-        self.layers.len() == other.layers.len()
+        self.hidden == other.hidden
+            && self.layers.len() == other.layers.len()
             && self
                 .layers
                 .iter()
@@ -129,7 +140,11 @@ mod tests {
             .iter()
             .map(|layer| Arc::new(Layer::from_resources(layer.iter().cloned())))
             .collect();
-        Snapshot { revision: 1, layers }
+        Snapshot {
+            revision: 1,
+            layers,
+            ..Snapshot::default()
+        }
     }
 
     #[test]
@@ -155,6 +170,17 @@ mod tests {
                 Reference::new(Kind::Endpoints, "nowhere")
             )]
         );
+    }
+
+    #[test]
+    fn what_is_hidden_is_not_there() {
+        let mut snapshot = snapshot(&[&[cluster("a", &[(Kind::Cluster, "b")]), cluster("b", &[])]]);
+        let whole = snapshot.clone();
+        snapshot.hidden = Arc::new([Reference::new(Kind::Cluster, "b")].into());
+        assert_eq!(snapshot.get(Kind::Cluster, "b"), None);
+        assert_eq!(snapshot.iter(Kind::Cluster).count(), 1);
+        assert_eq!(snapshot.dangling().len(), 1);
+        assert!(!snapshot.same_content(&whole));
     }
 
     #[test]

@@ -65,6 +65,7 @@ fn a_stream_with_500_resources_costs_less_than_80_kilobytes() {
     let snapshot = Arc::new(Snapshot {
         revision: 1,
         layers: vec![Arc::new(Layer::from_resources(resources))],
+        ..Snapshot::default()
     });
     drop(settled(&snapshot));
     let before = resident();

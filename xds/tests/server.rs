@@ -83,6 +83,7 @@ fn snapshot(revision: u64, resources: &[(Kind, &str, &str)]) -> Arc<Snapshot> {
     Arc::new(Snapshot {
         revision,
         layers: vec![Arc::new(Layer::from_resources(resources))],
+        ..Snapshot::default()
     })
 }
 

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::envoy::cluster::{ClusterInput, cluster};
+use crate::envoy::cluster::{ClusterInput, cluster, direct};
 use crate::envoy::endpoint::{EndpointsInput, LocalInput, endpoints, local};
 use crate::envoy::fixed_cluster::{AppPortInput, app_port, fixed_cluster};
 use crate::envoy::inbound::{self, InboundInput};
 use crate::envoy::inbound_route::{InboundRoutesInput, inbound_routes};
 use crate::envoy::outbound::{self, OutboundInput};
+use crate::envoy::ready::ready;
 use crate::envoy::revoke::{RevokeInput, revoke};
 use crate::envoy::route::{RoutesInput, routes};
 use crate::envoy::runtime::{RuntimeInput, runtime};
@@ -15,6 +16,7 @@ use crate::envoy::secret::{ValidationInput, validation};
 use crate::memo::{Counts, Memo};
 use crate::model::Key;
 use crate::names::{ClusterName, ExtensionName, ListenerName, RouteName, SecretName};
+use crate::policy::traffic_permission::tcp_cause::{self, CauseInput};
 use crate::policy::traffic_permission::tcp_shadow::{self, ShadowInput};
 use crate::policy::{fault_injection, rate_limit};
 
@@ -50,12 +52,14 @@ macro_rules! memos {
 
 memos! {
     clusters: ClusterName => ClusterInput = cluster;
+    directs: ClusterName => ClusterInput = direct;
     fixed_clusters: ClusterName => ClusterName = fixed_cluster;
     app_ports: (Key, ClusterName) => AppPortInput = app_port;
     endpoints: ClusterName => EndpointsInput = endpoints;
     validations: (Owner, SecretName) => ValidationInput = validation;
     outbound: ListenerName => OutboundInput = outbound::outbound;
     outbound_catch_all: () => outbound::CatchAllInput = outbound::outbound_catch_all;
+    ready: () => () = ready;
     routes: (RouteName, Option<Arc<str>>) => RoutesInput = routes;
     inbound: ListenerName => InboundInput = inbound::inbound;
     inbound_catch_all: Owner => inbound::CatchAllInput = inbound::inbound_catch_all;
@@ -63,6 +67,7 @@ memos! {
     limits: (Owner, ExtensionName) => rate_limit::envoy::SlotInput = rate_limit::envoy::slot;
     faults: (Owner, ExtensionName) => fault_injection::envoy::SlotInput = fault_injection::envoy::slot;
     revokes: (Owner, ExtensionName) => RevokeInput = revoke;
+    causes: (Owner, ExtensionName) => CauseInput = tcp_cause::filter;
     shadows: (Owner, ExtensionName) => ShadowInput = tcp_shadow::filter;
     runtimes: Owner => RuntimeInput = runtime;
     locals: Owner => LocalInput = local;

@@ -21,7 +21,7 @@ pub fn origins_of(model: &Model, workload: &Key, kind: Kind, name: &str) -> BTre
         Kind::Listener => match ListenerName::parse(name) {
             Some(ListenerName::Inbound(_, port)) => permission(model, workload, port),
             Some(ListenerName::InboundCatchAll) => permission(model, workload, 0),
-            Some(ListenerName::Outbound(..) | ListenerName::OutboundCatchAll) | None => None,
+            Some(ListenerName::Outbound(..) | ListenerName::OutboundCatchAll | ListenerName::Ready) | None => None,
         },
         Kind::Cluster | Kind::Endpoints | Kind::Runtime => None,
     };
@@ -64,7 +64,9 @@ fn filter(model: &Model, key: &Key, name: ExtensionName) -> Option<BTreeSet<Orig
             .get(&slot)?
             .origin
             .clone()])),
-        ExtensionName::Revoke(port) | ExtensionName::Shadow(port, _) => permission(model, key, port),
+        ExtensionName::Revoke(port) | ExtensionName::Shadow(port, _) | ExtensionName::Cause(port) => {
+            permission(model, key, port)
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::envoy::route::RoutesInput;
 use crate::model::{Key, RouteTable, ServicePort};
 use crate::names::{ClusterName, ListenerName, RouteName};
 use crate::placement::Placement;
-use crate::scope::{Scope, pods};
+use crate::scope::{Scope, direct, pods};
 
 /// All resources of the layer. Of two Services with one address the first by name is served.
 pub(super) fn resources(memos: &mut Memos, world: &World<'_>, scope: &Scope) -> Vec<Arc<Resource>> {
@@ -42,9 +42,6 @@ pub(super) fn resources(memos: &mut Memos, world: &World<'_>, scope: &Scope) -> 
         }
     }
     for ((address, number), pod) in pods(world.model) {
-        if !scope.sees(address) {
-            continue;
-        }
         let (route, cluster) = (RouteName::Pod(address, number), ClusterName::Pod(address, number));
         let destination = Destination::of(pod.port.protocol, route.clone(), cluster.clone());
         let input = listener(address, number, (&pod.service, number), &destination, &log);
@@ -53,6 +50,12 @@ pub(super) fn resources(memos: &mut Memos, world: &World<'_>, scope: &Scope) -> 
             // Who dials one endpoint means it: routes choose among backends and do not apply.
             all.push(routes(memos, (route, None), cluster, None));
         }
+    }
+    for ((address, number), (service, port)) in direct(world.model) {
+        // Bytes: whatever the port speaks, the workload's own proxy reads the requests.
+        let destination = Destination::Tcp(ClusterName::Direct(service.clone(), port));
+        let input = listener(address, number, (&service, port), &destination, &log);
+        listeners.entry((address, number)).or_insert(input);
     }
     let listener = |((address, port), input)| memos.outbound.get(ListenerName::Outbound(address, port), input);
     if world.settings.placement == Placement::Intercepted {

@@ -80,7 +80,7 @@ fn asked<'a>(before: &Model, after: &'a Model) -> Vec<Group<'a>> {
         match old.filter(|old| same_world && *old == new) {
             Some(_) if same_services => {}
             Some(old) => {
-                let scope = (Scope::of(old, before), Scope::of(new, after));
+                let scope = (Scope::of(old), Scope::of(new));
                 let place = *scopes.entry(scope).or_insert(groups.len());
                 match groups.get_mut(place) {
                     Some(group) => group.others.push(key),

@@ -7,6 +7,7 @@ use xds::{Kind, Resource};
 
 use super::api::{any, cluster, core, r#type, upstream_http};
 use super::common::{ads, duration, reference, text_struct};
+use super::fixed_cluster::original_destination;
 use super::{endpoint, tls};
 use crate::model::{Key, Protocol, Upstream};
 use crate::names::{ClusterName, SecretName};
@@ -71,6 +72,19 @@ pub(crate) fn cluster(input: &ClusterInput) -> Resource {
         reference(Kind::Secret, &input.server),
     ];
     Resource::new(Kind::Cluster, name, &message).with_references(references)
+}
+
+/// Compiles the cluster of a Service's workloads that are dialled by their own addresses: mTLS, bytes, no choice of an endpoint.
+/// What a request may do is decided where it arrives.
+pub(crate) fn direct(input: &ClusterInput) -> Resource {
+    let name = input.name.to_string();
+    let message = cluster::Cluster {
+        name: name.clone(),
+        connect_timeout: Some(duration(input.upstream.connect_timeout)),
+        transport_socket: Some(tls::upstream(&input.service, input.port, &input.server)),
+        ..original_destination()
+    };
+    Resource::new(Kind::Cluster, name, &message).with_references(vec![reference(Kind::Secret, &input.server)])
 }
 
 fn transport_sockets(input: &ClusterInput) -> Vec<cluster::cluster::TransportSocketMatch> {

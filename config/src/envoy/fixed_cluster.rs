@@ -32,9 +32,11 @@ pub(crate) fn fixed_cluster(name: &ClusterName) -> Resource {
     let message = match name {
         ClusterName::App(protocol, ipv6) => app(*protocol, *ipv6),
         ClusterName::Passthrough => original_destination(),
-        ClusterName::Blackhole | ClusterName::Service(..) | ClusterName::Pod(..) | ClusterName::AppPort(..) => {
-            blackhole()
-        }
+        ClusterName::Blackhole
+        | ClusterName::Service(..)
+        | ClusterName::Direct(..)
+        | ClusterName::Pod(..)
+        | ClusterName::AppPort(..) => blackhole(),
     };
     let name = name.to_string();
     Resource::new(Kind::Cluster, name.clone(), &cluster::Cluster { name, ..message })
@@ -86,7 +88,8 @@ pub(crate) fn app_port(input: &AppPortInput) -> Resource {
     Resource::new(Kind::Cluster, name, &message)
 }
 
-fn original_destination() -> cluster::Cluster {
+/// Wherever the connection was going.
+pub(crate) fn original_destination() -> cluster::Cluster {
     cluster::Cluster {
         cluster_discovery_type: Some(cluster::cluster::ClusterDiscoveryType::Type(
             cluster::cluster::DiscoveryType::OriginalDst.into(),

@@ -8,6 +8,7 @@ use super::patterns::Patterns;
 use super::request::{Caller, Destination, Operation, Request};
 use super::route::route;
 use crate::model::{Endpoint, Key, Model, Service, ServicePort, SpiffeId, Workload};
+use crate::scope::direct;
 
 /// Decides requests about one model; compiles each regex once.
 #[derive(Debug)]
@@ -125,12 +126,16 @@ impl<'m> Evaluator<'m> {
         (Some(decision), visits)
     }
 
-    /// An endpoint of a headless Service is dialled as the mesh's; any other address is one outside, whatever is there.
+    /// An endpoint of a headless Service is dialled as the mesh's, and so is one of another Service, whose bytes the caller's proxy
+    /// passes on as they are; any other address is one outside, whatever is there.
     fn to_workload(&self, caller: &Workload, to: &Key, port: u16, operation: &Operation) -> Calls<'m> {
         let Some(workload) = self.model.workloads.get(to).filter(|_| *to != caller.key) else {
             return (None, Vec::new());
         };
         let Some((service, service_port)) = self.headless(workload, port) else {
+            if direct(self.model).contains_key(&(workload.address, port)) {
+                return (None, vec![visit(workload, port, Some(&caller.identity), operation)]);
+            }
             let plain = visit(workload, port, None, operation);
             return (
                 None,

@@ -119,7 +119,9 @@ impl<'a> Index<'a> {
                 if let Some(workload) = workload {
                     behind.insert((workload.key.clone(), *number), workload);
                 }
-                let workload = workload.map(|workload| workload.key.clone());
+                // A port that the proxy does not take speaks no mTLS.
+                let proxied = workload.filter(|workload| !workload.excluded.contains(number));
+                let workload = proxied.map(|workload| workload.key.clone());
                 let endpoint = Endpoint {
                     address: one.address,
                     port: *number,
@@ -135,9 +137,11 @@ impl<'a> Index<'a> {
             .values()
             .filter_map(|endpoint| self.identities.get(endpoint.workload.as_ref()?).cloned())
             .collect();
+        let protocol = service_protocol(port, &behind);
+        behind.retain(|id, workload| !workload.excluded.contains(&id.1));
         ServicePortFacts {
             name: Arc::clone(&port.name),
-            protocol: service_protocol(port, &behind),
+            protocol,
             endpoints: Arc::new(endpoints.into_values().collect()),
             identities: Arc::new(identities),
             behind: behind.into_keys().collect(),
@@ -241,7 +245,7 @@ fn place(node: &WorkloadNode, stated: &BTreeMap<PortId, Option<(Protocol, Key)>>
         .collect();
     let numbers: BTreeSet<u16> = node.ports.keys().chain(by_services.keys()).copied().collect();
     let mut ports = BTreeMap::new();
-    for number in numbers {
+    for number in numbers.difference(&node.excluded).copied() {
         let own = node.ports.get(&number);
         let protocol = own
             .and_then(|own| own.stated)

@@ -44,6 +44,8 @@ impl AppProtocol {
 pub enum ClusterName {
     /// A Service port: `svc/<namespace>/<name>/<port>`.
     Service(Key, u16),
+    /// The workload of a Service port that the caller dialled by its address: `direct/<namespace>/<name>/<port>`.
+    Direct(Key, u16),
     /// One endpoint of a headless Service: `pod/<address>/<port>`.
     Pod(IpAddr, u16),
     /// The application on this machine: `app/<protocol>/<v4|v6>`.
@@ -60,6 +62,7 @@ impl fmt::Display for ClusterName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Service(service, port) => write!(f, "svc/{service}/{port}"),
+            Self::Direct(service, port) => write!(f, "direct/{service}/{port}"),
             Self::Pod(address, port) => write!(f, "pod/{address}/{port}"),
             Self::App(protocol, ipv6) => write!(f, "app/{}/{}", protocol.word(), if *ipv6 { "v6" } else { "v4" }),
             Self::AppPort(protocol, port) => write!(f, "app/{}/{port}", protocol.word()),
@@ -75,6 +78,7 @@ impl ClusterName {
         let mut parts = Parts::of(name);
         let parsed = match parts.text()? {
             "svc" => Self::Service(parts.key()?, parts.value()?),
+            "direct" => Self::Direct(parts.key()?, parts.value()?),
             "pod" => Self::Pod(parts.value()?, parts.value()?),
             "app" => {
                 let word = parts.text()?;

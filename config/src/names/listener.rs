@@ -12,6 +12,8 @@ pub enum ListenerName {
     OutboundCatchAll,
     /// What comes in: `inbound`.
     InboundCatchAll,
+    /// What says "ready", inside Envoy: `ready`.
+    Ready,
     /// One address and port of a Service or of a headless Service's endpoint: `out/<address>/<port>`.
     Outbound(IpAddr, u16),
     /// One port of the workload: `in/<address>/<port>`.
@@ -23,6 +25,7 @@ impl fmt::Display for ListenerName {
         match self {
             Self::OutboundCatchAll => f.write_str("outbound"),
             Self::InboundCatchAll => f.write_str("inbound"),
+            Self::Ready => f.write_str("ready"),
             Self::Outbound(address, port) => write!(f, "out/{address}/{port}"),
             Self::Inbound(address, port) => write!(f, "in/{address}/{port}"),
         }
@@ -36,6 +39,7 @@ impl ListenerName {
         let parsed = match parts.text()? {
             "outbound" => Self::OutboundCatchAll,
             "inbound" => Self::InboundCatchAll,
+            "ready" => Self::Ready,
             "out" => Self::Outbound(parts.value()?, parts.value()?),
             "in" => Self::Inbound(parts.value()?, parts.value()?),
             _ => return None,

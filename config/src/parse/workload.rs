@@ -34,6 +34,8 @@ pub(crate) struct WorkloadNode {
     pub(crate) ports: BTreeMap<u16, WorkloadPortNode>,
     /// Only `EndpointSlice`s make it an endpoint of a Service.
     pub(crate) by_slices: bool,
+    /// Ports that its proxy does not take: reached in plaintext, and out of reach of policies.
+    pub(crate) excluded: BTreeSet<u16>,
 }
 
 /// Parses a Workload; `None` if it has no usable address or name: then nobody can reach it or be it.
@@ -62,20 +64,29 @@ pub(crate) fn parse(workload: &crds::Workload) -> (Option<WorkloadNode>, Vec<Dia
         }
     }
     let ports = ports(&spec.ports, &mut findings);
+    let is_pod = note(workload, crds::workload::POD).is_some();
     let node = address.filter(|_| usable).map(|address| WorkloadNode {
         key: Key::new(namespace, name),
         address,
         service_account: account.into(),
         labels: Arc::new(workload.metadata.labels.clone().unwrap_or_default()),
         ports,
-        by_slices: workload
-            .metadata
-            .annotations
-            .as_ref()
-            .is_some_and(|all| all.contains_key(crds::workload::POD)),
+        by_slices: is_pod,
+        excluded: if is_pod { excluded(workload) } else { BTreeSet::new() },
         object,
     });
     (node, findings.into_inner())
+}
+
+fn note<'a>(workload: &'a crds::Workload, name: &str) -> Option<&'a String> {
+    workload.metadata.annotations.as_ref()?.get(name)
+}
+
+/// As the source wrote them.
+fn excluded(workload: &crds::Workload) -> BTreeSet<u16> {
+    let text = note(workload, crds::workload::EXCLUDED_PORTS);
+    let parts = text.into_iter().flat_map(|text| text.split(','));
+    parts.filter_map(|part| part.parse().ok()).collect()
 }
 
 fn address(text: Option<&str>, findings: &mut Findings) -> Option<IpAddr> {

@@ -49,7 +49,19 @@ pub(crate) fn bootstrap(snapshot: &Snapshot, certificate: &str, key: &str) -> Bo
             ..Default::default()
         }),
         static_resources: Some(resources),
+        bootstrap_extensions: vec![internal_listeners()],
         ..Default::default()
+    }
+}
+
+/// As in the real bootstrap: the listener that says "ready" is inside Envoy.
+fn internal_listeners() -> TypedExtensionConfig {
+    TypedExtensionConfig {
+        name: "envoy.bootstrap.internal_listener".to_owned(),
+        typed_config: Some(prost_types::Any {
+            type_url: "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener".to_owned(),
+            value: Vec::new(),
+        }),
     }
 }
 

@@ -9,6 +9,7 @@ mod cgroups;
 mod client;
 mod component;
 mod configuration;
+mod faults;
 mod firewall;
 mod images;
 mod layout;

@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::Result;
 use operator::identity::files;
 
-use super::layout::{ADDRESS, Layout};
+use super::layout::{ADDRESS, Layout, SERVICE_SUBNET};
 use super::shell;
 
 /// Settings that kubelet, kube-proxy or the bridge plugin change, under `/proc/sys`.
@@ -31,6 +31,13 @@ pub(super) fn add_address() -> Result<()> {
     if !has_address()? {
         let address = format!("{ADDRESS}/32");
         shell::output(Command::new("ip").args(["address", "add", &address, "dev", "lo"]))?;
+    }
+    // The API server calls webhooks by the addresses of Services, which the packet filter translates after routing. A machine
+    // without a default route has no route to them. The route goes with the address.
+    let first = SERVICE_SUBNET.split('/').next().unwrap_or(SERVICE_SUBNET);
+    if !shell::succeeds(Command::new("ip").args(["route", "get", first])) {
+        let route = ["route", "replace", SERVICE_SUBNET, "dev", "lo", "src", ADDRESS];
+        shell::output(Command::new("ip").args(route))?;
     }
     Ok(())
 }

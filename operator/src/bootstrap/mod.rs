@@ -119,6 +119,10 @@ pub fn render(input: &BootstrapInput) -> Result<BootstrapFiles, BootstrapError> 
         "admin": {"address": {"pipe": {"path": admin, "mode": 0o600}}},
         "dynamic_resources": dynamic_resources(),
         "static_resources": {"listeners": listeners, "clusters": clusters},
+        // The listener that says "ready" is inside Envoy, and comes last of all (`probes`).
+        "bootstrap_extensions": [{"name": "envoy.bootstrap.internal_listener", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener",
+        }}],
         "cluster_manager": cluster_manager(input.source),
         "layered_runtime": layered_runtime(),
         "overload_manager": guard::overload_manager(&input.overload),

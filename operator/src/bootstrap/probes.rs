@@ -1,4 +1,7 @@
-//! The probe listener: `/ready` of Envoy itself, and what the kubelet would have asked the containers.
+//! The probe listener: `/ready` of the proxy, and what the kubelet would have asked the containers.
+//!
+//! `/ready` leads to a listener inside Envoy that the control plane sends last, when everything else is acknowledged and nothing
+//! refused; Envoy alone says LIVE with everything refused. That one asks the admin socket. Before it came the answer is 503.
 //!
 //! HTTP probes are routes. TCP and gRPC probes are clusters that Envoy checks at the probe's own pace; their path answers 200 or 503 by what
 //! the last check found. Exact paths, GET only, and no query that the probe's author did not write: the listener is open to everybody,
@@ -6,14 +9,16 @@
 
 use std::net::IpAddr;
 
+use config::names::{ADMIN_CLUSTER, ListenerName, READY_PATH};
 use serde_json::{Value, json};
 
 use super::{BootstrapError, BootstrapInput, text};
-use crate::inject::names::{PROBE_PORT, READY_PATH};
+use crate::inject::names::PROBE_PORT;
 use crate::inject::{Check, Pace, ProbeTable, probe_path};
 use crate::intercept::Family;
 
-const ADMIN: &str = "admin";
+/// The cluster of the listener that says "ready".
+const READY: &str = "ready";
 
 /// What the probe listener answers for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,18 +60,25 @@ pub(super) fn listener(probes: &Probes) -> Value {
 /// Its clusters.
 pub(super) fn clusters(input: &BootstrapInput, probes: &Probes) -> Result<Vec<Value>, BootstrapError> {
     let admin = json!({
-        "name": ADMIN,
+        "name": ADMIN_CLUSTER,
         "type": "STATIC",
         "connect_timeout": "1s",
-        "load_assignment": {"cluster_name": ADMIN, "endpoints": [{"lb_endpoints": [{"endpoint": {
+        "load_assignment": {"cluster_name": ADMIN_CLUSTER, "endpoints": [{"lb_endpoints": [{"endpoint": {
             "address": {"pipe": {"path": text(&input.admin_socket)?}},
         }}]}]},
+    });
+    let inside = json!({"envoy_internal_address": {"server_listener_name": ListenerName::Ready.to_string()}});
+    let ready = json!({
+        "name": READY,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": READY, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": inside}}]}]},
     });
     let checks = probes.table.iter();
     let checks = checks.map(|(container, purpose, check)| {
         cluster(&cluster_name(&probe_path(container, purpose)), check, probes.address)
     });
-    Ok(std::iter::once(admin).chain(checks).collect())
+    Ok([admin, ready].into_iter().chain(checks).collect())
 }
 
 fn cluster_name(path: &str) -> String {
@@ -97,7 +109,7 @@ fn filters(probes: &Probes) -> Vec<Value> {
 fn routes(probes: &Probes) -> Vec<Value> {
     let mut routes = vec![json!({
         "match": {"path": READY_PATH, "headers": exactly(READY_PATH)},
-        "route": {"cluster": ADMIN, "prefix_rewrite": READY_PATH, "timeout": "2s"},
+        "route": {"cluster": READY, "timeout": "2s"},
     })];
     for (container, purpose, check) in probes.table.iter() {
         let Check::Http {

@@ -175,6 +175,11 @@ impl ClusterPlane {
         self.source.view()
     }
 
+    /// What is served, from now on.
+    pub fn views(&self) -> tokio::sync::watch::Receiver<Arc<SourceView>> {
+        self.source.subscribe()
+    }
+
     /// The engine: what is compiled, published and acknowledged.
     pub fn engine(&self) -> &EngineHandle {
         &self.running.engine

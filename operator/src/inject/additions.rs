@@ -3,13 +3,14 @@
 //! `tulle-intercept` is the only exception to the `restricted` Pod Security level: it runs as root with `NET_ADMIN` and `NET_RAW`,
 //! ends before anything else of the pod starts, and sees no token. Envoy has no privilege at all.
 
+use config::names::READY_PATH;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::InjectSettings;
 use super::names::{
     CA_CONFIG_MAP, CA_FOLDER, CA_KEY, CA_VOLUME, INTERCEPT_CONTAINER, PROBE_PORT, PROXY_CONTAINER, PROXY_FOLDER,
-    PROXY_VOLUME, READY_PATH, TOKEN_AUDIENCE, TOKEN_FOLDER, TOKEN_SECONDS, TOKEN_VOLUME,
+    PROXY_VOLUME, TOKEN_AUDIENCE, TOKEN_FOLDER, TOKEN_SECONDS, TOKEN_VOLUME,
 };
 use super::options::{Options, joined};
 use super::probes::ProbeTable;

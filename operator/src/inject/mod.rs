@@ -24,6 +24,7 @@ use additions::{Additions, PROBES_VARIABLE, additions};
 use checks::Earlier;
 use names::{CONTAINERS, INJECT_LABEL, INJECTED_LABEL, PROBES_ANNOTATION, VOLUMES};
 use operations::{add, at, remove, replace, shift};
+pub use options::excluded_inbound_ports;
 pub use probes::{Check, Pace, ProbeTable, Use, path as probe_path};
 pub use refusal::Refusal;
 

@@ -11,6 +11,9 @@ pub const INJECTED_LABEL: &str = "mesh.tulle.dev/injected";
 /// The annotation with the probes as their author wrote them.
 pub const PROBES_ANNOTATION: &str = "mesh.tulle.dev/probes";
 
+/// The annotation with the ports that callers reach without Envoy.
+pub const EXCLUDED_PORTS_ANNOTATION: &str = "mesh.tulle.dev/excludeInboundPorts";
+
 /// The init container that prepares interception.
 pub const INTERCEPT_CONTAINER: &str = "tulle-intercept";
 /// The sidecar.
@@ -45,7 +48,5 @@ pub const CA_FOLDER: &str = "/run/tulle/ca";
 
 /// Where Envoy answers probes.
 pub const PROBE_PORT: u16 = 15021;
-/// The path at which it says that it is configured.
-pub const READY_PATH: &str = "/ready";
 /// Ports that belong to the proxy.
 pub const PORTS: [u16; 3] = [OUTBOUND_PORT, INBOUND_PORT, PROBE_PORT];

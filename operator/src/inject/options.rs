@@ -42,7 +42,7 @@ pub(super) fn parse(annotations: &BTreeMap<String, String>) -> Result<Options, R
         let refused = |reason: String, advice: &str| Refusal::new(field(key), reason, advice);
         match name {
             "excludeInboundPorts" => {
-                options.inbound_ports = list(value, port).map_err(|e| refused(e, PORT_ADVICE))?;
+                options.inbound_ports = excluded_inbound_ports(value).map_err(|e| refused(e, PORT_ADVICE))?;
                 if let Some(port) = options.inbound_ports.iter().find(|port| PORTS.contains(port)) {
                     return Err(refused(format!("port {port} is the proxy's"), "leave it out"));
                 }
@@ -87,6 +87,11 @@ pub(super) fn parse(annotations: &BTreeMap<String, String>) -> Result<Options, R
 
 const PORT_ADVICE: &str = "write ports from 1 to 65535 with commas between, for example \"9100,9200\"";
 const BLOCK_ADVICE: &str = "write address blocks with commas between, for example \"10.1.0.0/16,fd00::/8\"";
+
+/// Reads the annotation with the ports that callers reach without Envoy.
+pub fn excluded_inbound_ports(text: &str) -> Result<BTreeSet<u16>, String> {
+    list(text, port)
+}
 
 /// The path of an annotation.
 pub(super) fn field(key: &str) -> String {

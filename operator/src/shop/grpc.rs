@@ -1,7 +1,8 @@
 //! gRPC on the application's ports: any method of any service, over opaque messages.
 //!
 //! A method whose name begins with `Watch` streams a counter without end; every other method answers with the message that
-//! it received. No proto file: the mesh must not care what is inside.
+//! it received. No proto file: the mesh must not care what is inside. Only `grpc.health.v1.Health/Check` means something: that
+//! the application serves, whatever service is asked about.
 
 use bytes::{Buf, BufMut, Bytes};
 use futures::StreamExt;
@@ -29,11 +30,30 @@ pub(super) fn is_grpc(request: &Request<Incoming>) -> bool {
 
 /// Answers a gRPC call.
 pub(super) async fn answer(request: Request<Incoming>, stop: CancellationToken) -> Response<Body> {
+    if request.uri().path() == HEALTH {
+        return Grpc::new(Opaque).unary(Serving, request).await;
+    }
     let method = request.uri().path().rsplit('/').next().unwrap_or_default();
     if method.starts_with("Watch") {
         Grpc::new(Opaque).server_streaming(Ticks(stop), request).await
     } else {
         Grpc::new(Opaque).unary(Echo, request).await
+    }
+}
+
+/// What the kubelet's gRPC probes ask.
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
+/// A `HealthCheckResponse` with `status: SERVING`.
+const SERVING: &[u8] = &[8, 1];
+
+struct Serving;
+
+impl UnaryService<Bytes> for Serving {
+    type Response = Bytes;
+    type Future = Ready<Result<tonic::Response<Bytes>, Status>>;
+
+    fn call(&mut self, _request: tonic::Request<Bytes>) -> Self::Future {
+        ready(Ok(tonic::Response::new(Bytes::from_static(SERVING))))
     }
 }
 

@@ -1,11 +1,13 @@
 //! HTTP ports of the application: whatever is asked, the answer says what arrived.
 //!
 //! `/status/<code>` answers with that code, `/delay/<ms>` after that time, `/stream` with endless chunks; every other path
-//! at once with 200. The body is always the same JSON object; name and version are headers too, cheap to count. A WebSocket is
+//! at once with 200. Requests for `/hooks/...` are also written to standard output, where `kubectl logs` shows that a hook of a
+//! pod was called. The body is always the same JSON object; name and version are headers too, cheap to count. A WebSocket is
 //! accepted on every path.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -67,6 +69,10 @@ async fn answer(
     }
     let (head, body) = request.into_parts();
     let (delay, status) = asked(head.uri.path());
+    if head.uri.path().starts_with("/hooks/") {
+        // Nobody may read it.
+        let _ = writeln!(std::io::stdout(), "{} {}", head.method, head.uri.path());
+    }
     // The whole request is read first, so that the connection can be used again.
     let received = body.collect().await.map_or(0, |body| body.to_bytes().len());
     tokio::time::sleep(delay).await;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Session;
 use crate::kind::Kind;
-use crate::resource::{Name, Resource};
+use crate::resource::{Name, Reference, Resource};
 use crate::snapshot::{Layer, Snapshot, merged};
 
 impl Session {
@@ -19,6 +19,9 @@ impl Session {
         let old = before.as_ref().map_or(&[][..], |before| &before.layers);
         let gone = without(old, &snapshot.layers);
         let came = without(&snapshot.layers, old);
+        let unhidden = Arc::default();
+        let hidden_before = before.as_ref().map_or(&unhidden, |before| &before.hidden);
+        let turned: Vec<&Reference> = hidden_before.symmetric_difference(&snapshot.hidden).collect();
         for kind in Kind::ALL {
             let state = self.kinds.of_mut(kind);
             if state.requested {
@@ -27,6 +30,11 @@ impl Session {
                         state.mark(Arc::clone(name), since, false);
                     }
                 });
+                for one in turned.iter().filter(|one| one.kind == kind) {
+                    if state.wants(&one.name) {
+                        state.mark(Arc::clone(&one.name), since, false);
+                    }
+                }
             }
         }
         self.snapshot = Some(snapshot);

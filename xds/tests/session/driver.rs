@@ -54,6 +54,7 @@ pub(crate) fn snapshot(revision: u64, resources: impl IntoIterator<Item = Resour
     Arc::new(Snapshot {
         revision,
         layers: vec![layer(resources)],
+        ..Snapshot::default()
     })
 }
 

@@ -41,6 +41,7 @@ pub(crate) fn snapshot(revision: u64, world: &World) -> Arc<Snapshot> {
     Arc::new(Snapshot {
         revision,
         layers: vec![layer(shared), layer(own)],
+        ..Snapshot::default()
     })
 }
 

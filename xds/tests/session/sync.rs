@@ -115,6 +115,7 @@ fn shared_layers_are_not_compared() {
         Arc::new(Snapshot {
             revision,
             layers: vec![Arc::clone(&shared), layer([route("r", content, &[])])],
+            ..Snapshot::default()
         })
     };
     let mut driver = Driver::settled(&world(1, "1"));
@@ -123,6 +124,7 @@ fn shared_layers_are_not_compared() {
     driver.session.on_snapshot(Arc::new(Snapshot {
         revision: 3,
         layers: vec![layer([]), Arc::clone(&shared)],
+        ..Snapshot::default()
     }));
     assert_eq!(driver.settle(), ["R+r"], "the order of layers means nothing");
 }

@@ -20,8 +20,6 @@ mod watch;
 mod tests;
 
 pub use connect::{ConnectError, connect};
+pub(crate) use gather::read_object;
 pub use pod::{PodDirectory, PodInfo, PodStore};
 pub use watch::{KubernetesError, KubernetesHandle, start};
-
-/// The annotation (`"true"`) of Pods that have a sidecar. The injecting webhook sets it; Pods without it are not meshed.
-pub const INJECTED: &str = "mesh.tulle.dev/injected";

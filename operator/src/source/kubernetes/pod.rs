@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use crds::workload::{POD, WorkloadPort};
+use crds::workload::{EXCLUDED_PORTS, POD, WorkloadPort};
 use k8s_openapi::api::core::v1::{Container, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 
-use super::INJECTED;
+use crate::inject::excluded_inbound_ports;
+use crate::inject::names::{CONTAINERS, EXCLUDED_PORTS_ANNOTATION, INJECTED_LABEL, PORTS};
 
 /// What is known of a Pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,8 +94,8 @@ pub(super) fn own_addresses(pod: &Pod) -> Vec<IpAddr> {
 
 /// The Workload that a meshed Pod is.
 pub(super) fn workload(pod: &Pod) -> Option<crds::Workload> {
-    let annotations = pod.metadata.annotations.as_ref();
-    let injected = annotations.is_some_and(|all| all.get(INJECTED).is_some_and(|value| value == "true"));
+    let labels = pod.metadata.labels.as_ref();
+    let injected = labels.is_some_and(|all| all.contains_key(INJECTED_LABEL));
     let address = own_addresses(pod).first().copied().filter(|_| injected)?;
     let metadata = ObjectMeta {
         name: pod.metadata.name.clone(),
@@ -102,10 +103,7 @@ pub(super) fn workload(pod: &Pod) -> Option<crds::Workload> {
         uid: pod.metadata.uid.clone(),
         labels: pod.metadata.labels.clone(),
         creation_timestamp: pod.metadata.creation_timestamp.clone(),
-        annotations: Some(BTreeMap::from([(
-            POD.to_owned(),
-            pod.metadata.uid.clone().unwrap_or_default(),
-        )])),
+        annotations: Some(notes(pod)),
         ..ObjectMeta::default()
     };
     let spec = crds::WorkloadSpec {
@@ -116,6 +114,20 @@ pub(super) fn workload(pod: &Pod) -> Option<crds::Workload> {
         unknown: BTreeMap::new(),
     };
     Some(crds::Workload { metadata, spec })
+}
+
+/// What the compiler has to know of a Pod, and a Workload has no field for.
+fn notes(pod: &Pod) -> BTreeMap<String, String> {
+    let mut notes = BTreeMap::from([(POD.to_owned(), pod.metadata.uid.clone().unwrap_or_default())]);
+    let excluded = pod.metadata.annotations.as_ref();
+    let excluded = excluded.and_then(|all| all.get(EXCLUDED_PORTS_ANNOTATION));
+    // Injection refuses what it cannot read; somebody may have changed it since, which changes nothing in the Pod.
+    let ports = excluded.and_then(|text| excluded_inbound_ports(text).ok());
+    if let Some(ports) = ports {
+        let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+        notes.insert(EXCLUDED_PORTS.to_owned(), ports.join(","));
+    }
+    notes
 }
 
 fn service_account(pod: &Pod) -> &str {
@@ -136,22 +148,19 @@ fn ended(pod: &Pod) -> bool {
     matches!(phase, Some("Succeeded" | "Failed"))
 }
 
-/// TCP ports of containers that run with the Pod. Containers may repeat each other; the first one counts.
+/// TCP ports of containers that run with the Pod, without the proxy's. Containers may repeat each other; the first one counts.
 fn ports(pod: &Pod) -> Vec<WorkloadPort> {
     let Some(spec) = &pod.spec else { return Vec::new() };
     let sidecar = |one: &&Container| one.restart_policy.as_deref() == Some("Always");
     let sidecars = spec.init_containers.iter().flatten().filter(sidecar);
     let (mut numbers, mut names) = (BTreeSet::new(), BTreeSet::new());
     let mut ports = Vec::new();
-    for port in spec
-        .containers
-        .iter()
-        .chain(sidecars)
-        .flat_map(|one| one.ports.iter().flatten())
-    {
+    let containers = spec.containers.iter().chain(sidecars);
+    let theirs = containers.filter(|one| !CONTAINERS.contains(&one.name.as_str()));
+    for port in theirs.flat_map(|one| one.ports.iter().flatten()) {
         let tcp = port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP");
         let number = u16::try_from(port.container_port).unwrap_or(0);
-        if !tcp || number == 0 || !numbers.insert(number) {
+        if !tcp || number == 0 || PORTS.contains(&number) || !numbers.insert(number) {
             continue;
         }
         ports.push(WorkloadPort {

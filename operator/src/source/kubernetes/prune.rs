@@ -6,7 +6,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DynamicObject;
 
-use super::INJECTED;
+use crate::inject::names::EXCLUDED_PORTS_ANNOTATION;
 
 /// An object of ours: all but what the API server and controllers note in it.
 pub(super) fn ours(object: &mut DynamicObject) {
@@ -46,7 +46,7 @@ pub(super) fn pod(object: &mut Pod) {
     metadata(&mut object.metadata);
     object.metadata.generation = None;
     if let Some(annotations) = &mut object.metadata.annotations {
-        annotations.retain(|name, _| name == INJECTED);
+        annotations.retain(|name, _| name == EXCLUDED_PORTS_ANNOTATION);
     }
     object.spec = object.spec.take().map(|spec| PodSpec {
         service_account_name: spec.service_account_name,

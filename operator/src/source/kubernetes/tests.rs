@@ -18,8 +18,8 @@ fn typed<T: DeserializeOwned>(value: &Value) -> T {
 fn pod_value(name: &str, uid: &str, address: &str) -> Value {
     json!({
         "metadata": {
-            "name": name, "namespace": "shop", "uid": uid, "resourceVersion": "7", "labels": {"app": "orders"},
-            "annotations": {"mesh.tulle.dev/injected": "true", "other": "x"}, "managedFields": [{"manager": "kubectl"}],
+            "name": name, "namespace": "shop", "uid": uid, "resourceVersion": "7", "labels": {"app": "orders", "mesh.tulle.dev/injected": "a1"},
+            "annotations": {"mesh.tulle.dev/excludeInboundPorts": "9100, 9101", "other": "x"}, "managedFields": [{"manager": "kubectl"}],
         },
         "spec": {
             "serviceAccountName": "orders", "nodeName": "node",
@@ -31,6 +31,7 @@ fn pod_value(name: &str, uid: &str, address: &str) -> Value {
             "initContainers": [
                 {"name": "once", "ports": [{"containerPort": 1}]},
                 {"name": "beside", "restartPolicy": "Always", "ports": [{"name": "metrics", "containerPort": 9100}]},
+                {"name": "tulle-proxy", "restartPolicy": "Always", "ports": [{"name": "p", "containerPort": 15021}, {"containerPort": 1}]},
             ],
         },
         "status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}, {"ip": "fd00::7"}]},
@@ -97,6 +98,8 @@ fn a_meshed_pod_is_a_workload() {
         ports, expected,
         "TCP only, containers that stay only, the first of a name or number"
     );
+    let notes = workload.metadata.annotations.as_ref().unwrap();
+    assert_eq!(notes[crds::workload::EXCLUDED_PORTS], "9100,9101");
     assert!(get(&view, "Workload", "shop", "orders-1").is_some());
     assert_eq!(view.problems, []);
 }
@@ -104,9 +107,8 @@ fn a_meshed_pod_is_a_workload() {
 #[test]
 fn pods_that_are_no_workloads() {
     let base = || pod_value("orders-1", "uid-1", "10.88.0.7");
-    let changes: [(&str, Value); 7] = [
-        ("/metadata/annotations", json!({})),
-        ("/metadata/annotations", json!({"mesh.tulle.dev/injected": "false"})),
+    let changes: [(&str, Value); 6] = [
+        ("/metadata/labels", json!({"mesh.tulle.dev/inject": "true"})),
         ("/spec/hostNetwork", json!(true)),
         ("/status", json!({"phase": "Pending"})),
         ("/status", Value::Null),
@@ -288,8 +290,8 @@ fn what_cannot_be_read_is_replaced_by_what_grants_nothing() {
             Served::StandIn,
         ),
         ("TrafficPermission", Value::Null, Served::StandIn),
-        ("TrafficRoute", json!({"rules": 5}), Served::Nothing),
-        ("RateLimit", json!([]), Served::Nothing),
+        ("TrafficRoute", json!({"rules": 5}), Served::StandIn),
+        ("RateLimit", json!([]), Served::StandIn),
         ("Workload", json!({"address": 5}), Served::Nothing),
         ("Mesh", json!({"permissions": {"defaultAction": 5}}), Served::StandIn),
     ];

@@ -43,6 +43,11 @@ const OURS: [(&str, &str); 6] = [
     ("Workload", "workloads"),
 ];
 
+/// Whether it is a kind that users write.
+pub(super) fn is_ours(kind: &str) -> bool {
+    OURS.iter().any(|(ours, _)| *ours == kind)
+}
+
 /// Why the source does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum KubernetesError {
