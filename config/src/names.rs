@@ -44,6 +44,15 @@ pub const DENIED_BY_HEADER: &str = "x-tulle-denied-by";
 /// The runtime key that switches this header on.
 pub const DENIAL_HEADER_KEY: &str = "tulle.denial_header";
 
+/// The filter state of a TCP connection that holds what decides about callers that no other state names.
+pub(crate) const CAUSE: &str = "tulle.cause";
+
+/// The same for callers without a certificate.
+pub(crate) const PLAIN_CAUSE: &str = "tulle.plain";
+
+/// The filter state of a connection whose handshake succeeded.
+pub(crate) const VERIFIED: &str = "tulle.verified";
+
 /// The EDS name of a proxy's own group (`cluster_manager.local_cluster_name` of the bootstrap).
 pub const LOCAL_ENDPOINTS: &str = "local";
 
@@ -88,16 +97,6 @@ pub enum StatPrefix<'a> {
     CatchAll(&'a str),
     /// One `RateLimit` object.
     Limit(&'a ObjectRef),
-}
-
-impl StatPrefix<'_> {
-    /// Whether it counts what comes in or what goes out, in a word.
-    pub fn direction(&self) -> &'static str {
-        match self {
-            Self::Inbound(_) | Self::Limit(_) => "inbound",
-            Self::Outbound(..) | Self::CatchAll(_) => "outbound",
-        }
-    }
 }
 
 impl fmt::Display for StatPrefix<'_> {

@@ -275,7 +275,7 @@ fn header_edits_arrive() {
         ),
         edit("set: [{name: x-set, value: backend}, {name: x-own, value: o}]")
     );
-    let allow = "action: Allow, rules: [{name: r, sources: [{type: Authenticated}], http: [{headers: [{name: x-add, value: 'mine,a'}, {name: x-set, value: rule}]}]}]";
+    let allow = "action: Allow, rules: [{name: r, sources: [{type: Authenticated}], http: [{headers: [{name: x-add, value: 'mine,a'}, {name: x-set, value: backend}]}]}]";
     let model = world(&[route("r", &rules), permission("p", allow)]);
     let sent = [
         ("x-set", "mine"),
@@ -296,9 +296,9 @@ fn header_edits_arrive() {
         [
             "x-add=mine",
             "x-forwarded-proto=http",
-            "x-own=o",
-            "x-set=rule",
-            "x-add=a"
+            "x-add=a",
+            "x-set=backend",
+            "x-own=o"
         ]
     );
     assert_eq!(&*decision.arrivals[0].verdict.rule, "TrafficPermission/shop/p/r");

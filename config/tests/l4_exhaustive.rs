@@ -171,7 +171,7 @@ impl Compiled {
         }
     }
 
-    /// Of TCP ports no rule is known, and no shadow; absent where no connection comes to be.
+    /// Of TCP ports no rule is known here, and no shadow; absent where no connection comes to be.
     fn says(&self, caller: Option<&SpiffeId>) -> Option<Said> {
         let id = caller.map(SpiffeId::as_str);
         if id.is_none() && !self.takes_plaintext {
@@ -207,6 +207,10 @@ fn compare(compiler: &mut Compiler, settings: &Settings, model: &Arc<Model>, wha
             if !requests && (caller.is_some() || compiled.is_some()) {
                 let reported = interpreter::connection_shadow(&snapshot, port, caller.as_ref().map(SpiffeId::as_str));
                 assert_eq!(reported, shadow, "{}", at());
+            }
+            if !requests && (caller.is_some() || permissive) {
+                let cause = interpreter::connection_cause(&snapshot, port, caller.as_ref().map(SpiffeId::as_str));
+                assert_eq!(cause.as_ref(), Some(&rule), "{}", at());
             }
             if requests && (caller.is_some() || permissive) {
                 assert_eq!(compiled, Some(((let_in, rule), shadow.clone())), "{}", at());

@@ -14,7 +14,7 @@ pub struct BackendRef {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub group: Option<String>,
-    /// The kind; Service.
+    /// The kind; only Service is known, and may be left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub kind: Option<String>,
@@ -22,10 +22,10 @@ pub struct BackendRef {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub namespace: Option<String>,
-    /// The Service.
+    /// The name of the Service that is called.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Its port.
+    /// The port of that Service, by number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<u16>,
@@ -56,10 +56,10 @@ pub struct MirrorBackendRef {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub namespace: Option<String>,
-    /// The Service.
+    /// The name of the Service that is called.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Its port.
+    /// The port of that Service, by number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<u16>,

@@ -32,7 +32,7 @@ pub enum FaultSide {
     namespaced,
     status = "PolicyStatus",
     shortname = "fi",
-    category = "mesh",
+    category = "tulle",
     derive = "PartialEq",
     printcolumn(name = "Until", type_ = "string", json_path = ".spec.until"),
     printcolumn(
@@ -40,11 +40,22 @@ pub enum FaultSide {
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].status"
     ),
-    printcolumn(name = "Acked", type_ = "string", json_path = ".status.acked"),
     printcolumn(
         name = "Reason",
         type_ = "string",
-        json_path = ".status.conditions[?(@.type=='Ready')].reason",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
+    printcolumn(name = "Acked", type_ = "string", json_path = ".status.acked"),
+    printcolumn(
+        name = "Enforced",
+        type_ = "string",
+        json_path = ".status.ancestors[0].conditions[?(@.type=='Enforced')].reason",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
         priority = 1
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -56,7 +67,7 @@ pub struct FaultInjectionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16))]
     pub target_refs: Option<Vec<TargetRef>>,
-    /// Where the fault happens.
+    /// Where the fault happens: Destination (the caller's retries and timeouts see it) or Source.
     #[serde(default)]
     pub at: FaultSide,
     /// When it ends by itself: a time (RFC 3339), or `never`, said out loud.
@@ -68,7 +79,7 @@ pub struct FaultInjectionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_active: Option<u32>,
-    /// The faults; at most 16.
+    /// The faults, each with a share of the requests; at most 16.
     #[schemars(length(max = 16))]
     pub faults: Vec<Fault>,
     /// Fields that nobody knows.
@@ -110,13 +121,13 @@ pub struct Fault {
     /// How many of 100 requests, as decimal text: `"2.5"`. At most four decimals.
     #[schemars(length(min = 1, max = 8), regex(pattern = crate::percent::PATTERN))]
     pub percent: String,
-    /// They wait.
+    /// The requests wait before they go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Delay>,
-    /// They are answered at once.
+    /// The requests are answered at once, without the application.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abort: Option<Abort>,
-    /// Their answers are slow.
+    /// The answers come slowly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bandwidth: Option<Bandwidth>,
     /// Who decides that a request is faulty; Always unless said otherwise.
@@ -150,7 +161,7 @@ unknown_fields!(Delay);
     {"rule": "has(self.httpStatus) != has(self.grpcStatus)", "message": "exactly one of httpStatus and grpcStatus"},
 ]))]
 pub struct Abort {
-    /// 200 to 599.
+    /// An HTTP status, 200 to 599.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 200, max = 599))]
     pub http_status: Option<u16>,

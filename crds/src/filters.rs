@@ -37,25 +37,25 @@ pub enum FilterType {
     {"rule": "(self.type == 'CORS') == has(self.cors)", "message": "cors goes with type CORS"},
 ]))]
 pub struct HttpRouteFilter {
-    /// Which filter it is.
+    /// Which filter it is; the field of the same name says what it does.
     #[serde(rename = "type")]
     pub filter_type: FilterType,
-    /// With type `RequestHeaderModifier`.
+    /// Edits of the request's headers, with type `RequestHeaderModifier`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_header_modifier: Option<HeaderFilter>,
-    /// With type `ResponseHeaderModifier`.
+    /// Edits of the answer's headers, with type `ResponseHeaderModifier`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_header_modifier: Option<HeaderFilter>,
-    /// With type `RequestRedirect`.
+    /// The redirect that is answered, with type `RequestRedirect`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_redirect: Option<RequestRedirect>,
-    /// With type `URLRewrite`.
+    /// The host or path that the backend gets, with type `URLRewrite`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url_rewrite: Option<UrlRewrite>,
-    /// With type `RequestMirror`.
+    /// Where a copy goes, with type `RequestMirror`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_mirror: Option<RequestMirror>,
-    /// With type CORS.
+    /// What browsers of other origins may do, with type CORS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cors: Option<Cors>,
     /// Fields that nobody knows.
@@ -76,10 +76,10 @@ unknown_fields!(
 /// A header with its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HttpHeader {
-    /// The name.
+    /// The header's name, without regard to case.
     #[schemars(length(min = 1, max = 256))]
     pub name: String,
-    /// The value.
+    /// The header's value, taken as it is written.
     #[schemars(length(min = 1, max = 4096))]
     pub value: String,
 }
@@ -92,11 +92,11 @@ pub struct HeaderFilter {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub set: Vec<HttpHeader>,
-    /// Appends; at most 16.
+    /// Headers that are added to those already there; at most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub add: Vec<HttpHeader>,
-    /// Removes; at most 16.
+    /// Names of headers that are removed; at most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 256)))]
     pub remove: Vec<String>,
@@ -124,14 +124,14 @@ pub enum PathModifierType {
     {"rule": "(self.type == 'ReplacePrefixMatch') == has(self.replacePrefixMatch)", "message": "replacePrefixMatch goes with type ReplacePrefixMatch"},
 ]))]
 pub struct PathModifier {
-    /// How.
+    /// Whether the whole path is replaced, or the prefix that matched.
     #[serde(rename = "type")]
     pub modifier_type: PathModifierType,
-    /// With `ReplaceFullPath`.
+    /// The new path, with type `ReplaceFullPath`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub replace_full_path: Option<String>,
-    /// With `ReplacePrefixMatch`.
+    /// What takes the place of the prefix that matched, with type `ReplacePrefixMatch`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub replace_prefix_match: Option<String>,
@@ -177,11 +177,11 @@ unknown_fields!(RequestRedirect, path => "path");
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct UrlRewrite {
-    /// Another Host.
+    /// The Host that the backend sees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub hostname: Option<String>,
-    /// Another path.
+    /// The path that the backend sees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathModifier>,
     /// Fields that nobody knows.
@@ -196,7 +196,7 @@ unknown_fields!(UrlRewrite, path => "path");
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct RequestMirror {
-    /// Where.
+    /// The Service that gets the copies; its answers are dropped.
     pub backend_ref: MirrorBackendRef,
     /// How many of 100; absent means all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -214,11 +214,11 @@ unknown_fields!(RequestMirror, backend_ref => "backendRef");
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct Cors {
-    /// Origins; at most 64.
+    /// Origins whose pages may call, for example `https://shop.example`; at most 64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 253)))]
     pub allow_origins: Vec<String>,
-    /// Methods; at most 16.
+    /// Methods that such pages may use; at most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 32)))]
     pub allow_methods: Vec<String>,
@@ -226,7 +226,7 @@ pub struct Cors {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     pub allow_headers: Vec<String>,
-    /// Answer headers; at most 64.
+    /// Headers of the answer that such pages may read; at most 64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     pub expose_headers: Vec<String>,

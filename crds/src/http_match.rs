@@ -86,7 +86,7 @@ pub struct HttpRouteMatch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub query_params: Option<Vec<ValueMatch>>,
-    /// The method, in capitals.
+    /// The method in capitals, for example GET; absent matches all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     pub method: Option<String>,
@@ -112,7 +112,7 @@ pub struct GrpcMethodMatch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub service: Option<String>,
-    /// The method.
+    /// The gRPC method, for example `Charge`; absent matches all of the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub method: Option<String>,

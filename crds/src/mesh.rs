@@ -17,7 +17,7 @@ use crate::unknown::{Unknown, UnknownFields, unknown_fields};
     kind = "Mesh",
     plural = "meshes",
     status = "MeshSummary",
-    category = "mesh",
+    category = "tulle",
     derive = "PartialEq",
     printcolumn(name = "Proxies", type_ = "string", json_path = ".status.proxies"),
     printcolumn(name = "Synced", type_ = "string", json_path = ".status.synced"),
@@ -121,11 +121,11 @@ pub struct MtlsOverride {
     /// Workloads with these labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
-    /// This workload port.
+    /// Only this port of the workload, by number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<u16>,
-    /// The mode there.
+    /// The mode for these workloads and ports.
     pub mode: MtlsMode,
     /// Fields that nobody knows.
     #[serde(flatten)]

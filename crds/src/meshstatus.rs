@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
     namespaced,
     status = "MeshStatusStatus",
     shortname = "ms",
-    category = "mesh",
+    category = "tulle",
     derive = "PartialEq",
     printcolumn(name = "Proxies", type_ = "integer", json_path = ".status.proxies.total"),
     printcolumn(name = "Synced", type_ = "string", json_path = ".status.synced"),

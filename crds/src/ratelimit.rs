@@ -22,7 +22,7 @@ use crate::unknown::{Unknown, UnknownFields, unknown_fields};
     namespaced,
     status = "PolicyStatus",
     shortname = "rl",
-    category = "mesh",
+    category = "tulle",
     derive = "PartialEq",
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
     printcolumn(
@@ -30,11 +30,22 @@ use crate::unknown::{Unknown, UnknownFields, unknown_fields};
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].status"
     ),
-    printcolumn(name = "Acked", type_ = "string", json_path = ".status.acked"),
     printcolumn(
         name = "Reason",
         type_ = "string",
-        json_path = ".status.conditions[?(@.type=='Ready')].reason",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
+    printcolumn(name = "Acked", type_ = "string", json_path = ".status.acked"),
+    printcolumn(
+        name = "Enforced",
+        type_ = "string",
+        json_path = ".status.ancestors[0].conditions[?(@.type=='Enforced')].reason",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
         priority = 1
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -107,7 +118,7 @@ pub struct Limit {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4))]
     pub key: Vec<LimitKey>,
-    /// How many in how long.
+    /// How many requests in how long, and how many at once.
     pub rate: Rate,
     /// Who counts together; Proxy unless said otherwise.
     #[serde(default)]
@@ -166,10 +177,10 @@ pub enum LimitKeyType {
     {"rule": "(self.type == 'Header') == has(self.header)", "message": "header goes with type Header"},
 ]))]
 pub struct LimitKey {
-    /// What a bucket is for.
+    /// What each bucket is for; several keys together make one bucket for each combination.
     #[serde(rename = "type")]
     pub key_type: LimitKeyType,
-    /// With type Header.
+    /// The header whose value tells buckets apart, with type Header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<HeaderKey>,
     /// Fields that nobody knows.
@@ -183,7 +194,7 @@ unknown_fields!(LimitKey, header => "header");
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct HeaderKey {
-    /// The name.
+    /// The header's name, without regard to case.
     #[schemars(length(min = 1, max = 256))]
     pub name: String,
     /// Fields that nobody knows.
@@ -208,10 +219,10 @@ pub enum RateUnit {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct Rate {
-    /// How many; 1 to 1,000,000.
+    /// How many requests a `unit`; 1 to 1,000,000.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub requests: u32,
-    /// In how long.
+    /// The time for that many: Second, Minute, Hour or Day.
     pub unit: RateUnit,
     /// How many at once after a pause; `requests` unless said otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -247,7 +258,7 @@ unknown_fields!(OnLimit);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct ConnectionLimit {
-    /// How many in how long.
+    /// How many requests in how long, and how many at once.
     pub rate: Rate,
     /// Fields that nobody knows.
     #[serde(flatten)]

@@ -30,16 +30,16 @@ pub enum SourceType {
     {"rule": "(self.type == 'Namespace') == has(self.__namespace__)", "message": "namespace goes with type Namespace"},
 ]))]
 pub struct Source {
-    /// Which kind of source it is.
+    /// Which kind of source it is; `serviceAccount`, `spiffe` or `namespace` then says which one.
     #[serde(rename = "type")]
     pub source_type: SourceType,
-    /// With type `ServiceAccount`.
+    /// The service account, with type `ServiceAccount`: the identity `spiffe://<trust domain>/ns/<namespace>/sa/<name>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account: Option<ServiceAccountSource>,
-    /// With type SPIFFE.
+    /// The SPIFFE ID or the set of them, with type SPIFFE.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spiffe: Option<SpiffeSource>,
-    /// With type Namespace.
+    /// The namespace whose service accounts are all meant, with type Namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<NamespaceSource>,
     /// Fields that nobody knows.
@@ -53,10 +53,10 @@ unknown_fields!(Source, service_account => "serviceAccount", spiffe => "spiffe",
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct ServiceAccountSource {
-    /// Its namespace.
+    /// The service account's namespace.
     #[schemars(length(min = 1, max = 63))]
     pub namespace: String,
-    /// Its name.
+    /// The service account's name.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
     /// Fields that nobody knows.
@@ -81,7 +81,7 @@ pub enum SpiffeMatch {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct SpiffeSource {
-    /// How the value is compared.
+    /// How `value` is compared with the caller's SPIFFE ID.
     #[serde(rename = "match")]
     pub match_type: SpiffeMatch,
     /// A full URI (SPIFFE-ID section 2: at most 2048 bytes), or the bare name for `TrustDomain`.
@@ -98,7 +98,7 @@ unknown_fields!(SpiffeSource);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct NamespaceSource {
-    /// The namespace.
+    /// The namespace's name.
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
     /// Fields that nobody knows.

@@ -11,7 +11,7 @@ pub struct ProxyCounts {
     pub matched: u32,
     /// Those that have acknowledged the newest state of the policy.
     pub acked: u32,
-    /// Those that have refused it.
+    /// Those that have refused it; `Enforced` says in which words.
     pub rejected: u32,
 }
 
@@ -44,10 +44,10 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub rule: Option<String>,
-    /// The field.
+    /// The field, for example `spec.rules[0].http[1].path.value`.
     #[schemars(length(max = 512))]
     pub path: String,
-    /// A word for programs.
+    /// A word for programs, for example `UnknownField`.
     #[schemars(length(max = 64))]
     pub reason: String,
     /// What is wrong and what to do.
@@ -63,7 +63,7 @@ pub struct PolicyStatus {
     #[serde(default)]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991i64))]
     pub observed_generation: i64,
-    /// The summary: Ready.
+    /// The summary, Ready, for `kubectl wait` and GitOps tools.
     #[serde(default)]
     #[schemars(length(max = 8))]
     pub conditions: Vec<Condition>,
@@ -82,7 +82,7 @@ pub struct PolicyStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512), inner(length(max = 253)))]
     pub rules_in_force: Vec<String>,
-    /// What is wrong with it.
+    /// What is wrong with the object, field by field, and what to do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub problems: Vec<Problem>,

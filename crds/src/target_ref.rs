@@ -85,7 +85,7 @@ pub struct ParentRef {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub group: Option<String>,
-    /// The kind; Service.
+    /// The kind; only Service is known, and may be left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub kind: Option<String>,
@@ -93,14 +93,14 @@ pub struct ParentRef {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub namespace: Option<String>,
-    /// The Service's name.
+    /// The name of the Service whose calls are routed.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// One port of it; absent means all.
+    /// One port of the Service, by its number; absent means all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<u16>,
-    /// One port of it, by name.
+    /// One port of the Service, by its name; absent means all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub section_name: Option<String>,

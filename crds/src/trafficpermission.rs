@@ -38,7 +38,7 @@ pub enum PolicyMode {
     namespaced,
     status = "PolicyStatus",
     shortname = "tp",
-    category = "mesh",
+    category = "tulle",
     derive = "PartialEq",
     printcolumn(name = "Action", type_ = "string", json_path = ".spec.action"),
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
@@ -47,11 +47,22 @@ pub enum PolicyMode {
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].status"
     ),
-    printcolumn(name = "Acked", type_ = "string", json_path = ".status.acked"),
     printcolumn(
         name = "Reason",
         type_ = "string",
-        json_path = ".status.conditions[?(@.type=='Ready')].reason",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
+    printcolumn(name = "Acked", type_ = "string", json_path = ".status.acked"),
+    printcolumn(
+        name = "Enforced",
+        type_ = "string",
+        json_path = ".status.ancestors[0].conditions[?(@.type=='Enforced')].reason",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
         priority = 1
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -65,7 +76,7 @@ pub struct TrafficPermissionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16))]
     pub target_refs: Option<Vec<TargetRef>>,
-    /// Allow or Deny.
+    /// Allow lets the callers in that a rule names; Deny keeps them out, whatever is allowed.
     pub action: PermissionAction,
     /// Enforce acts; Shadow evaluates the complete effective policy as it would be, and reports.
     #[serde(default)]

@@ -25,7 +25,7 @@ use crate::unknown::{Unknown, UnknownFields, unknown_fields};
     namespaced,
     status = "PolicyStatus",
     shortname = "tr",
-    category = "mesh",
+    category = "tulle",
     derive = "PartialEq",
     printcolumn(name = "Parent", type_ = "string", json_path = ".spec.parentRefs[0].name"),
     printcolumn(
@@ -33,11 +33,22 @@ use crate::unknown::{Unknown, UnknownFields, unknown_fields};
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].status"
     ),
-    printcolumn(name = "Acked", type_ = "string", json_path = ".status.acked"),
     printcolumn(
         name = "Reason",
         type_ = "string",
-        json_path = ".status.conditions[?(@.type=='Ready')].reason",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
+    printcolumn(name = "Acked", type_ = "string", json_path = ".status.acked"),
+    printcolumn(
+        name = "Enforced",
+        type_ = "string",
+        json_path = ".status.ancestors[0].conditions[?(@.type=='Enforced')].reason",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
         priority = 1
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -86,15 +97,15 @@ pub struct RouteRule {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub matches: Vec<HttpRouteMatch>,
-    /// At most 16.
+    /// What is done to requests and answers, in this order; at most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub filters: Vec<HttpRouteFilter>,
-    /// At most 16. No valid backend: 500.
+    /// Where the requests go, by weight; at most 16. Without a valid one they are answered 500.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub backend_refs: Vec<BackendRef>,
-    /// Limits in time.
+    /// How long a request and each try of it may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<RouteTimeouts>,
     /// What is tried again; absent means nothing.
@@ -129,7 +140,7 @@ pub struct RouteTimeouts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24), regex(pattern = crate::duration::PATTERN))]
     pub request: Option<String>,
-    /// One try; at most `request`.
+    /// How long one try may take; at most `request`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24), regex(pattern = crate::duration::PATTERN))]
     pub backend_request: Option<String>,
@@ -170,7 +181,7 @@ unknown_fields!(RouteRetry, budget => "budget");
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct RetryBudget {
-    /// Per cent.
+    /// Retries as a share of all requests, in per cent.
     #[schemars(range(min = 0, max = 100))]
     pub percent: u32,
     /// Fields that nobody knows.
@@ -199,10 +210,10 @@ pub struct SessionPersistence {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub session_name: Option<String>,
-    /// How a client is recognised.
+    /// Whether a cookie or a header tells which client it is; Cookie unless said otherwise.
     #[serde(rename = "type", default)]
     pub session_type: SessionType,
-    /// How long at the most.
+    /// How long a client stays on one endpoint at the most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24), regex(pattern = crate::duration::PATTERN))]
     pub absolute_timeout: Option<String>,
@@ -226,7 +237,7 @@ pub struct TcpRule {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub matches: Vec<TcpMatch>,
-    /// At most 16.
+    /// Where the connections go, by weight; at most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub backend_refs: Vec<BackendRef>,
@@ -241,7 +252,7 @@ unknown_fields!(TcpRule, matches => "matches", backend_refs => "backendRefs");
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct TcpMatch {
-    /// Callers, any of them.
+    /// Callers, any of them; absent means every caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub sources: Option<Vec<Source>>,

@@ -10,6 +10,10 @@ use serde_json::Value;
 /// What a narrowing struct keeps of fields it does not know.
 pub type Unknown = BTreeMap<String, Value>;
 
+/// The field under which what stands in for an unreadable object says why: its value is `{"path": ..., "message": ...}`, or null
+/// where another part says it.
+pub const UNREADABLE: &str = "(cannot be read)";
+
 /// Lists unknown fields with their paths.
 pub trait UnknownFields {
     /// Appends the path of each unknown field below `path`.

@@ -23,7 +23,7 @@ pub const EXCLUDED_PORTS: &str = "mesh.tulle.dev/pod-excluded-ports";
     kind = "Workload",
     namespaced,
     shortname = "wl",
-    category = "mesh",
+    category = "tulle",
     derive = "PartialEq",
     printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),
     printcolumn(name = "Service Account", type_ = "string", json_path = ".spec.serviceAccount"),
@@ -76,7 +76,7 @@ pub struct WorkloadPort {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub name: Option<String>,
-    /// The number, 1 to 65535.
+    /// The number of the port, 1 to 65535.
     #[schemars(range(min = 1, max = 65535))]
     pub port: u16,
     /// `http`, `http2`, `h2c`, `kubernetes.io/h2c`, `grpc` or `tcp`; wins over the name.
@@ -102,7 +102,7 @@ pub struct Process {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 32768}))]
     pub env: BTreeMap<String, String>,
-    /// The folder it starts in.
+    /// The folder in which the process starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub working_dir: Option<String>,

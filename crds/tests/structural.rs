@@ -131,6 +131,44 @@ fn everything_is_bounded() {
     });
 }
 
+/// What `kubectl explain` shows.
+#[test]
+fn every_field_is_described() {
+    each_node(|path, node, _| {
+        for (name, property) in node["properties"].as_object().into_iter().flatten() {
+            // The root's are Kubernetes' own, and its Condition as it comes.
+            if path.contains("onditions[]") {
+                continue;
+            }
+            let text = property["description"].as_str().unwrap_or_default();
+            // What people write needs more than a repetition of its name.
+            let least = if path.contains(".spec") { 16 } else { 1 };
+            assert!(
+                text.len() >= least && !text.starts_with("At most 1"),
+                "{path}.{name} says only {text:?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn no_name_is_a_category_too() {
+    for crd in tulle_crds::all() {
+        let names = crd.spec.names;
+        let category = "tulle".to_owned();
+        let all = [
+            Some(vec![names.plural, names.kind.to_lowercase()]),
+            names.short_names,
+            names.singular.map(|one| vec![one]),
+        ];
+        assert!(
+            all.into_iter().flatten().all(|names| !names.contains(&category)),
+            "{}",
+            names.kind
+        );
+    }
+}
+
 #[test]
 fn defaults_are_valid_and_stay_out_of_lists() {
     each_node(|path, node, _| {
@@ -207,10 +245,10 @@ type Names = (
 #[rustfmt::skip]
 const NAMES: [Names; 7] = [
     ("Mesh", "meshes", None, false, true, &["Proxies", "Synced", "mTLS", "Default", "Policies", "State", "Age"]),
-    ("TrafficPermission", "trafficpermissions", Some("tp"), true, true, &["Action", "Mode", "Ready", "Acked", "Reason", "Age"]),
-    ("TrafficRoute", "trafficroutes", Some("tr"), true, true, &["Parent", "Ready", "Acked", "Reason", "Age"]),
-    ("RateLimit", "ratelimits", Some("rl"), true, true, &["Mode", "Ready", "Acked", "Reason", "Age"]),
-    ("FaultInjection", "faultinjections", Some("fi"), true, true, &["Until", "Ready", "Acked", "Reason", "Age"]),
+    ("TrafficPermission", "trafficpermissions", Some("tp"), true, true, &["Action", "Mode", "Ready", "Reason", "Acked", "Enforced", "Message", "Age"]),
+    ("TrafficRoute", "trafficroutes", Some("tr"), true, true, &["Parent", "Ready", "Reason", "Acked", "Enforced", "Message", "Age"]),
+    ("RateLimit", "ratelimits", Some("rl"), true, true, &["Mode", "Ready", "Reason", "Acked", "Enforced", "Message", "Age"]),
+    ("FaultInjection", "faultinjections", Some("fi"), true, true, &["Until", "Ready", "Reason", "Acked", "Enforced", "Message", "Age"]),
     ("Workload", "workloads", Some("wl"), true, false, &["Address", "Service Account", "Age"]),
     ("MeshStatus", "meshstatuses", Some("ms"), true, true, &["Proxies", "Synced", "mTLS", "Default", "Policies", "Cert", "State", "Age"]),
 ];
@@ -228,7 +266,8 @@ fn names_columns_and_subresources_are_those_of_the_documentation() {
             short.into_iter().collect::<Vec<_>>(),
             "{kind}"
         );
-        assert_eq!(names.categories, Some(vec!["mesh".to_owned()]), "{kind}");
+        // Not `mesh`: kubectl looks at categories first, and `kubectl get mesh` is the Mesh.
+        assert_eq!(names.categories, Some(vec!["tulle".to_owned()]), "{kind}");
         assert_eq!(
             crd.spec.scope,
             if namespaced { "Namespaced" } else { "Cluster" },

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use tulle_e2e::harness::{ControlPlane, until};
 use tulle_e2e::sim::fleet::spec;
 use tulle_e2e::sim::world::PERMISSION_FILE;
@@ -26,12 +27,21 @@ async fn an_idle_mesh_sends_nothing() -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     let fleet = Fleet::start(&plane.server()?, specs).await?;
     let mut before = usize::MAX;
-    until("silence", LIMIT, async || {
-        let now: usize = fleet.0.iter().map(|client| client.log().len()).sum();
-        let silent = now == std::mem::replace(&mut before, now);
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        Ok(silent.then_some(()))
-    })
+    until(
+        "everyone has everything, and the control plane knows",
+        LIMIT,
+        async || {
+            let now: usize = fleet.0.iter().map(|client| client.log().len()).sum();
+            let silent = now == std::mem::replace(&mut before, now);
+            let complete = fleet.0.iter().all(|client| client.log().now().complete);
+            let proxies = plane.ask("/proxies").await?;
+            let proxies = proxies.get("proxies").and_then(Value::as_array).context("no proxies")?;
+            let is_synced = |proxy: &Value| proxy.get("synced") == Some(&Value::Bool(true));
+            let synced = proxies.len() == CLIENTS && proxies.iter().all(is_synced);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok((silent && complete && synced).then_some(()))
+        },
+    )
     .await?;
     ensure!(before >= CLIENTS, "{CLIENTS} clients received only {before} responses");
     fleet.take();

@@ -126,10 +126,16 @@ fn nothing_yet(mesh: &Mesh) -> Result<()> {
 fn exact(mesh: &Mesh) -> Result<()> {
     let (orders, mallory) = (mesh.workload("shop/orders-1")?, mesh.workload("shop/mallory-1")?);
     // An acknowledgement means that Envoy's main thread has it; workers follow within a moment.
-    mesh.await_condition("the rules hold", WAIT, || {
-        let denied = mallory.call(&["http://payments/charges", "-X", "POST"])?;
-        Ok(denied.all(403).then_some(()))
-    })?;
+    for refused in [
+        &["http://payments/charges", "-X", "POST"][..],
+        &["http://payments/admin/x"],
+    ] {
+        // Each connection may be another worker's.
+        let fresh = [refused, &["--fresh", "-n", "20"]].concat();
+        mesh.await_condition("the rules hold", WAIT, || {
+            Ok(mallory.call(&fresh)?.all(403).then_some(()))
+        })?;
+    }
     let before = settled(mesh)?;
     ensure!(orders.call(&["http://payments/charges", "-n", "40"])?.all(200));
     ensure!(mallory.call(&["http://payments/charges", "-n", "7"])?.all(200));
@@ -275,7 +281,8 @@ fn restarted_proxy(mesh: &Mesh) -> Result<()> {
 
 /// Sums begin with the control plane, and say since when.
 fn restarted_control_plane(mesh: &Mesh) -> Result<()> {
-    let before = rules(mesh)?;
+    // A late report about requests of before would be counted by the new one.
+    let before = settled(mesh)?;
     mesh.kill_control_plane()?;
     mesh.settled()?;
     let fresh = settled(mesh)?;

@@ -3,6 +3,7 @@
 //! The layers below are pure; this one owns clocks, files, sockets and processes. `control_plane` wires a control plane,
 //! `cli` is the only reader of flags, `settings` the only reader of the environment.
 
+pub mod access_log;
 pub mod admin;
 pub mod allocate;
 pub mod bootstrap;

@@ -3,12 +3,24 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use tulle_operator::cli::plugin::{self, Plugin};
 use tulle_operator::cli::{self, Cli};
+
+/// Under which name the program was started.
+enum Asked {
+    Itself(Cli),
+    ByKubectl(Plugin),
+}
 
 fn main() -> ExitCode {
     // Two crypto backends in one process make rustls refuse both; this one is ours, before anything can ask.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-    let cli = Cli::parse();
+    // kubectl runs this program under another name.
+    let asked = if plugin::is_meant(std::env::args_os().next().as_deref()) {
+        Asked::ByKubectl(Plugin::parse())
+    } else {
+        Asked::Itself(Cli::parse())
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -16,7 +28,13 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(cli::run(cli)) {
+    let result = runtime.block_on(async {
+        match asked {
+            Asked::ByKubectl(plugin) => plugin::run(plugin).await,
+            Asked::Itself(cli) => cli::run(cli).await,
+        }
+    });
+    match result {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -190,7 +190,7 @@ fn a_line_of_the_access_log_is_explained() {
     let (dir, mesh) = folder();
     let line = |path: &str, rule: &str, extra: &str| {
         format!(
-            r#"{{"direction":"inbound","listener":"in/10.1.0.1/8080","peer":"spiffe://tulle.local/ns/shop/sa/orders","method":"POST","path":"{path}","authority":"payments","status":200,"rule":"{rule}","time":"2026-11-23T10:00:00Z",{extra}}}"#
+            r#"{{"direction":"inbound","listener":"in/10.1.0.1/8080","destination":"10.1.0.1:8080","peer":"spiffe://tulle.local/ns/shop/sa/orders","method":"POST","path":"{path}","authority":"payments","status":200,"rule":"{rule}","time":"2026-11-23T10:00:00Z",{extra}}}"#
         )
     };
     let rule = "TrafficPermission/shop/payments/orders";
@@ -217,7 +217,7 @@ fn a_line_of_the_access_log_is_explained() {
     );
     assert_eq!(json(&out)["logged"]["sameToday"], Value::Bool(false), "{out}");
 
-    let outbound = r#"{"direction":"outbound","listener":"out/10.0.0.1/80","downstream":"10.1.0.3:40000","method":"POST","path":"/charges","authority":"payments","rule":"TrafficRoute/shop/gone/r"}"#;
+    let outbound = r#"{"direction":"outbound","time":null,"peer":null,"destination":"10.0.0.1:80","listener":"out/10.0.0.1/80","downstream":"10.1.0.3:40000","method":"POST","path":"/charges","authority":"payments","rule":"TrafficRoute/shop/gone/r"}"#;
     let (_, out, _) = run(&["explain", "--log-line", outbound, "--folder", "mesh"], dir.path());
     assert!(
         out.contains("shop/orders -> shop/payments:80") && out.contains("another decision"),
@@ -226,7 +226,10 @@ fn a_line_of_the_access_log_is_explained() {
     for (bad, wanted) in [
         ("x", "no JSON"),
         ("{}", "direction"),
-        (r#"{"direction":"inbound"}"#, "destination"),
+        (
+            r#"{"direction":"inbound","time":"-","listener":"-","peer":"-","destination":"-"}"#,
+            "no destination",
+        ),
     ] {
         let (code, _, error) = run(&["explain", "--log-line", bad, "--folder", "mesh"], dir.path());
         assert!(code == Some(2) && error.contains(wanted), "{error}");

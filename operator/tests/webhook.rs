@@ -122,6 +122,7 @@ async fn start() -> Server {
     let webhook = Webhook {
         names: vec![NAME.to_owned(), format!("{NAME}.cluster.local")],
         inject: settings(),
+        validator: None,
         reviews: Reviews::default(),
     };
     let task = tokio::spawn(async move {

@@ -16,6 +16,7 @@ use crate::envoy::secret::{ValidationInput, validation};
 use crate::memo::{Counts, Memo};
 use crate::model::Key;
 use crate::names::{ClusterName, ExtensionName, ListenerName, RouteName, SecretName};
+use crate::policy::traffic_permission::tcp_cause::{self, CauseInput};
 use crate::policy::traffic_permission::tcp_shadow::{self, ShadowInput};
 use crate::policy::{fault_injection, rate_limit};
 
@@ -66,6 +67,7 @@ memos! {
     limits: (Owner, ExtensionName) => rate_limit::envoy::SlotInput = rate_limit::envoy::slot;
     faults: (Owner, ExtensionName) => fault_injection::envoy::SlotInput = fault_injection::envoy::slot;
     revokes: (Owner, ExtensionName) => RevokeInput = revoke;
+    causes: (Owner, ExtensionName) => CauseInput = tcp_cause::filter;
     shadows: (Owner, ExtensionName) => ShadowInput = tcp_shadow::filter;
     runtimes: Owner => RuntimeInput = runtime;
     locals: Owner => LocalInput = local;

@@ -24,7 +24,7 @@ pub(super) fn resources(memos: &mut Memos, world: &World<'_>) -> Vec<Arc<Resourc
     let (model, settings) = (world.model, world.settings);
     let mut all = match settings.placement {
         Placement::Intercepted => interception(memos, world),
-        Placement::Loopback(_) => Vec::new(),
+        Placement::Loopback(_) => vec![memos.fixed_clusters.get(ClusterName::Blackhole, ClusterName::Blackhole)],
     };
     all.push(validation(memos, world, SecretName::Mesh, Peers::Mesh));
     for service in model.services.values() {

@@ -64,7 +64,9 @@ fn filter(model: &Model, key: &Key, name: ExtensionName) -> Option<BTreeSet<Orig
             .get(&slot)?
             .origin
             .clone()])),
-        ExtensionName::Revoke(port) | ExtensionName::Shadow(port, _) => permission(model, key, port),
+        ExtensionName::Revoke(port) | ExtensionName::Shadow(port, _) | ExtensionName::Cause(port) => {
+            permission(model, key, port)
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use crate::model::{InboundPort, Key, MtlsMode, Protocol, SpiffeId, Workload};
 use crate::names::{AppProtocol, ClusterName, ExtensionName, ListenerName, RouteName, SecretName, ShadowPart};
 use crate::placement::{Placement, is_free_port};
 use crate::policy::traffic_permission::callers;
+use crate::policy::traffic_permission::tcp_cause::CauseInput;
 use crate::policy::traffic_permission::tcp_shadow::ShadowInput;
 use crate::policy::{fault_injection, rate_limit};
 
@@ -210,6 +211,14 @@ fn admission(
             peers: Peers::Callers(Arc::clone(&port.permission), Arc::clone(&model.identities)),
         };
         all.push(memos.validations.get((owner.clone(), name), input));
+        let name = ExtensionName::Cause(port.number);
+        let cause = CauseInput {
+            port: port.number,
+            permission: Some(Arc::clone(&port.permission)),
+            known: Arc::clone(&model.identities),
+            trust_domain: Arc::clone(&model.mesh.trust_domain),
+        };
+        all.push(memos.causes.get((owner.clone(), name), cause));
         shadows(memos, world, owner, port, all);
     }
     revoked

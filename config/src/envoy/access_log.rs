@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::api::{accesslog, any, core, ext};
 use super::common::text_struct;
-use super::reported;
+use super::{connection_cause, reported};
 use crate::input::Settings;
 use crate::model::Mesh;
 use crate::names::{ExtensionName, LIMITED_BY_HEADER, METADATA};
@@ -65,14 +65,40 @@ const REQUEST: [(&str, &str); 10] = [
     ("attempts", "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"),
 ];
 
-/// The log of connections.
-pub(crate) fn connections(to: &LogTo, direction: &str) -> Vec<accesslog::AccessLog> {
+/// The log of connections that applications open.
+pub(crate) fn outbound_connections(to: &LogTo) -> Vec<accesslog::AccessLog> {
+    log(
+        to,
+        text_struct(CONNECTION.into_iter().chain([("direction", "outbound")])),
+    )
+}
+
+/// The log of connections at their destination.
+pub(crate) fn inbound_connections(to: &LogTo, from: connection_cause::From) -> Vec<accesslog::AccessLog> {
     let rbac = |prefix: &str| first_of(&[dynamic_metadata(reported::NETWORK, &reported::shadow_rule(prefix))]);
     let (denied, allowed) = (rbac(reported::SHADOW_DENY_PREFIX), rbac(reported::SHADOW_ALLOW_PREFIX));
     let shadow = [("shadow_denied_by", &*denied), ("shadow_allowed_by", &allowed)];
-    let shadow = shadow.into_iter().filter(|_| direction == INBOUND);
-    let fields = CONNECTION.into_iter().chain([("direction", direction)]).chain(shadow);
-    log(to, text_struct(fields))
+    let (denied, allowed) = connection_cause::operators(from);
+    let rule = first_of(&[denied.clone(), allowed.clone()]);
+    let (denied, allowed) = (first_of(&[denied]), first_of(&[allowed]));
+    let cause = [("rule", &*rule), ("denied_by", &denied), ("allowed_by", &allowed)];
+    let ours = [("direction", INBOUND)].into_iter().chain(cause).chain(shadow);
+    log(to, text_struct(CONNECTION.into_iter().chain(ours)))
+}
+
+/// The log of connections that no chain of a listener takes: plaintext where only mTLS is.
+pub(crate) fn unmatched(to: &LogTo) -> Vec<accesslog::AccessLog> {
+    let flags = accesslog::ResponseFlagFilter {
+        flags: vec!["NR".to_owned()],
+    };
+    let filter = accesslog::AccessLogFilter {
+        filter_specifier: Some(accesslog::access_log_filter::FilterSpecifier::ResponseFlagFilter(flags)),
+    };
+    let mut log = log(to, text_struct(CONNECTION.into_iter().chain([("direction", INBOUND)])));
+    for one in &mut log {
+        one.filter = Some(filter.clone());
+    }
+    log
 }
 
 /// The log of requests that callers send through their own proxy.
@@ -119,7 +145,7 @@ pub(crate) fn inbound_requests(to: &LogTo, faults: &[ExtensionName]) -> Vec<acce
 }
 
 /// One entry of a `COALESCE`.
-fn operator(command: &str, param: &str) -> String {
+pub(super) fn operator(command: &str, param: &str) -> String {
     format!(r#"{{"command":"{command}","param":"{param}"}}"#)
 }
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use xds::{Kind, Reference, Resource};
 
-use super::access_log::LogTo;
-use super::api::{core, listener, network_rbac as rbac};
+use super::access_log::{self, LogTo};
+use super::api::{core, ext, listener, network_rbac as rbac};
 use super::common::{discovered, duration, reference};
+use super::connection_cause::From;
 use super::listener::{Takes, catch_all, listener_at, loop_guard, original_dst, tcp, tls_inspector};
 use super::{hcm, slots, tls};
 use crate::model::{MtlsMode, Protocol};
@@ -50,7 +51,8 @@ pub(crate) fn inbound(input: &InboundInput) -> Resource {
     let http = input.protocol.is_http();
     let name = ListenerName::Inbound(input.address, input.port);
     let mut chains = vec![mtls_chain(input)];
-    if input.mtls == MtlsMode::Permissive && (http || input.plaintext) {
+    let strict = input.mtls == MtlsMode::Strict;
+    if !strict {
         chains.push(plain_chain(input));
     }
     let message = listener::Listener {
@@ -59,6 +61,11 @@ pub(crate) fn inbound(input: &InboundInput) -> Resource {
         listener_filters_timeout: (!http).then(|| duration(SILENT_CALLER)),
         continue_on_listener_filters_timeout: !http,
         filter_chains: chains,
+        access_log: if strict {
+            access_log::unmatched(&input.log)
+        } else {
+            Vec::new()
+        },
         ..listener_at(&name, input.address, input.port, input.takes)
     };
     Resource::new(Kind::Listener, name.to_string(), &message).with_references(references(input))
@@ -86,7 +93,7 @@ pub(crate) fn inbound_catch_all(input: &CatchAllInput) -> Resource {
         mtls.filter_chain_match = None;
     }
     let mut chains = vec![loop_guard(input.redirect_port), mtls];
-    if permissive && input.undeclared.plaintext {
+    if permissive {
         chains.push(plain_chain(&input.undeclared));
     }
     let message = listener::Listener {
@@ -109,10 +116,13 @@ fn mtls_chain(input: &InboundInput) -> listener::FilterChain {
         MtlsMode::Permissive => vec![format!("*{SNI_SUFFIX}")],
     };
     let mut filters = vec![network_rbac(ExtensionName::Revoke(input.port))];
-    if !input.protocol.is_http() {
+    if input.protocol.is_http() {
+        filters.push(requests(input));
+    } else {
+        filters.push(cause(input.port));
         filters.extend(shadows(input.port).map(network_rbac));
+        filters.push(bytes(input, &input.application, From::Mesh));
     }
-    filters.push(application(input, true));
     listener::FilterChain {
         name: "mtls".to_owned(),
         filter_chain_match: Some(listener::FilterChainMatch {
@@ -126,11 +136,23 @@ fn mtls_chain(input: &InboundInput) -> listener::FilterChain {
     }
 }
 
-/// Callers without one.
+/// Callers without one. Whom a TCP port refuses finds nobody behind the chain, so that the refusal is logged with its cause.
 fn plain_chain(input: &InboundInput) -> listener::FilterChain {
-    let shadow = ExtensionName::Shadow(input.port, ShadowPart::Plain);
-    let shadow = (!input.protocol.is_http()).then(|| network_rbac(shadow));
-    let filters = shadow.into_iter().chain([application(input, false)]).collect();
+    let shadow = || network_rbac(ExtensionName::Shadow(input.port, ShadowPart::Plain));
+    let filters = if input.protocol.is_http() {
+        vec![requests(input)]
+    } else if input.plaintext {
+        vec![
+            cause(input.port),
+            shadow(),
+            bytes(input, &input.application, From::Plain),
+        ]
+    } else {
+        vec![
+            cause(input.port),
+            bytes(input, &ClusterName::Blackhole, From::PlainRefused),
+        ]
+    };
     listener::FilterChain {
         name: "plain".to_owned(),
         filters,
@@ -155,7 +177,16 @@ fn shadows(port: u16) -> impl Iterator<Item = ExtensionName> {
 }
 
 fn network_rbac(name: ExtensionName) -> listener::Filter {
-    let type_url = <rbac::Rbac as prost::Name>::type_url();
+    discovered_filter(name, <rbac::Rbac as prost::Name>::type_url())
+}
+
+/// The filter that knows what decides.
+fn cause(port: u16) -> listener::Filter {
+    use ext::filters::network::set_filter_state::v3::Config;
+    discovered_filter(ExtensionName::Cause(port), <Config as prost::Name>::type_url())
+}
+
+fn discovered_filter(name: ExtensionName, type_url: String) -> listener::Filter {
     listener::Filter {
         name: name.to_string(),
         config_type: Some(listener::filter::ConfigType::ConfigDiscovery(discovered(
@@ -164,17 +195,13 @@ fn network_rbac(name: ExtensionName) -> listener::Filter {
     }
 }
 
-fn application(input: &InboundInput, verified: bool) -> listener::Filter {
-    if input.protocol.is_http() {
-        hcm::inbound(&input.route, input.port, input.keepalive, &input.log)
-    } else {
-        tcp(
-            &input.application,
-            &StatPrefix::Inbound(input.port),
-            &input.log,
-            verified,
-        )
-    }
+fn requests(input: &InboundInput) -> listener::Filter {
+    hcm::inbound(&input.route, input.port, input.keepalive, &input.log)
+}
+
+fn bytes(input: &InboundInput, to: &ClusterName, from: From) -> listener::Filter {
+    let log = access_log::inbound_connections(&input.log, from);
+    tcp(to, &StatPrefix::Inbound(input.port), log, from == From::Mesh)
 }
 
 fn references(input: &InboundInput) -> Vec<Reference> {
@@ -188,10 +215,16 @@ fn references(input: &InboundInput) -> Vec<Reference> {
         all.extend(filters.map(|slot| reference(Kind::ExtensionConfig, &slot)));
     } else {
         all.push(reference(Kind::Cluster, &input.application));
+        let permissive = input.mtls == MtlsMode::Permissive;
         let plain = ExtensionName::Shadow(input.port, ShadowPart::Plain);
-        let plain = (input.mtls == MtlsMode::Permissive && input.plaintext).then_some(plain);
-        let shadows = shadows(input.port).chain(plain);
-        all.extend(shadows.map(|name| reference(Kind::ExtensionConfig, &name)));
+        let plain = (permissive && input.plaintext).then_some(plain);
+        let filters = shadows(input.port)
+            .chain([ExtensionName::Cause(input.port)])
+            .chain(plain);
+        all.extend(filters.map(|name| reference(Kind::ExtensionConfig, &name)));
+        if permissive && !input.plaintext {
+            all.push(reference(Kind::Cluster, &ClusterName::Blackhole));
+        }
     }
     all
 }

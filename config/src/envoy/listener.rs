@@ -2,8 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::access_log::{self, LogTo};
-use super::api::{any, ext, listener, tcp_proxy};
+use super::api::{accesslog, any, ext, listener, tcp_proxy};
 use super::common::{address, network_filter};
 use crate::names::{ClusterName, ListenerName, StatPrefix};
 
@@ -81,7 +80,7 @@ pub(crate) fn loop_guard(port: u16) -> listener::FilterChain {
         filters: vec![tcp(
             &ClusterName::Blackhole,
             &StatPrefix::CatchAll("loop"),
-            &LogTo::Off,
+            Vec::new(),
             false,
         )],
         ..Default::default()
@@ -92,7 +91,7 @@ pub(crate) fn loop_guard(port: u16) -> listener::FilterChain {
 pub(crate) fn tcp(
     cluster: &ClusterName,
     prefix: &StatPrefix<'_>,
-    log: &LogTo,
+    access_log: Vec<accesslog::AccessLog>,
     after_handshake: bool,
 ) -> listener::Filter {
     let mode = if after_handshake {
@@ -107,7 +106,7 @@ pub(crate) fn tcp(
         max_early_data_bytes: after_handshake.then_some(0),
         // A quiet connection is no mistake.
         idle_timeout: Some(prost_types::Duration::default()),
-        access_log: access_log::connections(log, prefix.direction()),
+        access_log,
         ..Default::default()
     };
     network_filter("envoy.filters.network.tcp_proxy", any(&proxy))

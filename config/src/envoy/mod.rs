@@ -9,6 +9,7 @@ pub(crate) mod api;
 pub(crate) mod carrier;
 pub(crate) mod cluster;
 pub(crate) mod common;
+pub(crate) mod connection_cause;
 pub(crate) mod denial_header;
 pub(crate) mod endpoint;
 pub(crate) mod fixed_cluster;

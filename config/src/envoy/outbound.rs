@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use xds::{Kind, Resource};
 
-use super::access_log::LogTo;
+use super::access_log::{LogTo, outbound_connections};
 use super::api::{core, listener};
 use super::common::reference;
 use super::hcm;
@@ -56,7 +56,7 @@ pub(crate) fn outbound(input: &OutboundInput) -> Resource {
     let (filter, needs) = match &input.destination {
         Destination::Http(route) => (hcm::outbound(route, &prefix, &input.log), reference(Kind::Route, route)),
         Destination::Tcp(cluster) => (
-            tcp(cluster, &prefix, &input.log, false),
+            tcp(cluster, &prefix, outbound_connections(&input.log), false),
             reference(Kind::Cluster, cluster),
         ),
     };
@@ -92,7 +92,12 @@ pub(crate) fn outbound_catch_all(input: &CatchAllInput) -> Resource {
     } else {
         (ClusterName::Blackhole, "refused")
     };
-    let filter = tcp(&cluster, &StatPrefix::CatchAll(prefix), &input.log, false);
+    let filter = tcp(
+        &cluster,
+        &StatPrefix::CatchAll(prefix),
+        outbound_connections(&input.log),
+        false,
+    );
     let unknown = listener::FilterChain {
         name: "unknown".to_owned(),
         filters: vec![filter],

@@ -141,12 +141,11 @@ fn entry(entry: &RouteEntry) -> Vec<route::Route> {
     }
 }
 
+/// Edits of the request stand with each backend.
 fn one(entry: &RouteEntry, request: route::RouteMatch, action: Action) -> route::Route {
     route::Route {
         name: entry.origin.to_string(),
         r#match: Some(request),
-        request_headers_to_add: added(&entry.request_headers),
-        request_headers_to_remove: removed(&entry.request_headers),
         response_headers_to_add: added(&entry.response_headers),
         response_headers_to_remove: removed(&entry.response_headers),
         action: Some(action),

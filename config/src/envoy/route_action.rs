@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::api::{ext, matcher as proto, route};
 use super::common::duration;
-use super::header_edit::{added, removed};
+use super::header_edit::{added, one_after_the_other, removed};
 use super::matcher;
 use crate::model::{Backend, Redirect, Retry, Rewrite, RouteAction, RouteEntry};
 use crate::names::ClusterName;
@@ -44,7 +44,7 @@ pub(crate) fn forward(entry: &RouteEntry, rewrite: String) -> route::RouteAction
     let clusters = backends
         .iter()
         .filter(|backend| backend.weight > 0)
-        .map(weighted)
+        .map(|backend| weighted(entry, backend))
         .collect();
     route::RouteAction {
         cluster_specifier: Some(ClusterSpecifier::WeightedClusters(route::WeightedCluster {
@@ -63,12 +63,14 @@ pub(crate) fn forward(entry: &RouteEntry, rewrite: String) -> route::RouteAction
     }
 }
 
-fn weighted(backend: &Backend) -> route::weighted_cluster::ClusterWeight {
+/// A request passes the rule's filters and then the backend's; the answer comes back the other way, as Envoy does it by itself.
+fn weighted(entry: &RouteEntry, backend: &Backend) -> route::weighted_cluster::ClusterWeight {
+    let (adding, removing) = one_after_the_other(&entry.request_headers, &backend.request_headers);
     route::weighted_cluster::ClusterWeight {
         name: backend_cluster(backend).to_string(),
         weight: Some(backend.weight),
-        request_headers_to_add: added(&backend.request_headers),
-        request_headers_to_remove: removed(&backend.request_headers),
+        request_headers_to_add: adding,
+        request_headers_to_remove: removing,
         response_headers_to_add: added(&backend.response_headers),
         response_headers_to_remove: removed(&backend.response_headers),
         ..Default::default()

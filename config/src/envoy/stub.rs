@@ -12,6 +12,7 @@ use super::revoke::{RevokeInput, revoke};
 use super::runtime::{RuntimeInput, runtime};
 use super::{endpoint, route, secret};
 use crate::names::{ClusterName, ExtensionName, LOCAL_ENDPOINTS, RUNTIME_LAYER, RouteName, SecretName};
+use crate::policy::traffic_permission::tcp_cause::CauseInput;
 use crate::policy::traffic_permission::tcp_shadow::ShadowInput;
 use crate::policy::{fault_injection, rate_limit, traffic_permission};
 
@@ -32,6 +33,12 @@ pub fn stub(kind: Kind, name: &str) -> Option<Arc<Resource>> {
                 port,
                 part,
                 candidate: None,
+                trust_domain: "".into(),
+            }),
+            ExtensionName::Cause(port) => traffic_permission::tcp_cause::filter(&CauseInput {
+                port,
+                permission: None,
+                known: Arc::default(),
                 trust_domain: "".into(),
             }),
         },
@@ -66,6 +73,7 @@ mod tests {
             (Kind::ExtensionConfig, "fault/8080/3"),
             (Kind::ExtensionConfig, "revoke/8080"),
             (Kind::ExtensionConfig, "shadow/5432/denied"),
+            (Kind::ExtensionConfig, "cause/5432"),
             (Kind::Secret, "callers/5432"),
             (Kind::Secret, "server/shop/web/80"),
             (Kind::Endpoints, "svc/shop/web/80"),

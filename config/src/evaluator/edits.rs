@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::normalise::Seen;
 use crate::model::{Backend, HeaderEdit, PathMatch, Rewrite, RouteEntry};
 
-/// The request as it leaves for a backend. The backend's edits come before the rule's.
+/// The request as it leaves for a backend. The rule's edits come first, then the backend's.
 pub(super) fn leaving(seen: &Seen, entry: &RouteEntry, backend: &Backend) -> Seen {
     let mut out = seen.clone();
     if let Some(rewrite) = &entry.rewrite_path {
@@ -14,8 +14,8 @@ pub(super) fn leaving(seen: &Seen, entry: &RouteEntry, backend: &Backend) -> See
     if let Some(host) = &entry.rewrite_host {
         out.authority = Arc::clone(host);
     }
-    edit(&mut out, &backend.request_headers);
     edit(&mut out, &entry.request_headers);
+    edit(&mut out, &backend.request_headers);
     out
 }
 

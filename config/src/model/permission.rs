@@ -41,6 +41,11 @@ pub struct DefaultVerdict {
 }
 
 impl DefaultVerdict {
+    /// The name under which the default allows.
+    pub fn allowed(&self) -> String {
+        self.name.replacen("default/Deny/", "default/Allow/", 1)
+    }
+
     /// The name under which the default denies: a default that allows the mesh still denies others.
     pub fn denied(&self) -> String {
         self.name.replacen("default/Allow/", "default/Deny/", 1)

@@ -43,6 +43,8 @@ pub enum ExtensionName {
     Revoke(u16),
     /// A network filter that reports what Shadow permissions would do: `shadow/<port>/<part>`.
     Shadow(u16, ShadowPart),
+    /// The network filter that knows which rule decides about a connection: `cause/<port>`.
+    Cause(u16),
 }
 
 impl fmt::Display for ExtensionName {
@@ -52,6 +54,7 @@ impl fmt::Display for ExtensionName {
             Self::Fault(port, slot) => write!(f, "fault/{port}/{slot}"),
             Self::Revoke(port) => write!(f, "revoke/{port}"),
             Self::Shadow(port, part) => write!(f, "shadow/{port}/{}", part.word()),
+            Self::Cause(port) => write!(f, "cause/{port}"),
         }
     }
 }
@@ -65,6 +68,7 @@ impl ExtensionName {
             "fault" => Self::Fault(parts.value()?, parts.value()?),
             "revoke" => Self::Revoke(parts.value()?),
             "shadow" => Self::Shadow(parts.value()?, ShadowPart::parse(parts.text()?)?),
+            "cause" => Self::Cause(parts.value()?),
             _ => return None,
         };
         parts.end(parsed)

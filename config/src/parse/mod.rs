@@ -35,10 +35,22 @@ pub(crate) fn report_unknown(narrowing: &impl UnknownFields, path: &str, finding
 
 /// The same for one object itself, when the parts below it are parsed one by one.
 pub(crate) fn report_own_unknown(unknown: &crds::unknown::Unknown, path: &str, findings: &mut Findings) -> bool {
-    for field in unknown.keys() {
-        nobody_knows(&format!("{path}.{field}"), findings);
+    for (field, value) in unknown {
+        if field == crds::unknown::UNREADABLE {
+            unreadable(value, findings);
+        } else {
+            nobody_knows(&format!("{path}.{field}"), findings);
+        }
     }
     !unknown.is_empty()
+}
+
+/// Why the object, in whose place another one stands, could not be read.
+fn unreadable(why: &serde_json::Value, findings: &mut Findings) {
+    let text = |name: &str| why.get(name).and_then(serde_json::Value::as_str);
+    if let (Some(path), Some(message)) = (text("path"), text("message")) {
+        findings.error(path, Reason::Invalid, message);
+    }
 }
 
 fn nobody_knows(path: &str, findings: &mut Findings) {

@@ -6,12 +6,15 @@
 use std::collections::BTreeMap;
 
 use prost::{Message, Name};
-use xds::proto::envoy::config::core::v3::TypedExtensionConfig;
-use xds::proto::envoy::config::listener::v3::Listener;
+use xds::proto::envoy::config::core::v3::{TypedExtensionConfig, data_source, substitution_format_string};
+use xds::proto::envoy::config::listener::v3::{FilterChain, Listener, filter};
 use xds::proto::envoy::config::rbac::v3::{self as rbac, permission, principal};
 use xds::proto::envoy::config::route::v3::{Route, RouteConfiguration};
+use xds::proto::envoy::extensions::filters::common::set_filter_state::v3::filter_state_value::{self, Key};
 use xds::proto::envoy::extensions::filters::http::rbac::v3::{Rbac, RbacPerRoute};
 use xds::proto::envoy::extensions::filters::network::rbac::v3::Rbac as NetworkRbac;
+use xds::proto::envoy::extensions::filters::network::set_filter_state::v3::Config as CauseConfig;
+use xds::proto::envoy::extensions::filters::network::tcp_proxy::v3::{TcpProxy, tcp_proxy};
 use xds::proto::envoy::extensions::matching::common_inputs::network::v3::{
     DynamicMetadataInput, dynamic_metadata_input::path_segment,
 };
@@ -41,7 +44,46 @@ pub(crate) fn takes_plaintext(listener: &Listener) -> bool {
     listener
         .filter_chains
         .iter()
-        .any(|chain| chain.transport_socket.is_none())
+        .any(|chain| chain.transport_socket.is_none() && leads_somewhere(chain))
+}
+
+/// The chain of callers who are refused leads nowhere.
+fn leads_somewhere(chain: &FilterChain) -> bool {
+    let config = chain.filters.last().unwrap().config_type.as_ref().unwrap();
+    let filter::ConfigType::TypedConfig(config) = config else {
+        panic!("the last filter is known")
+    };
+    let Ok(proxy) = config.to_msg::<TcpProxy>() else {
+        return true;
+    };
+    proxy.cluster_specifier != Some(tcp_proxy::ClusterSpecifier::Cluster("blackhole".to_owned()))
+}
+
+/// What the filter state of a connection to a TCP port names as the cause.
+pub(crate) fn connection_cause(snapshot: &Snapshot, port: u16, identity: Option<&str>) -> Option<String> {
+    let config: TypedExtensionConfig = find(snapshot, Kind::ExtensionConfig, &format!("cause/{port}"))?;
+    let filter: CauseConfig = config.typed_config.unwrap().to_msg().unwrap();
+    let of = |name: &str| {
+        let mut all = filter.on_new_connection.iter();
+        let found = all.find(|one| one.key == Some(Key::ObjectKey(name.to_owned())))?;
+        assert_eq!(found.factory_key, "envoy.string");
+        Some(text(found.value.as_ref().unwrap()))
+    };
+    match identity {
+        Some(identity) => of(identity).or_else(|| of("tulle.cause")),
+        None => of("tulle.plain"),
+    }
+}
+
+fn text(value: &filter_state_value::Value) -> String {
+    let filter_state_value::Value::FormatString(format) = value;
+    let Some(substitution_format_string::Format::TextFormatSource(source)) = &format.format else {
+        panic!("no text: {format:?}")
+    };
+    let Some(data_source::Specifier::InlineString(text)) = &source.specifier else {
+        panic!("not inline: {source:?}")
+    };
+    text.clone()
 }
 
 /// Whether a validation context lets an identity through.

@@ -13,7 +13,7 @@ pub struct Upstream {
     /// How an endpoint is chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_balancer: Option<LoadBalancer>,
-    /// The most at once.
+    /// The most connections and requests at once, for each caller's proxy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub circuit_breaker: Option<CircuitBreaker>,
     /// When an endpoint is left out because of its answers.
@@ -65,7 +65,7 @@ pub enum LoadBalancerType {
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct LoadBalancer {
-    /// The algorithm.
+    /// The algorithm; `RoundRobin` unless said otherwise.
     #[serde(rename = "type", default)]
     pub balancer_type: LoadBalancerType,
     /// With `RingHash` and Maglev: the header that is hashed.
@@ -84,7 +84,7 @@ unknown_fields!(LoadBalancer);
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct CircuitBreaker {
-    /// Connections.
+    /// The most connections at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_connections: Option<u32>,
@@ -92,7 +92,7 @@ pub struct CircuitBreaker {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_pending_requests: Option<u32>,
-    /// Requests.
+    /// The most requests at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_requests: Option<u32>,
@@ -108,11 +108,11 @@ unknown_fields!(CircuitBreaker);
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct OutlierDetection {
-    /// So many 5xx in a row.
+    /// After so many 5xx in a row an endpoint is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub consecutive_errors: Option<u32>,
-    /// Time between looks.
+    /// How often to look for endpoints that fail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24), regex(pattern = crate::duration::PATTERN))]
     pub interval: Option<String>,
@@ -120,7 +120,7 @@ pub struct OutlierDetection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24), regex(pattern = crate::duration::PATTERN))]
     pub base_ejection_time: Option<String>,
-    /// At most this share of the endpoints, in per cent.
+    /// The largest share of the endpoints that is left out, in per cent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub max_ejection_percent: Option<u32>,
@@ -140,11 +140,11 @@ pub struct HealthCheck {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub path: Option<String>,
-    /// Time between probes.
+    /// How long to wait between two probes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24), regex(pattern = crate::duration::PATTERN))]
     pub interval: Option<String>,
-    /// Time for an answer.
+    /// How long a probe may wait for its answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24), regex(pattern = crate::duration::PATTERN))]
     pub timeout: Option<String>,
@@ -159,11 +159,11 @@ unknown_fields!(HealthCheck);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct Failover {
-    /// A zone.
+    /// The zone to go to, as nodes are labelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub zone: Option<String>,
-    /// A region.
+    /// The region to go to, as nodes are labelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub region: Option<String>,

@@ -33,6 +33,21 @@ pub(super) fn processes() -> Result<Vec<Pid>> {
     Ok(found)
 }
 
+/// The processes of one pod, by its UID.
+pub(super) fn of_pod(uid: &str) -> Result<Vec<Pid>> {
+    let (name, mut found) = (format!("pod{uid}"), Vec::new());
+    for tree in trees() {
+        // Directly below, or within the group of its quality of service.
+        let classes = children(&tree)?.into_iter().chain([tree]);
+        for group in classes.map(|class| class.join(&name)).filter(|group| group.is_dir()) {
+            collect(&group, &mut found)?;
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
+}
+
 fn collect(group: &Path, found: &mut Vec<Pid>) -> io::Result<()> {
     let list = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
     found.extend(list.lines().filter_map(|pid| Pid::of(pid.parse().ok()?)));

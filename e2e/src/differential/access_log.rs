@@ -8,13 +8,15 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-/// One line about a request.
+/// One line about a request or connection.
 #[derive(Clone, Debug)]
 pub struct Line {
     /// Whose proxy wrote it: `namespace/workload`.
     pub proxy: String,
-    /// The probe.
+    /// The probe; empty for a connection.
     pub id: String,
+    /// As it was written.
+    pub text: String,
     /// It is of the destination's side.
     pub inbound: bool,
     fields: Value,
@@ -60,7 +62,7 @@ impl AccessLogs {
         Ok(Self(logs))
     }
 
-    /// The lines about requests that came since the last look.
+    /// The lines that came since the last look.
     pub fn read(&mut self) -> Result<Vec<Line>> {
         let mut lines = Vec::new();
         for (proxy, log) in &mut self.0 {
@@ -78,7 +80,8 @@ fn parse(proxy: &str, line: &[u8]) -> Option<Line> {
     let text = |name: &str| fields.get(name).and_then(Value::as_str);
     Some(Line {
         proxy: proxy.to_owned(),
-        id: text("request_id")?.to_owned(),
+        id: text("request_id").unwrap_or_default().to_owned(),
+        text: String::from_utf8_lossy(line).into_owned(),
         inbound: text("direction")? == "inbound",
         fields,
     })

@@ -116,7 +116,9 @@ fn arrived(question: &Question, arrival: &Arrival, model: &Model, request: Optio
         (Answer::Refused, _) if question.is_request() && question.from != Asker::Plaintext => status(question, 503),
         (Answer::Refused, _) => Sees::Closed,
     };
-    let logged = question.is_request() && arrival.verdict.answer != Answer::Refused;
+    // Who is refused without being asked for its permissions is no entry.
+    let logged =
+        arrival.verdict.answer != Answer::Refused || !question.is_request() && !arrival.verdict.rule.is_empty();
     Possible {
         sees,
         entry: logged.then(|| Entry {

@@ -80,6 +80,7 @@ fn still_differs(
     if in_log && found.is_empty() {
         session.finish_logs()?;
         found = session.ledger.sweep();
+        found.extend(session.connections.sweep());
         found.retain(|difference| difference.objects == objects);
     }
     Ok(found.pop())

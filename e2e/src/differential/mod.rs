@@ -7,6 +7,7 @@
 pub mod access_log;
 pub mod client;
 pub mod compare;
+pub mod connections;
 pub mod expect;
 pub mod generate;
 pub mod ledger;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
+use super::connections::Connections;
 use super::generate::{Generator, tcp};
 use super::ledger::Ledger;
 use super::minimise::minimise;
@@ -90,6 +91,7 @@ pub fn until_difference(session: &mut Session, seed: u64, most: u64) -> Result<O
     let found = first_difference(session, seed, most);
     // What the logs still say is about a compiler that nobody asks about any more.
     session.ledger = Ledger::default();
+    session.connections = Connections::default();
     found
 }
 
@@ -111,7 +113,7 @@ type Next = (super::generate::World, Vec<super::question::Question>);
 
 fn run(session: &mut Session, seed: u64, mut next: impl FnMut(&mut Report) -> Option<Next>) -> Result<Report> {
     let start = Instant::now();
-    let lines = session.ledger.lines;
+    let lines = session.ledger.lines + session.connections.lines;
     session.tally = Tally::default();
     let mut report = Report {
         seed,
@@ -124,6 +126,7 @@ fn run(session: &mut Session, seed: u64, mut next: impl FnMut(&mut Report) -> Op
         let objects = Arc::new(world.objects);
         let mut found = session.play(&objects, questions)?;
         found.extend(session.ledger.sweep());
+        found.extend(session.connections.sweep());
         differing += usize::from(!found.is_empty());
         take(session, &mut report, found)?;
         if differing >= ENOUGH {
@@ -143,13 +146,14 @@ fn run(session: &mut Session, seed: u64, mut next: impl FnMut(&mut Report) -> Op
         }
     }
     session.finish_logs()?;
-    let found = session.ledger.sweep();
+    let mut found = session.ledger.sweep();
+    found.extend(session.connections.sweep());
     report.took = start.elapsed();
     report.late = session.tally.late;
     report.latest = session.tally.latest;
     report.applying = session.tally.applying;
     report.expected.clone_from(&session.tally.expected);
-    report.lines = session.ledger.lines - lines;
+    report.lines = session.ledger.lines + session.connections.lines - lines;
     take(session, &mut report, found)?;
     Ok(report)
 }

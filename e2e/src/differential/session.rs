@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use super::access_log::AccessLogs;
 use super::client::Prober;
+use super::connections::{self, Connections};
 use super::expect::{Possible, Sees, possible};
 use super::ledger::{Ledger, Pending};
 use super::prober::Outcome;
@@ -67,6 +68,8 @@ pub struct Session {
     logs: AccessLogs,
     /// Requests whose log lines are awaited.
     pub ledger: Ledger,
+    /// The same for connections.
+    pub connections: Connections,
     asked: u64,
     /// For so long an answer may be late.
     pub patience: Duration,
@@ -114,6 +117,7 @@ impl Session {
             addresses,
             logs,
             ledger: Ledger::default(),
+            connections: Connections::default(),
             asked: 0,
             patience: LATE,
             tally: Tally::default(),
@@ -187,6 +191,7 @@ impl Session {
             }
             ids.push(own);
         }
+        let since = connections::now();
         let outcomes = self.ask(&probes)?;
         let mut differences = Vec::new();
         let mut still = Vec::new();
@@ -200,6 +205,8 @@ impl Session {
                     Err(reason) => wrong = Some((reason, format!("{seen:?}"))),
                 }
             }
+            self.connections
+                .made(since, objects, &asked.question, &asked.possible, wrong.is_none());
             if let Some((reason, observed)) = wrong {
                 differences.push(Difference {
                     objects: Arc::clone(objects),
@@ -246,6 +253,7 @@ impl Session {
     pub fn read_logs(&mut self) -> Result<()> {
         for line in self.logs.read()? {
             self.ledger.take(&line);
+            self.connections.take(&line);
         }
         Ok(())
     }
@@ -254,7 +262,9 @@ impl Session {
     pub fn finish_logs(&mut self) -> Result<()> {
         let start = Instant::now();
         self.read_logs()?;
-        while !self.ledger.is_complete() && start.elapsed() < super::ledger::PATIENCE {
+        while !(self.ledger.is_complete() && self.connections.is_complete())
+            && start.elapsed() < super::ledger::PATIENCE
+        {
             std::thread::sleep(Duration::from_millis(50));
             self.read_logs()?;
         }

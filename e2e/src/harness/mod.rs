@@ -5,6 +5,7 @@
 //! a panic; what a killed test left is removed by its next start.
 
 mod binary;
+pub mod broken;
 mod capture;
 mod envoy;
 mod load;

@@ -40,6 +40,9 @@ pub struct AdsArgs {
     /// Print the certificate and its key.
     #[arg(long)]
     pub identity: bool,
+    /// Print when everything has arrived, go on listening, and print again when the stream ends.
+    #[arg(long)]
+    pub hold: bool,
 }
 
 /// What came of it.
@@ -89,18 +92,33 @@ pub async fn run(args: AdsArgs) -> Result<()> {
                 .log()
                 .until("an answer", limit, |now| now.complete || now.ended.is_some())
                 .await;
-            let (now, received) = (client.log().now(), client.log().take());
-            let resources = received.iter().map(|response| response.resources.len()).sum();
-            AdsReport {
-                complete: now.complete,
-                resources,
-                ended: now.ended,
-                identity: received.iter().find_map(identity),
+            if args.hold {
+                print(&report(&client))?;
+                let _ = client.log().until("the end", limit, |now| now.ended.is_some()).await;
             }
+            report(&client)
         }
     };
-    writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(&report)?)?;
-    Ok(())
+    print(&report)
+}
+
+/// Where the stream stands.
+fn report(client: &Client) -> AdsReport {
+    let (now, received) = (client.log().now(), client.log().received());
+    AdsReport {
+        complete: now.complete,
+        resources: received.iter().map(|response| response.resources.len()).sum(),
+        ended: now.ended,
+        identity: received.iter().find_map(identity),
+    }
+}
+
+fn print(report: &AdsReport) -> Result<()> {
+    Ok(writeln!(
+        std::io::stdout().lock(),
+        "{}",
+        serde_json::to_string(report)?
+    )?)
 }
 
 /// The certificate in a response whose message was kept.

@@ -26,8 +26,6 @@ use recorder::Recorder;
 pub use report::{Event, Failure, FlowReport, Latency, Report};
 pub use spec::{GrpcFlow, HttpFlow, Spec, TcpFlow, WebSocketFlow};
 
-/// Between two `Progress` lines.
-const PROGRESS: Duration = Duration::from_millis(200);
 /// Requests that are under way at the end have this long.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -68,14 +66,14 @@ pub async fn drive(spec: Spec, stop: CancellationToken, events: mpsc::UnboundedS
         tasks.spawn(websocket::run(flow.clone(), recorder.flow(&flow.name, 1), stop.clone()));
     }
     tasks.close();
-    let mut ready = false;
+    let (mut ready, pause) = (false, Duration::from_millis(spec.progress_ms.max(1)));
     while !stop.is_cancelled() {
         if !ready && recorder.ready() {
             ready = true;
             events.send(Event::Ready)?;
         }
         events.send(Event::Progress(recorder.report()))?;
-        let _ = tokio::time::timeout(PROGRESS, stop.cancelled()).await;
+        let _ = tokio::time::timeout(pause, stop.cancelled()).await;
     }
     let _ = tokio::time::timeout(GRACE, tasks.wait()).await;
     events.send(Event::Report(recorder.report()))?;

@@ -12,6 +12,8 @@ use super::report::{Event, Failure, FlowReport, Latency, Report};
 
 /// Later failures of a flow are only counted.
 const DETAILS: usize = 200;
+/// Likewise for answers that tell of a failure.
+const ERRORS: usize = 20;
 
 /// The whole load's record.
 pub(super) struct Recorder {
@@ -118,8 +120,19 @@ impl Flow {
             self.failed(connection, error.clone());
             return;
         }
-        self.status(outcome.status.unwrap_or_default());
+        let status = outcome.status.unwrap_or_default();
+        self.status(status);
         let mut state = self.lock();
+        if status >= 500 && state.report.errors.len() < ERRORS {
+            let said = outcome.body.as_ref().map(ToString::to_string).unwrap_or_default();
+            let error = Failure {
+                flow: self.name.clone(),
+                at: Timestamp::now(),
+                connection,
+                cause: format!("{status} {said}"),
+            };
+            state.report.errors.push(error);
+        }
         if let Some(version) = &outcome.version {
             *state.report.versions.entry(version.clone()).or_default() += 1;
         }

@@ -56,6 +56,8 @@ pub struct FlowReport {
     pub failed: u64,
     /// The first of them.
     pub failures: Vec<Failure>,
+    /// The first answers that say that something broke (status 500 and above), with what they said.
+    pub errors: Vec<Failure>,
     /// When each status was first seen.
     pub first_seen: BTreeMap<u16, Timestamp>,
     /// When each status was last seen.
@@ -107,8 +109,37 @@ impl Report {
     /// The first failures in words.
     pub fn causes(&self) -> Vec<String> {
         let all = self.flows.values().flat_map(|flow| &flow.failures);
-        all.take(5)
-            .map(|failure| format!("{} {}: {}", failure.at, failure.flow, failure.cause))
+        all.take(5).map(Failure::words).collect()
+    }
+
+    /// Everything that was not answered with 200, in words: for who says that no request failed. A flow without answers is
+    /// a failure too.
+    pub fn unanswered(&self) -> Vec<String> {
+        let flows = self.flows.iter().filter(|(_, flow)| {
+            let good = if flow.statuses.is_empty() {
+                flow.answered
+            } else {
+                flow.status(200)
+            };
+            flow.failed > 0 || good == 0 || good != flow.answered
+        });
+        flows
+            .map(|(name, flow)| {
+                let details: Vec<String> = flow
+                    .failures
+                    .iter()
+                    .chain(&flow.errors)
+                    .take(5)
+                    .map(Failure::words)
+                    .collect();
+                format!(
+                    "{name}: {} answered by status {:?}, {} without an answer: {}",
+                    flow.answered,
+                    flow.statuses,
+                    flow.failed,
+                    details.join("; ")
+                )
+            })
             .collect()
     }
 
@@ -122,6 +153,12 @@ impl Report {
     /// Everything that got no answer, over all flows.
     pub fn failed(&self) -> u64 {
         self.flows.values().map(|flow| flow.failed).sum()
+    }
+}
+
+impl Failure {
+    fn words(&self) -> String {
+        format!("{} {}: {}", self.at, self.flow, self.cause)
     }
 }
 
@@ -156,6 +193,30 @@ mod tests {
         for event in [Event::Ready, Event::Progress(report.clone()), Event::Report(report)] {
             let line = serde_json::to_string(&event).unwrap();
             assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event, "{line}");
+        }
+    }
+
+    #[test]
+    fn only_200_is_an_answer_where_none_may_fail() {
+        let flow = |answered, statuses: &[(u16, u64)], failed| FlowReport {
+            answered,
+            failed,
+            statuses: statuses.iter().copied().collect(),
+            ..FlowReport::default()
+        };
+        let cases = [
+            (flow(2, &[(200, 2)], 0), true),
+            (flow(2, &[], 0), true),
+            (flow(2, &[(200, 2)], 1), false),
+            (flow(2, &[(200, 1), (503, 1)], 0), false),
+            (flow(0, &[], 0), false),
+        ];
+        for (flow, good) in cases {
+            let report = Report {
+                seconds: 1.0,
+                flows: [("one".to_owned(), flow)].into(),
+            };
+            assert_eq!(report.unanswered().is_empty(), good, "{report:?}");
         }
     }
 

@@ -10,7 +10,7 @@ use operator::shop::call::Call;
 use serde::{Deserialize, Serialize};
 
 /// A load: flows that run beside each other until they are stopped.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Spec {
     /// Requests at a fixed rate.
@@ -23,6 +23,21 @@ pub struct Spec {
     pub websocket: Vec<WebSocketFlow>,
     /// Ends by itself after this time; 0 means when told to.
     pub seconds: f64,
+    /// Milliseconds between two reports of where the flows stand.
+    pub progress_ms: u64,
+}
+
+impl Default for Spec {
+    fn default() -> Self {
+        Self {
+            http: Vec::new(),
+            tcp: Vec::new(),
+            grpc: Vec::new(),
+            websocket: Vec::new(),
+            seconds: 0.0,
+            progress_ms: 200,
+        }
+    }
 }
 
 /// Requests at a fixed rate over connections that are kept.

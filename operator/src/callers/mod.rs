@@ -3,7 +3,6 @@
 //! Pure: lines in, rows out. Only lines of destinations count: the caller's own proxy writes about the same request once more,
 //! before it is decided. Lines of anybody else are counted and otherwise left alone.
 
-mod line;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +11,10 @@ use std::io::{self, BufRead};
 
 use serde::Serialize;
 
-use line::{Call, Kind};
+use crate::access_log::{Decided, Direction, LogLine};
+
+/// Nothing, as rows show it.
+const NONE: &str = "-";
 
 /// How calls are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,17 +29,17 @@ pub enum Destination {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CallerRow {
-    /// The verified identity; `-` for callers without one.
+    /// The verified identity, or what the certificate said of one that was refused for it; `-` for callers without one.
     pub caller: String,
     /// `<namespace>/<service>:<port>`, or an address.
     pub destination: String,
-    /// The permission rule that decided; `-` if none did.
+    /// The permission rule or default that decided; `-` if none did.
     pub rule: String,
     /// Requests, and connections of TCP ports.
     pub requests: u64,
     /// Let in by permissions.
     pub allowed: u64,
-    /// Refused by permissions.
+    /// Refused or ended, by permissions or for want of an identity.
     pub denied: u64,
     /// Let in or refused, and the candidate policy of Shadow permissions would refuse it.
     pub would_deny: u64,
@@ -63,7 +65,8 @@ pub struct CallerReport {
 #[derive(Clone, Debug)]
 pub struct Sums {
     by: Destination,
-    rows: BTreeMap<(String, String, String), CallerRow>,
+    /// By caller, destination and rule.
+    rows: BTreeMap<[String; 3], CallerRow>,
     outbound: u64,
     foreign: u64,
 }
@@ -95,24 +98,27 @@ impl Sums {
         if line.is_empty() {
             return;
         }
-        match line::parse(line) {
-            Kind::Inbound(call) => self.call(*call),
-            Kind::Outbound => self.outbound += 1,
-            Kind::Foreign => self.foreign += 1,
+        match LogLine::parse(line) {
+            Ok(line) if line.direction == Direction::Inbound => self.call(line),
+            Ok(_) => self.outbound += 1,
+            Err(_) => self.foreign += 1,
         }
     }
 
-    fn call(&mut self, call: Call) {
-        let announced = call.announced.filter(|_| self.by == Destination::Announced);
-        let destination = announced.unwrap_or(call.address);
-        let one = call.row;
-        let row = self.rows.entry((one.caller, destination, one.rule)).or_default();
-        row.requests += one.requests;
-        row.allowed += one.allowed;
-        row.denied += one.denied;
-        row.would_deny += one.would_deny;
-        row.limited += one.limited;
-        row.faulted += one.faulted;
+    fn call(&mut self, line: LogLine) {
+        let announced = line.announced.filter(|_| self.by == Destination::Announced);
+        let address = || line.destination.map(|address| address.to_string());
+        let key = [line.caller, announced.or_else(address), line.rule];
+        let row = self
+            .rows
+            .entry(key.map(|part| part.unwrap_or(NONE.to_owned())))
+            .or_default();
+        row.requests += 1;
+        row.allowed += u64::from(line.decided == Decided::Allowed);
+        row.denied += u64::from(line.decided == Decided::Denied);
+        row.would_deny += u64::from(line.would_deny.is_some());
+        row.limited += u64::from(line.limited_by.is_some());
+        row.faulted += u64::from(line.fault.is_some());
     }
 
     /// The rows.
@@ -120,7 +126,7 @@ impl Sums {
         let items = self
             .rows
             .into_iter()
-            .map(|((caller, destination, rule), row)| CallerRow {
+            .map(|([caller, destination, rule], row)| CallerRow {
                 caller,
                 destination,
                 rule,

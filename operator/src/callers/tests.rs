@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use super::{CallerReport, CallerRow, Destination, Sums};
 
 const ORDERS: &str = "spiffe://tulle.local/ns/shop/sa/orders";
+const SAN: &str =
+    "TLS_error:|268435581:x:CERTIFICATE_VERIFY_FAILED:verify_cert_failed:_SAN_matcher,_certificate_SANs_are_[x]";
 const READ: &str = "TrafficPermission/shop/payments/read";
 
 /// An allowed request, with changes.
@@ -72,7 +74,11 @@ fn calls_are_added_up_by_caller_destination_and_rule() {
             &json!({"peer": null, "allowed_by": null, "details": "rbac_access_denied_matched_policy[default/Deny/http]"}),
         ),
         connection(&json!({})),
-        connection(&json!({"tls_failure": "CERTIFICATE_VERIFY_FAILED: SAN matcher"})),
+        connection(&json!({"allowed_by": READ})),
+        connection(&json!({"tls_failure": SAN, "denied_by": "default/Deny/db"})),
+        connection(
+            &json!({"tls_failure": "TLS_error:|1:CERTIFICATE_VERIFY_FAILED:verify_cert_failed:_X509_verify_cert:_x"}),
+        ),
         connection(&json!({"termination": "rbac_access_denied_matched_policy[revoked/api]"})),
     ];
     let report = sum(Destination::Announced, &log.concat());
@@ -85,10 +91,25 @@ fn calls_are_added_up_by_caller_destination_and_rule() {
             ..row("default/Deny/http", http)
         },
         CallerRow {
-            requests: 2,
-            allowed: 1,
+            requests: 1,
             denied: 1,
+            caller: "-".into(),
             ..row("-", tcp)
+        },
+        CallerRow {
+            requests: 1,
+            allowed: 1,
+            ..row("-", tcp)
+        },
+        CallerRow {
+            requests: 1,
+            allowed: 1,
+            ..row(READ, tcp)
+        },
+        CallerRow {
+            requests: 1,
+            denied: 1,
+            ..row("default/Deny/db", tcp)
         },
         CallerRow {
             requests: 1,

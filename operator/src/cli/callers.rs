@@ -17,6 +17,13 @@ pub(super) struct CallersArgs {
     /// Access logs of proxies; `-` is standard input. Lines of others are skipped and counted.
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+/// How they are added up and printed.
+#[derive(Debug, Args)]
+pub(super) struct HowArgs {
     /// Tell destinations apart by the address that was dialled, not by the Service that the caller's proxy announced.
     #[arg(long)]
     by_address: bool,
@@ -36,18 +43,39 @@ enum Output {
 }
 
 pub(super) fn run(args: &CallersArgs) -> anyhow::Result<ExitCode> {
-    let by = if args.by_address {
-        Destination::Address
-    } else {
-        Destination::Announced
-    };
-    let mut sums = Sums::new(by);
-    for file in &args.files {
+    of_files(&args.files, &args.how)
+}
+
+/// Of files.
+pub(super) fn of_files(files: &[PathBuf], how: &HowArgs) -> anyhow::Result<ExitCode> {
+    let mut sums = how.sums();
+    for file in files {
         sums.read(open(file)?)
             .with_context(|| format!("cannot read {}", file.display()))?;
     }
+    show(sums, how)
+}
+
+/// Of lines that are at hand.
+pub(super) fn of_text(text: &str, how: &HowArgs) -> anyhow::Result<ExitCode> {
+    let mut sums = how.sums();
+    sums.read(text.as_bytes())?;
+    show(sums, how)
+}
+
+impl HowArgs {
+    fn sums(&self) -> Sums {
+        Sums::new(if self.by_address {
+            Destination::Address
+        } else {
+            Destination::Announced
+        })
+    }
+}
+
+fn show(sums: Sums, how: &HowArgs) -> anyhow::Result<ExitCode> {
     let report = sums.report();
-    if args.output == Output::Json {
+    if how.output == Output::Json {
         super::print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
     } else {
         super::print(&table(&report))?;

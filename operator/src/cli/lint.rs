@@ -1,7 +1,7 @@
 //! `tulle lint DIR`: everything that is wrong with a folder, without a control plane: what parse and link report, and what
 //! `config::lint` warns about.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -9,6 +9,7 @@ use clap::Args;
 use config::{Settings, Severity};
 use serde_json::{Value, json};
 
+use super::plugin::cluster::Cluster;
 use crate::source::{self, SourceView};
 use crate::status;
 
@@ -24,8 +25,21 @@ pub(super) struct LintArgs {
 }
 
 pub(super) fn run(args: &LintArgs) -> anyhow::Result<ExitCode> {
-    let view = source::read_once(&args.folder)?;
-    let model = config::build(&view.objects, &Settings::default(), SystemTime::now());
+    folder(&args.folder, &args.output)
+}
+
+/// Of a folder.
+pub(super) fn folder(folder: &Path, output: &str) -> anyhow::Result<ExitCode> {
+    lint(&*source::read_once(folder)?, &Settings::default(), output)
+}
+
+/// Of a cluster.
+pub(super) async fn cluster(cluster: &Cluster, output: &str) -> anyhow::Result<ExitCode> {
+    lint(&*cluster.view().await?, &cluster.settings(), output)
+}
+
+fn lint(view: &SourceView, settings: &Settings, output: &str) -> anyhow::Result<ExitCode> {
+    let model = config::build(&view.objects, settings, SystemTime::now());
     let mut findings = model.diagnostics.clone();
     // Without the files that cannot be read, rules would seem to be about nobody.
     if view.problems.is_empty() {
@@ -35,15 +49,15 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<ExitCode> {
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let errors = view.problems.len() + count(Severity::Error);
     let warnings = count(Severity::Warning);
-    if args.output == "json" {
-        super::print(&format!("{:#}\n", as_json(&view, &findings)))?;
+    if output == "json" {
+        super::print(&format!("{:#}\n", as_json(view, &findings)))?;
     } else {
         let mut text = String::new();
         for problem in &view.problems {
             text.extend([problem.to_string().as_str(), "\n"]);
         }
         for finding in &findings {
-            text.push_str(&line(&view, finding));
+            text.push_str(&line(view, finding));
         }
         super::print(&text)?;
         eprintln!("{} objects, {errors} errors, {warnings} warnings", view.by_name.len());

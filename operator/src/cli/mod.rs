@@ -14,6 +14,7 @@ mod intercept;
 mod lint;
 mod logging;
 mod operator;
+pub mod plugin;
 mod proxy;
 mod run;
 mod token;
@@ -113,12 +114,12 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             crate::shop::client::run(args).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Get(args) => get::run(args).await,
+        Command::Get(args) => get::run(args, None).await,
         Command::Callers(args) => callers::run(&args),
         Command::Lint(args) => lint::run(&args),
-        Command::Explain(args) => Ok(explain::run(args).await),
-        Command::CanI(args) => Ok(can_i::run(args).await),
-        Command::Diff(args) => Ok(diff::run(args).await),
+        Command::Explain(args) => Ok(explain::run(args, None).await),
+        Command::CanI(args) => Ok(can_i::run(args, None).await),
+        Command::Diff(args) => Ok(diff::run(args, None).await),
         Command::Token(command) => token::run(&command),
         Command::Proxy(args) => proxy::run(args).await,
         Command::Intercept(args) => intercept::run(&args),

@@ -25,7 +25,7 @@ use crate::rules::Who;
 use crate::source::SourceView;
 use crate::source::kubernetes::{self, KubernetesHandle, PodStore};
 use crate::upkeep;
-use crate::webhook::{self, Reviews, Webhook};
+use crate::webhook::{self, Reviews, Validator, Webhook};
 
 /// Requests under way have this long at the end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -110,6 +110,7 @@ impl ClusterPlane {
             ..Settings::default()
         };
         let pods = source.pods();
+        let validator = Validator::new(source.subscribe(), settings.clone());
         let running = running::start(Setup {
             listener,
             state_dir: &options.state_dir,
@@ -129,7 +130,10 @@ impl ClusterPlane {
         // The channel closes with the engine's thread.
         let figures = Arc::clone(&running.figures);
         health.connect(move || views.has_changed().is_ok(), move || figures());
-        let service = webhook_of(&options.webhook, &options.system_namespace, reviews);
+        let service = Webhook {
+            validator: Some(validator),
+            ..webhook_of(&options.webhook, &options.system_namespace, reviews)
+        };
         let webhook = Serving::start(webhook_listener, ca, service)?;
         health.done(Step::Webhook);
         let upkeep = upkeep::start(&options.client, &bundle, &options.webhook.service, source.subscribe());
@@ -204,6 +208,7 @@ fn webhook_of(options: &WebhookOptions, namespace: &str, reviews: Reviews) -> We
     Webhook {
         names: vec![host.clone(), format!("{host}.cluster.local")],
         inject,
+        validator: None,
         reviews,
     }
 }

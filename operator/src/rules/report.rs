@@ -106,6 +106,61 @@ pub struct RuleReport {
     pub items: Vec<RuleRow>,
 }
 
+impl RuleReport {
+    /// Adds what another replica counts: each counts what its own proxies report.
+    pub fn add(&mut self, other: Self) {
+        self.since = self.since.clone().min(other.since);
+        self.unknown = self.unknown.saturating_add(other.unknown);
+        for row in other.items {
+            match self
+                .items
+                .iter_mut()
+                .find(|own| (&own.namespace, &own.rule) == (&row.namespace, &row.rule))
+            {
+                None => self.items.push(row),
+                Some(own) => own.add(row),
+            }
+        }
+    }
+}
+
+impl RuleRow {
+    fn add(&mut self, other: Self) {
+        let pairs = [
+            (&mut self.allowed, other.allowed),
+            (&mut self.denied, other.denied),
+            (&mut self.shadow_allowed, other.shadow_allowed),
+            (&mut self.shadow_denied, other.shadow_denied),
+        ];
+        for (own, more) in pairs {
+            *own = own.saturating_add(more);
+        }
+        // RFC 3339 in UTC sorts as text.
+        self.last_matched = self.last_matched.take().max(other.last_matched);
+        for proxy in other.proxies {
+            match self.proxies.iter_mut().find(|own| own.proxy == proxy.proxy) {
+                None => self.proxies.push(proxy),
+                Some(own) => own.add(&proxy),
+            }
+        }
+    }
+}
+
+impl ProxyRow {
+    fn add(&mut self, other: &Self) {
+        let pairs = [
+            (&mut self.allowed, other.allowed),
+            (&mut self.denied, other.denied),
+            (&mut self.shadow_allowed, other.shadow_allowed),
+            (&mut self.shadow_denied, other.shadow_denied),
+        ];
+        for (own, more) in pairs {
+            *own = own.saturating_add(more);
+        }
+        self.last_matched = self.last_matched.take().max(other.last_matched.clone());
+    }
+}
+
 /// What is known of a rule from the model.
 #[derive(Debug, Default)]
 struct Facts {

@@ -128,6 +128,7 @@ impl Chunk<'_> {
             Format::Json => None,
         };
         Err(Mistake {
+            path: String::new(),
             line: Some(place.map_or(first_line, |(line, _)| line + self.first_line - 1)),
             column: place.map(|(_, column)| column),
             message: format!("{path} is null, which would count as not given; write a value or remove the field"),
@@ -153,6 +154,7 @@ impl Chunk<'_> {
     fn yaml_mistake(&self, error: &serde_saphyr::Error) -> Mistake {
         let place = error.location();
         Mistake {
+            path: String::new(),
             line: place.map(|place| place.line() + self.first_line - 1),
             column: place.map(|place| place.column()),
             message: format!(
@@ -189,6 +191,7 @@ impl Reader for Chunk<'_> {
             Format::Json => None,
         };
         Err(Mistake {
+            path: String::new(),
             line: Some(place.map_or(self.first_line, |(line, _)| line + self.first_line - 1)),
             column: place.map(|(_, column)| column),
             message: format!("there is no field {path} in {kind}; remove it or correct its spelling"),
@@ -206,6 +209,7 @@ pub(super) fn options() -> serde_saphyr::Options {
 
 fn json_mistake(error: &serde_json::Error) -> Mistake {
     Mistake {
+        path: String::new(),
         line: u64::try_from(error.line()).ok().filter(|line| *line > 0),
         column: u64::try_from(error.column()).ok().filter(|column| *column > 0),
         message: format!(

@@ -125,6 +125,7 @@ fn not_utf8(content: &[u8], valid: usize) -> Mistake {
         .count()
         + 1;
     Mistake {
+        path: String::new(),
         line: count(good.split(|byte| *byte == b'\n').count()),
         column: count(column),
         message: "the file is not UTF-8 from here on; save it as UTF-8".to_owned(),

@@ -75,7 +75,7 @@ macro_rules! object_kinds {
             }
 
             /// Puts it into the compiler's lists.
-            pub(super) fn insert_into(&self, objects: &mut Objects) {
+            pub(crate) fn insert_into(&self, objects: &mut Objects) {
                 match self { $(Self::$variant(object) => objects.$list.push(Arc::clone(object)),)* }
             }
 

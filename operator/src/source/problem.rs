@@ -53,6 +53,8 @@ impl fmt::Display for FileProblem {
 pub(super) struct Mistake {
     pub(super) line: Option<u64>,
     pub(super) column: Option<u64>,
+    /// The field; empty when the object as a whole is meant, or the place is a line.
+    pub(super) path: String,
     pub(super) message: String,
 }
 
@@ -62,7 +64,17 @@ impl Mistake {
         Self {
             line: None,
             column: None,
+            path: String::new(),
             message: message.into(),
+        }
+    }
+
+    /// A mistake in a field of an object that has no lines.
+    pub(super) fn of_field(path: &str, message: impl Into<String>) -> Self {
+        Self {
+            // Nothing was read before the mistake.
+            path: if path == "." { "" } else { path }.to_owned(),
+            ..Self::whole(message)
         }
     }
 
@@ -70,8 +82,7 @@ impl Mistake {
     pub(super) fn at(line: u64, message: impl Into<String>) -> Self {
         Self {
             line: Some(line),
-            column: None,
-            message: message.into(),
+            ..Self::whole(message)
         }
     }
 
@@ -81,7 +92,11 @@ impl Mistake {
             file,
             line: self.line,
             column: self.column,
-            message: self.message.clone(),
+            message: if self.path.is_empty() {
+                self.message.clone()
+            } else {
+                format!("{}: {}", self.path, self.message)
+            },
             served,
         }
     }

@@ -17,12 +17,15 @@ pub struct Reviews(Family<Labels, Counter>);
 pub(super) enum Question {
     /// Pods, for injection.
     Mutate,
+    /// Objects of ours, for advice.
+    Validate,
 }
 
 impl Question {
     const fn name(self) -> &'static str {
         match self {
             Self::Mutate => "mutate",
+            Self::Validate => "validate",
         }
     }
 }
@@ -33,8 +36,10 @@ impl Default for Reviews {
     fn default() -> Self {
         let family = Family::default();
         // An absent series could not be told from a missing one.
-        for answer in ANSWERS {
-            drop(family.get_or_create(&labels(Question::Mutate, answer)));
+        for question in [Question::Mutate, Question::Validate] {
+            for answer in ANSWERS {
+                drop(family.get_or_create(&labels(question, answer)));
+            }
         }
         Self(family)
     }

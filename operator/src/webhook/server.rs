@@ -20,6 +20,7 @@ use tonic::transport::server::Connected as _;
 use super::Reviews;
 use super::review::{BadReview, answer};
 use super::reviews::Question;
+use super::validate::Validator;
 use crate::identity::{CaError, CertificateAuthority, IncomingLimits, TlsConnection, server_config_for, tls_incoming};
 use crate::inject::InjectSettings;
 use kube::core::DynamicObject;
@@ -27,6 +28,8 @@ use kube::core::admission::AdmissionReview;
 
 /// Where pods are sent for injection.
 pub const MUTATE_PATH: &str = "/mutate";
+/// Where objects of ours are sent to be judged.
+pub const VALIDATE_PATH: &str = "/validate";
 /// How long a certificate lives; renewed at half of it.
 pub const CERTIFICATE_LIFETIME: Duration = Duration::from_hours(24);
 /// The API server's own limit of a request is 3 MiB; a review holds a little more.
@@ -39,6 +42,8 @@ pub struct Webhook {
     pub names: Vec<String>,
     /// What pods get.
     pub inject: InjectSettings,
+    /// What judges objects of ours.
+    pub validator: Option<Validator>,
     /// Counts the answers.
     pub reviews: Reviews,
 }
@@ -69,12 +74,24 @@ pub fn serve(
 fn router(webhook: Webhook) -> Router {
     Router::new()
         .route(MUTATE_PATH, post(mutate))
+        .route(VALIDATE_PATH, post(judge))
         .layer(DefaultBodyLimit::max(LARGEST))
         .with_state(Arc::new(webhook))
 }
 
 async fn mutate(State(webhook): State<Arc<Webhook>>, body: Bytes) -> Response {
     respond(&webhook.reviews, Question::Mutate, answer(&body, &webhook.inject))
+}
+
+async fn judge(State(webhook): State<Arc<Webhook>>, body: Bytes) -> Response {
+    let Some(validator) = webhook.validator.clone() else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    // It compiles; connections must not wait for that.
+    match tokio::task::spawn_blocking(move || validator.answer(&body)).await {
+        Ok(answer) => respond(&webhook.reviews, Question::Validate, answer),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
 }
 
 /// Counts an answer and sends it.

@@ -8,6 +8,7 @@ pub(crate) mod envoy;
 mod merge;
 mod parse;
 mod shadow;
+pub(crate) mod tcp_cause;
 pub(crate) mod tcp_shadow;
 mod verdict;
 mod view;

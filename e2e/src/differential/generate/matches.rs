@@ -19,13 +19,16 @@ const HEADERS: [(&str, &str); 7] = [
     ("x-a", "a.b"),
 ];
 /// Headers of rules: name, regex.
-const HEADER_REGEXES: [(&str, &str); 6] = [
+const HEADER_REGEXES: [(&str, &str); 8] = [
     ("x-role", "adm.*"),
     ("x-role", "admin|user"),
     ("x-role", ".+"),
     ("x-a", "[0-9]+"),
     ("x-a", "1"),
     ("x-a", "a.b"),
+    // Bytes: the character has two.
+    ("x-a", r"a[\x80-\xff]{2}b"),
+    ("x-a", r"a[^\x{c3}]b|a.b"),
 ];
 /// gRPC services.
 pub(super) const SERVICES: [&str; 3] = ["shop.Api", "shop.Apix", "Api"];

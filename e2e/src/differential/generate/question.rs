@@ -66,7 +66,7 @@ const AUTHORITIES: [&str; 9] = [
     "rewritten.example",
 ];
 /// Headers as they are sent.
-const HEADERS: [&[(&str, &str)]; 16] = [
+const HEADERS: [&[(&str, &str)]; 17] = [
     &[],
     &[],
     &[],
@@ -82,6 +82,7 @@ const HEADERS: [&[(&str, &str)]; 16] = [
     &[("x-a", "1"), ("x-a", "2")],
     &[("x-a", "a.b"), ("x-role", "admin")],
     &[("x-a", "axb")],
+    &[("x-a", "a\u{e9}b")],
     &[("x-role", "admin"), ("x-a", "1, 2")],
 ];
 /// Headers that must not steer anything.

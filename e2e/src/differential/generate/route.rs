@@ -110,7 +110,12 @@ impl Generator {
         }
         if self.dice.percent(15) {
             self.note("filter of a backend");
-            let edit = json!({"set": [{"name": "x-backend", "value": name}]});
+            // The rule's edits are of the same headers.
+            let edit = match self.dice.pick(&[0, 1, 2]) {
+                0 => json!({"set": [{"name": "x-backend", "value": name}]}),
+                1 => json!({"set": [{"name": "x-a", "value": name}], "add": [{"name": "x-role", "value": name}]}),
+                _ => json!({"add": [{"name": "x-b", "value": name}], "remove": ["x-a"]}),
+            };
             put(
                 &mut backend,
                 "filters",

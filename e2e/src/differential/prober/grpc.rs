@@ -65,7 +65,7 @@ impl Connections {
 fn call(request: &RawRequest) -> Result<Call> {
     let mut headers = HeaderMap::new();
     for (name, value) in &request.headers {
-        headers.append(HeaderName::from_str(name)?, HeaderValue::from_str(value)?);
+        headers.append(HeaderName::from_str(name)?, HeaderValue::from_bytes(value.as_bytes())?);
     }
     Ok(Call {
         url: Uri::from_str(&format!("http://{}{}", request.authority, request.target))?,

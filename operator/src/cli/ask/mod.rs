@@ -14,6 +14,7 @@ use clap::Args;
 use config::{Model, Settings};
 
 use crate::cli::get::client::Client;
+use crate::cli::plugin::cluster::{Cluster, ClusterArgs};
 use crate::settings::{self, Environment};
 use crate::source::{self, Object, SourceView};
 
@@ -42,15 +43,22 @@ pub(crate) enum Output {
 /// The objects, and where they were found.
 pub(crate) struct World {
     pub(crate) view: Arc<SourceView>,
-    /// `the folder mesh`, `the control plane of mesh/.tulle`.
+    /// `the folder mesh`, `the control plane of mesh/.tulle`, `the cluster at https://...`.
     pub(crate) from: String,
+    /// What the control plane was started with.
+    pub(crate) settings: Settings,
+    /// Whether somebody else's objects are among them, so that a folder never takes the place of everything.
+    pub(crate) shared: bool,
 }
 
 impl World {
     /// Finds them.
-    pub(crate) async fn find(args: &SourceArgs) -> anyhow::Result<Self> {
+    pub(crate) async fn find(args: &SourceArgs, cluster: Option<&ClusterArgs>) -> anyhow::Result<Self> {
         if let Some(folder) = &args.folder {
             return Self::of_folder(folder);
+        }
+        if let (None, Some(cluster)) = (&args.state, cluster) {
+            return Self::of_cluster(&Cluster::connect(cluster).await?).await;
         }
         let chosen = args.state.clone().or(Environment::read().state);
         match settings::find_state_dir(chosen.as_deref()) {
@@ -67,6 +75,8 @@ impl World {
         Ok(Self {
             view,
             from: format!("the folder {}", folder.display()),
+            settings: Settings::default(),
+            shared: false,
         })
     }
 
@@ -78,18 +88,29 @@ impl World {
         Ok(Self {
             view: Arc::new(source::view_of(objects)),
             from: format!("the control plane of {}", state.display()),
+            settings: Settings::default(),
+            shared: false,
+        })
+    }
+
+    async fn of_cluster(cluster: &Cluster) -> anyhow::Result<Self> {
+        Ok(Self {
+            view: cluster.view().await?,
+            from: format!("the cluster at {}", cluster.url),
+            settings: cluster.settings(),
+            shared: true,
         })
     }
 
     /// The model of these objects.
     pub(crate) fn model(&self) -> Arc<Model> {
-        model_of(&self.view)
+        model_of(&self.view, &self.settings)
     }
 }
 
 /// The model of a set of objects, as of now.
-pub(crate) fn model_of(view: &SourceView) -> Arc<Model> {
-    config::build(&view.objects, &Settings::default(), SystemTime::now())
+pub(crate) fn model_of(view: &SourceView, settings: &Settings) -> Arc<Model> {
+    config::build(&view.objects, settings, SystemTime::now())
 }
 
 /// Files that nobody can read make every answer wrong.

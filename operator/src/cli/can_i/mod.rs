@@ -12,6 +12,7 @@ use config::evaluator::{Answer, evaluate};
 
 use super::ask::request::RequestArgs;
 use super::ask::{Output, SourceArgs, World, or_trouble, say};
+use super::plugin::cluster::ClusterArgs;
 use crate::cli::explain::Outcome;
 
 /// Flags of `tulle can-i`.
@@ -45,12 +46,12 @@ pub(super) struct Filter {
     to: Option<String>,
 }
 
-pub(super) async fn run(args: CanIArgs) -> ExitCode {
-    or_trouble(answer(&args).await)
+pub(super) async fn run(args: CanIArgs, cluster: Option<&ClusterArgs>) -> ExitCode {
+    or_trouble(answer(&args, cluster).await)
 }
 
-async fn answer(args: &CanIArgs) -> anyhow::Result<ExitCode> {
-    let world = World::find(&args.source).await?;
+async fn answer(args: &CanIArgs, cluster: Option<&ClusterArgs>) -> anyhow::Result<ExitCode> {
+    let world = World::find(&args.source, cluster).await?;
     let model = world.model();
     if args.list {
         super::print(&list::render(&model, &args.filter, args.output)?)?;

@@ -12,17 +12,18 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
+use config::Diagnostic;
 use config::diff::Diff;
-use config::{Diagnostic, Settings};
 
 use super::ask::{Output, SourceArgs, World, model_of, or_trouble, unreadable};
+use super::plugin::cluster::ClusterArgs;
 use crate::source::{SourceView, Written};
 
 /// Flags of `tulle diff`.
 #[derive(Debug, Args)]
 pub(super) struct DiffArgs {
     /// What would be applied. A file replaces or adds the objects in it, as `kubectl apply -f` would; a folder takes the place
-    /// of everything, so what is missing in it is removed; `-` is a file on standard input.
+    /// of everything, so what is missing in it is removed (of a cluster's objects nothing is); `-` is a file on standard input.
     #[arg(short = 'f', long = "filename", value_name = "NEW")]
     new: PathBuf,
     #[command(flatten)]
@@ -43,15 +44,16 @@ pub(super) struct Compared {
     pub(super) from: String,
 }
 
-pub(super) async fn run(args: DiffArgs) -> ExitCode {
-    or_trouble(compare(&args).await)
+pub(super) async fn run(args: DiffArgs, cluster: Option<&ClusterArgs>) -> ExitCode {
+    or_trouble(compare(&args, cluster).await)
 }
 
-async fn compare(args: &DiffArgs) -> anyhow::Result<ExitCode> {
-    let World { view: before, from } = World::find(&args.source).await?;
+async fn compare(args: &DiffArgs, cluster: Option<&ClusterArgs>) -> anyhow::Result<ExitCode> {
+    let world = World::find(&args.source, cluster).await?;
     let (written, whole) = read(&args.new)?;
-    let after = written.applied_to(&before, whole);
-    let (old, new) = (model_of(&before), model_of(&after));
+    let whole = whole && !world.shared;
+    let after = written.applied_to(&world.view, whole);
+    let (old, new) = (world.model(), model_of(&after, &world.settings));
     let findings = new
         .diagnostics
         .iter()
@@ -59,12 +61,12 @@ async fn compare(args: &DiffArgs) -> anyhow::Result<ExitCode> {
         .cloned()
         .collect();
     let compared = Compared {
-        diff: config::diff::diff(&old, &new, &Settings::default()),
-        before,
+        diff: config::diff::diff(&old, &new, &world.settings),
+        before: world.view,
         after,
         trust_domain: Arc::clone(&new.mesh.trust_domain),
         findings,
-        from,
+        from: world.from,
     };
     super::print(&match args.output {
         Output::Text => text::render(&compared),

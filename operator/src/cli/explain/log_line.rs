@@ -2,169 +2,103 @@
 //!
 //! The log holds no request headers, so rules that look at headers are decided without them, and it is said so.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use anyhow::Context as _;
 use config::Model;
-use config::evaluator::{Caller, Destination, HttpRequest, Operation, Request};
+use config::evaluator::{Answer, Caller, Destination, HttpRequest, Operation, Request};
 use config::model::{Key, SpiffeId};
 use config::names::ListenerName;
 use serde_json::{Value, json};
 
 use super::Explanation;
+use crate::access_log::{Decided, Direction, LogLine, LoggedRequest};
 use crate::cli::ask::names::{self, Who};
 
-/// What the line says was decided.
+/// A line, as an explanation shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Logged {
-    time: String,
-    inbound: bool,
-    /// The rule that permitted or denied; for a caller's own proxy the route. Empty if the line does not say.
-    rule: String,
-    denied: bool,
-    status: Option<String>,
-    /// A limit or fault that answered instead of the application.
-    instead: Option<String>,
-    request: bool,
-}
+pub(crate) struct Logged(LogLine);
 
 /// Reads a line.
 pub(crate) fn read(model: &Model, line: &str) -> anyhow::Result<(Who, Request, Logged)> {
-    let line = Line(serde_json::from_str(line.trim()).context("this is no line of an access log: it is no JSON")?);
-    let direction = line
-        .text("direction")
-        .context("this is no line of our access log: it has no `direction`")?;
-    let inbound = direction == "inbound";
-    let who = if inbound {
-        line.peer()
-    } else {
-        line.local_caller(model)?
+    let line = LogLine::parse(line.trim().as_bytes())?;
+    let (who, to) = match line.direction {
+        Direction::Inbound => (peer(&line), workload(model, &line)?),
+        Direction::Outbound => (local_caller(model, &line)?, service(model, &line)?),
     };
     let request = Request {
         from: who.caller.clone(),
-        to: if inbound {
-            line.workload(model)?
-        } else {
-            line.service(model)?
-        },
-        operation: line.operation(),
+        to,
+        operation: operation(&line),
     };
-    Ok((who, request, line.logged(inbound)))
+    Ok((who, request, Logged(line)))
 }
 
-struct Line(Value);
-
-impl Line {
-    /// A field that is there and says something; Envoy writes null or `-` for nothing.
-    fn text(&self, name: &str) -> Option<String> {
-        let text = match self.0.get(name)? {
-            Value::String(text) => text.clone(),
-            Value::Number(number) => number.to_string(),
-            _ => return None,
-        };
-        (!text.is_empty() && text != "-").then_some(text)
+/// The caller as the destination saw it.
+fn peer(line: &LogLine) -> Who {
+    let identity = line.caller.as_deref().map(SpiffeId::from_uri);
+    Who {
+        namespace: None,
+        caller: identity.clone().map_or(Caller::Plaintext, Caller::Identity),
+        identity,
     }
+}
 
-    fn address(&self, name: &str) -> Option<SocketAddr> {
-        self.text(name)?.parse().ok()
-    }
+/// The application in front of the caller's own proxy.
+fn local_caller(model: &Model, line: &LogLine) -> anyhow::Result<Who> {
+    let address = line.downstream.map(|address| address.ip());
+    let found = address.and_then(|address| workload_at(model, address, None));
+    let key = found.with_context(|| {
+        let address = address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string());
+        format!("no workload has the address {address} from which this was called; explain the line of the destination instead")
+    })?;
+    names::caller(model, &format!("workload/{key}"))
+}
 
-    fn listener(&self) -> Option<ListenerName> {
-        ListenerName::parse(&self.text("listener")?)
-    }
+fn workload(model: &Model, line: &LogLine) -> anyhow::Result<Destination> {
+    let (address, port) = match line.listener {
+        Some(ListenerName::Inbound(address, port)) => (address, port),
+        _ => dialled(line)?,
+    };
+    let workload = workload_at(model, address, Some(port))
+        .with_context(|| format!("no workload has the address {address} today, to which this went"))?;
+    Ok(Destination::Workload { workload, port })
+}
 
-    /// The caller as the destination saw it.
-    fn peer(&self) -> Who {
-        let identity = self.text("peer").map(|uri| SpiffeId::from_uri(&uri));
-        Who {
-            namespace: None,
-            caller: identity.clone().map_or(Caller::Plaintext, Caller::Identity),
-            identity,
-        }
+fn service(model: &Model, line: &LogLine) -> anyhow::Result<Destination> {
+    let (address, port) = match line.listener {
+        Some(ListenerName::Outbound(address, port)) => (address, port),
+        _ => dialled(line)?,
+    };
+    let mut all = model.services.values();
+    if let Some(service) = all.find(|service| service.addresses.contains(&address) && service.ports.contains_key(&port))
+    {
+        return Ok(Destination::Service {
+            service: service.key.clone(),
+            port,
+        });
     }
+    let workload = workload_at(model, address, Some(port))
+        .with_context(|| format!("nothing of the mesh has the address {address}:{port} today, to which this went"))?;
+    Ok(Destination::Workload { workload, port })
+}
 
-    /// The application in front of the caller's own proxy.
-    fn local_caller(&self, model: &Model) -> anyhow::Result<Who> {
-        let address = self.address("downstream").map(|address| address.ip());
-        let found = address.and_then(|address| workload_at(model, address, None));
-        let key = found.with_context(|| {
-            let address = address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string());
-            format!("no workload has the address {address} from which this was called; explain the line of the destination instead")
-        })?;
-        names::caller(model, &format!("workload/{key}"))
-    }
+fn dialled(line: &LogLine) -> anyhow::Result<(IpAddr, u16)> {
+    let to = line.destination.context("the line names no destination")?;
+    Ok((to.ip(), to.port()))
+}
 
-    fn workload(&self, model: &Model) -> anyhow::Result<Destination> {
-        let (address, port) = if let Some(ListenerName::Inbound(address, port)) = self.listener() {
-            (address, port)
-        } else {
-            let to = self.address("destination").context("the line names no destination")?;
-            (to.ip(), to.port())
-        };
-        let workload = workload_at(model, address, Some(port))
-            .with_context(|| format!("no workload has the address {address} today, to which this went"))?;
-        Ok(Destination::Workload { workload, port })
-    }
-
-    fn service(&self, model: &Model) -> anyhow::Result<Destination> {
-        let (address, port) = if let Some(ListenerName::Outbound(address, port)) = self.listener() {
-            (address, port)
-        } else {
-            let to = self.address("destination").context("the line names no destination")?;
-            (to.ip(), to.port())
-        };
-        let mut all = model.services.values();
-        if let Some(service) =
-            all.find(|service| service.addresses.contains(&address) && service.ports.contains_key(&port))
-        {
-            return Ok(Destination::Service {
-                service: service.key.clone(),
-                port,
-            });
-        }
-        let workload = workload_at(model, address, Some(port)).with_context(|| {
-            format!("nothing of the mesh has the address {address}:{port} today, to which this went")
-        })?;
-        Ok(Destination::Workload { workload, port })
-    }
-
-    fn operation(&self) -> Operation {
-        let (Some(method), Some(target)) = (self.text("method"), self.text("path")) else {
-            return Operation::Connect;
-        };
-        Operation::Http(HttpRequest {
-            method: method.into(),
-            target: target.into(),
-            authority: self.text("authority").unwrap_or_default().into(),
-            headers: Vec::new(),
-        })
-    }
-
-    fn logged(&self, inbound: bool) -> Logged {
-        let denied_by = self.text("denied_by");
-        let by = if inbound {
-            let permission = denied_by
-                .clone()
-                .or_else(|| self.text("allowed_by"))
-                .or_else(|| self.text("default"));
-            permission.or_else(|| self.text("rule"))
-        } else {
-            self.text("rule").or_else(|| self.text("route"))
-        };
-        let refused = ["details", "termination"]
-            .iter()
-            .filter_map(|name| self.text(name))
-            .any(|text| text.contains("rbac"));
-        Logged {
-            time: self.text("time").unwrap_or_default(),
-            inbound,
-            rule: by.unwrap_or_default(),
-            denied: inbound && (refused || self.text("tls_failure").is_some()),
-            status: self.text("status").filter(|status| status != "0"),
-            instead: self.text("limited_by").or_else(|| self.text("fault")),
-            request: self.text("method").is_some(),
-        }
-    }
+fn operation(line: &LogLine) -> Operation {
+    let known = |request: &&LoggedRequest| !request.method.is_empty() && !request.target.is_empty();
+    let Some(request) = line.request.as_ref().filter(known) else {
+        return Operation::Connect;
+    };
+    Operation::Http(HttpRequest {
+        method: request.method.as_str().into(),
+        target: request.target.as_str().into(),
+        authority: request.authority.as_str().into(),
+        headers: Vec::new(),
+    })
 }
 
 /// The workload at an address; of several on one address the one that declares the port.
@@ -179,41 +113,45 @@ fn workload_at(model: &Model, address: IpAddr, port: Option<u16>) -> Option<Key>
 impl Logged {
     /// What was decided then.
     pub(super) fn say(&self) -> String {
-        let word = match (self.inbound, self.denied) {
-            (false, _) => "routed",
-            (true, true) => "denied",
-            (true, false) => "allowed",
+        let line = &self.0;
+        let word = match (line.direction, line.decided) {
+            (Direction::Outbound, _) => "routed",
+            (Direction::Inbound, Decided::Allowed) => "allowed",
+            (Direction::Inbound, Decided::Denied) => "denied",
+            (Direction::Inbound, Decided::Unasked) => "no permission was asked",
         };
-        let by = if self.rule.is_empty() {
-            String::new()
-        } else {
-            format!(" by {}", self.rule)
-        };
-        let status = self
-            .status
-            .as_ref()
-            .map_or_else(String::new, |status| format!(", answered {status}"));
-        let instead = self
-            .instead
-            .as_ref()
-            .map_or_else(String::new, |rule| format!(" by {rule}"));
-        let time = if self.time.is_empty() {
-            String::new()
-        } else {
-            format!(" at {}", self.time)
-        };
-        format!("{word}{by}{status}{instead}{time}")
+        let maybe = |before: &str, what: Option<&str>| what.map_or_else(String::new, |what| format!("{before}{what}"));
+        let time = Some(line.time.as_str()).filter(|time| !time.is_empty());
+        [
+            word,
+            &maybe(" by ", line.rule.as_deref()),
+            &maybe(", answered ", line.status.as_deref()),
+            &maybe(" by ", self.instead()),
+            &maybe(" at ", time),
+        ]
+        .concat()
+    }
+
+    /// A limit or fault that answered instead of the application.
+    fn instead(&self) -> Option<&str> {
+        self.0.limited_by.as_deref().or(self.0.fault.as_deref())
     }
 
     /// Whether today's objects decide the same, for the same reason; absent if the line does not tell.
     fn same(&self, it: &Explanation<'_>) -> Option<bool> {
-        if !self.inbound {
+        let line = &self.0;
+        if line.direction == Direction::Outbound {
             let rule = it.decision.route.as_ref().map(|route| &*route.rule);
-            return (!self.rule.is_empty()).then(|| rule == Some(&*self.rule));
+            return line.rule.as_ref().map(|logged| rule == Some(logged));
         }
         let verdict = &it.decision.arrivals.first()?.verdict;
-        let denied = verdict.answer != config::evaluator::Answer::Allowed;
-        Some(denied == self.denied && (self.rule.is_empty() || *verdict.rule == *self.rule))
+        let today = match verdict.answer {
+            Answer::Allowed => Decided::Allowed,
+            Answer::Forbidden | Answer::Refused => Decided::Denied,
+            Answer::Malformed(_) => Decided::Unasked,
+        };
+        let reason = line.rule.as_ref().is_none_or(|rule| *verdict.rule == **rule);
+        Some(today == line.decided && reason)
     }
 
     /// The comparison in words.
@@ -227,18 +165,23 @@ impl Logged {
 
     /// What is not known.
     pub(super) fn note(&self) -> Option<&'static str> {
-        self.request
-            .then_some("(the log holds no request headers: rules that look at them are asked without)")
+        let refused = self.0.decided == Decided::Denied && self.0.caller.is_some();
+        match &self.0.request {
+            Some(_) => Some("(the log holds no request headers: rules that look at them are asked without)"),
+            None if refused => Some("(the handshake was refused: the identity is what the certificate says)"),
+            None => None,
+        }
     }
 
     pub(super) fn json(&self, it: &Explanation<'_>) -> Value {
+        let line = &self.0;
         json!({
-            "time": self.time,
-            "direction": if self.inbound { "inbound" } else { "outbound" },
-            "denied": self.denied,
-            "rule": self.rule,
-            "status": self.status,
-            "answeredBy": self.instead,
+            "time": line.time,
+            "direction": if line.direction == Direction::Inbound { "inbound" } else { "outbound" },
+            "denied": line.direction == Direction::Inbound && line.decided == Decided::Denied,
+            "rule": line.rule.as_deref().unwrap_or_default(),
+            "status": line.status,
+            "answeredBy": self.instead(),
             "sameToday": self.same(it),
         })
     }

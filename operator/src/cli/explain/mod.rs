@@ -19,6 +19,7 @@ use config::evaluator::{Evaluator, Nearest, Request};
 use super::ask::names::Who;
 use super::ask::request::RequestArgs;
 use super::ask::{Output, SourceArgs, World, or_trouble};
+use super::plugin::cluster::ClusterArgs;
 use log_line::Logged;
 pub(in crate::cli) use verdict::Outcome;
 
@@ -72,12 +73,12 @@ impl<'a> Explanation<'a> {
     }
 }
 
-pub(super) async fn run(args: ExplainArgs) -> ExitCode {
-    or_trouble(explain(&args).await)
+pub(super) async fn run(args: ExplainArgs, cluster: Option<&ClusterArgs>) -> ExitCode {
+    or_trouble(explain(&args, cluster).await)
 }
 
-async fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
-    let world = World::find(&args.source).await?;
+async fn explain(args: &ExplainArgs, cluster: Option<&ClusterArgs>) -> anyhow::Result<ExitCode> {
+    let world = World::find(&args.source, cluster).await?;
     let model = world.model();
     let explanation = if let Some(line) = &args.log_line {
         let (who, request, logged) = log_line::read(&model, &line_of(line)?)?;

@@ -14,7 +14,9 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
+use super::plugin::cluster::Cluster;
 use crate::admin::kinds::{self, Kind};
+use crate::rules::RuleReport;
 use crate::settings;
 use client::{Client, List};
 
@@ -27,9 +29,9 @@ pub(super) struct GetArgs {
     kind: String,
     /// One object.
     name: Option<String>,
-    /// The namespace.
-    #[arg(short, long, default_value = "default")]
-    namespace: String,
+    /// The namespace. Default: `default`; of a cluster the context's
+    #[arg(short, long)]
+    namespace: Option<String>,
     /// All namespaces.
     #[arg(short = 'A', long)]
     all_namespaces: bool,
@@ -45,6 +47,41 @@ pub(super) struct GetArgs {
     /// The state folder of the control plane.
     #[arg(long, env = "TULLE_STATE", value_name = "DIR")]
     state: Option<PathBuf>,
+}
+
+/// Who is asked.
+pub(super) enum Asked<'a> {
+    /// A control plane, at its admin socket.
+    Socket(Client),
+    /// The API server of a cluster.
+    Cluster(&'a Cluster),
+}
+
+impl<'a> Asked<'a> {
+    fn find(args: &GetArgs, cluster: Option<&'a Cluster>) -> anyhow::Result<Self> {
+        match (&args.state, cluster) {
+            (None, Some(cluster)) => Ok(Self::Cluster(cluster)),
+            (state, _) => Ok(Self::Socket(Client::new(&settings::find_state_dir(state.as_deref())?))),
+        }
+    }
+
+    async fn list(&self, kind: &Kind) -> anyhow::Result<List> {
+        match self {
+            Self::Socket(client) => client.list(&kind.plural).await,
+            Self::Cluster(cluster) => Ok(List {
+                version: 0,
+                items: cluster.list(kind).await?,
+            }),
+        }
+    }
+
+    /// What each rule decided.
+    pub(super) async fn rules(&self) -> anyhow::Result<RuleReport> {
+        match self {
+            Self::Socket(client) => client.ask("/rules").await,
+            Self::Cluster(cluster) => cluster.rules().await,
+        }
+    }
 }
 
 /// How objects are printed.
@@ -69,7 +106,7 @@ pub(super) struct Question {
     pub(super) output: Option<Output>,
 }
 
-pub(super) async fn run(args: GetArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(args: GetArgs, cluster: Option<&Cluster>) -> anyhow::Result<ExitCode> {
     let kinds: Vec<String> = args.kind.split(',').map(ToOwned::to_owned).collect();
     if kinds.len() > 1 {
         anyhow::ensure!(
@@ -81,21 +118,35 @@ pub(super) async fn run(args: GetArgs) -> anyhow::Result<ExitCode> {
         if index > 0 {
             super::print("\n")?;
         }
-        show(GetArgs { kind, ..args.clone() }).await?;
+        show(GetArgs { kind, ..args.clone() }, cluster).await?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// One kind.
-async fn show(args: GetArgs) -> anyhow::Result<ExitCode> {
+async fn show(args: GetArgs, cluster: Option<&Cluster>) -> anyhow::Result<ExitCode> {
     let (kind, name) = match args.kind.split_once('/') {
         Some((kind, name)) => (kind.to_owned(), Some(name.to_owned())),
         None => (args.kind.clone(), args.name.clone()),
     };
-    let client = || anyhow::Ok(Client::new(&settings::find_state_dir(args.state.as_deref())?));
+    let namespace = args
+        .namespace
+        .clone()
+        .or(cluster.map(|cluster| cluster.namespace.clone()));
+    let namespace = namespace.unwrap_or_else(|| "default".to_owned());
     if rules::is_meant(&kind) {
-        let client = client()?;
-        return rules::show(&client, GetArgs { kind, name, ..args }).await;
+        let asked = Asked::find(&args, cluster)?;
+        let namespace = Some(namespace);
+        return rules::show(
+            &asked,
+            GetArgs {
+                kind,
+                name,
+                namespace,
+                ..args
+            },
+        )
+        .await;
     }
     anyhow::ensure!(!args.never, "--never goes with `tulle get rules` only");
     let kind = kinds::find(&kind).with_context(|| {
@@ -106,22 +157,28 @@ async fn show(args: GetArgs) -> anyhow::Result<ExitCode> {
         let known: Vec<String> = known.collect();
         format!("there is no kind {kind:?}; ask for one of {}", known.join(", "))
     })?;
-    let client = client()?;
-    let namespace = (kind.namespaced && !args.all_namespaces).then_some(args.namespace);
+    let asked = Asked::find(&args, cluster)?;
+    let namespace = (kind.namespaced && !args.all_namespaces).then_some(namespace);
     let question = Question {
         kind,
         name,
         namespace,
         output: args.output,
     };
-    let list = client.list(&question.kind.plural).await?;
+    let list = asked.list(&question.kind).await?;
     let items = question.select(&list);
     if items.is_empty() && !args.watch {
         return none(&question);
     }
     super::print(&output::render(&question, &items))?;
     if args.watch {
-        watch::follow(&client, &question, list).await?;
+        let Asked::Socket(client) = &asked else {
+            anyhow::bail!(
+                "a cluster is watched with `kubectl get {} --watch`",
+                question.kind.plural
+            );
+        };
+        watch::follow(client, &question, list).await?;
     }
     Ok(ExitCode::SUCCESS)
 }

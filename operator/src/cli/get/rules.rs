@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 
 use super::table::Table;
-use super::{GetArgs, Output, client::Client, output};
+use super::{Asked, GetArgs, Output, output};
 use crate::rules::{Effect, RuleReport, RuleRow};
 
 /// Whether this names rules.
@@ -24,16 +24,16 @@ struct Wanted {
 }
 
 /// Asks and prints.
-pub(super) async fn show(client: &Client, args: GetArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn show(asked: &Asked<'_>, args: GetArgs) -> anyhow::Result<ExitCode> {
     if args.watch {
         bail!("rules cannot be watched; ask again, or let Prometheus read tulle_rule_requests_total");
     }
     let wanted = Wanted {
-        namespace: (!args.all_namespaces).then_some(args.namespace),
+        namespace: args.namespace.filter(|_| !args.all_namespaces),
         name: args.name,
         never: args.never,
     };
-    let mut report: RuleReport = client.ask("/rules").await?;
+    let mut report: RuleReport = asked.rules().await?;
     report.items.retain(|row| wanted.has(row));
     if report.items.is_empty() {
         let place = wanted

@@ -9,7 +9,9 @@ use kube::{Client, Config};
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// A KUBECONFIG that cannot be used.
-    #[error("cannot use the KUBECONFIG {path}: {source}; correct it, or give another one with --kubeconfig")]
+    #[error(
+        "cannot use the KUBECONFIG {path}: {source}; correct it, or give another one with --kubeconfig or another context with --context"
+    )]
     Kubeconfig {
         /// The file.
         path: PathBuf,
@@ -26,17 +28,27 @@ pub enum ConnectError {
 
 /// A client by this KUBECONFIG; without one as a Pod of a cluster is given it. Does not ask the API server yet.
 pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> {
-    let config = match kubeconfig {
-        None => Config::incluster()?,
-        Some(path) => {
-            let broken = |source| ConnectError::Kubeconfig {
-                path: path.to_owned(),
-                source,
-            };
-            let read = Kubeconfig::read_from(path).map_err(broken)?;
-            let options = KubeConfigOptions::default();
-            Config::from_custom_kubeconfig(read, &options).await.map_err(broken)?
-        }
+    match kubeconfig {
+        None => Ok(Client::try_from(Config::incluster()?)?),
+        Some(path) => Ok(connect_by(Some(path), None).await?.0),
+    }
+}
+
+/// A client for a person: by this KUBECONFIG or the one that kubectl would take, and this context or the current one.
+pub async fn connect_by(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<(Client, Config), ConnectError> {
+    let broken = |source| ConnectError::Kubeconfig {
+        path: kubeconfig.map_or_else(|| "of kubectl".into(), Path::to_owned),
+        source,
     };
-    Ok(Client::try_from(config)?)
+    let read = match kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None => Kubeconfig::read(),
+    };
+    let options = KubeConfigOptions {
+        context: context.map(ToOwned::to_owned),
+        ..KubeConfigOptions::default()
+    };
+    let config = Config::from_custom_kubeconfig(read.map_err(broken)?, &options).await;
+    let config = config.map_err(broken)?;
+    Ok((Client::try_from(config.clone())?, config))
 }

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use config::{ObjectRef, Objects};
+use config::{Diagnostic, ObjectRef, Objects, Severity};
+use crds::conditions::Reason;
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::DynamicObject;
 
@@ -17,6 +18,7 @@ use super::super::problem::{FileProblem, Mistake, Served};
 use super::super::view::SourceView;
 use super::raw::{Raw, RawKey};
 use super::slice::Pods;
+use super::watch::is_ours;
 use super::{pod, read, slice, stand_in};
 
 /// The objects as they are served.
@@ -107,21 +109,16 @@ impl Gather {
     }
 
     fn ours(&self, kind: &'static str, object: &DynamicObject) -> (Option<Object>, Option<FileProblem>) {
-        match read::read(kind, &read::value(kind, object)) {
-            Ok(object) => (Some(object), None),
-            Err(mistake) => {
-                let stand_in = stand_in::stand_in(kind, object, &self.system_namespace);
-                let served = if stand_in.is_some() {
-                    Served::StandIn
-                } else {
-                    Served::Nothing
-                };
-                let metadata = &object.metadata;
-                let text = |text: &Option<String>| text.clone().unwrap_or_default();
-                let reference = ObjectRef::new(kind, &text(&metadata.namespace), &text(&metadata.name));
-                (stand_in, Some(problem(&reference, &mistake, served)))
-            }
-        }
+        let read = served_as(kind, object, &self.system_namespace);
+        let problem = read.mistake.map(|mistake| {
+            let served = if read.object.is_some() {
+                Served::StandIn
+            } else {
+                Served::Nothing
+            };
+            problem(&reference(kind, object), &mistake, served)
+        });
+        (read.object, problem)
     }
 
     /// What is served, by name, and what is wrong.
@@ -143,6 +140,59 @@ impl Gather {
         problems.sort();
         (by_name, problems)
     }
+}
+
+/// What is served for an object of ours, and why it is not the object itself.
+pub(crate) struct ReadObject<M> {
+    /// The object or what stands in for it.
+    pub(crate) object: Option<Object>,
+    /// What is wrong with it.
+    pub(crate) mistake: Option<M>,
+}
+
+fn served_as(kind: &str, object: &DynamicObject, system_namespace: &str) -> ReadObject<Mistake> {
+    match read::read(kind, &read::value(kind, object)) {
+        Ok(object) => ReadObject {
+            object: Some(object),
+            mistake: None,
+        },
+        Err(mistake) => ReadObject {
+            object: stand_in::stand_in(kind, object, system_namespace, &mistake),
+            mistake: Some(mistake),
+        },
+    }
+}
+
+/// The same for who judges an object before it is there. The compiler says of a stand-in what is wrong.
+pub(crate) fn read_object(kind: &str, object: &DynamicObject, system_namespace: &str) -> ReadObject<Diagnostic> {
+    if !is_ours(kind) {
+        return ReadObject {
+            object: None,
+            mistake: None,
+        };
+    }
+    let read = served_as(kind, object, system_namespace);
+    let mistake = read.mistake.map(|mistake| Diagnostic {
+        object: Arc::new(reference(kind, object)),
+        path: if mistake.path.is_empty() {
+            "spec".to_owned()
+        } else {
+            mistake.path
+        },
+        rule: None,
+        reason: Reason::Invalid,
+        message: mistake.message,
+        severity: Severity::Error,
+    });
+    ReadObject {
+        object: read.object,
+        mistake,
+    }
+}
+
+fn reference(kind: &str, object: &DynamicObject) -> ObjectRef {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    ObjectRef::new(kind, &text(&object.metadata.namespace), &text(&object.metadata.name))
 }
 
 /// Why a Workload object is not served: it would be taken for a Pod, which has proved what it is.

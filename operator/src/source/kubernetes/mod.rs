@@ -8,6 +8,7 @@
 mod connect;
 mod feed;
 mod gather;
+mod once;
 mod pod;
 mod prune;
 mod raw;
@@ -19,6 +20,8 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use connect::{ConnectError, connect};
+pub use connect::{ConnectError, connect, connect_by};
+pub(crate) use gather::read_object;
+pub use once::{ReadError, list, read_once};
 pub use pod::{PodDirectory, PodInfo, PodStore};
 pub use watch::{KubernetesError, KubernetesHandle, start};

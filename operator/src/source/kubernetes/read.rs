@@ -19,13 +19,21 @@ impl Reader for Json<'_> {
     fn read<T: DeserializeOwned>(&self, kind: &str) -> Result<T, Mistake> {
         let mut ignored = Vec::new();
         let note = |path: serde_ignored::Path<'_>| ignored.push(locate::FieldPath::from(&path));
-        let object = serde_ignored::deserialize(self.0, note)
-            .map_err(|error| Mistake::whole(format!("{error}; correct the object and apply it again")))?;
+        let mut note = note;
+        let reader = serde_ignored::Deserializer::new(self.0, &mut note);
+        let object = serde_path_to_error::deserialize(reader).map_err(|error| {
+            let path = error.path().to_string();
+            Mistake::of_field(
+                &path,
+                format!("{}; correct the object and apply it again", error.inner()),
+            )
+        })?;
         // The Rust type says which kind it is, so it does not read these two.
         match ignored.iter().find(|path| !path.is("apiVersion") && !path.is("kind")) {
-            Some(path) => Err(Mistake::whole(format!(
-                "there is no field {path} in {kind}; remove it or correct its spelling"
-            ))),
+            Some(path) => Err(Mistake::of_field(
+                &path.to_string(),
+                format!("there is no such field in {kind}; remove it or correct its spelling"),
+            )),
             None => Ok(object),
         }
     }
@@ -45,11 +53,12 @@ pub(super) fn value(kind: &str, object: &DynamicObject) -> Value {
 }
 
 /// Reads an object of a kind of ours.
-pub(super) fn read(kind: &'static str, value: &Value) -> Result<Object, Mistake> {
+pub(super) fn read(kind: &str, value: &Value) -> Result<Object, Mistake> {
     if let Some(path) = locate::first_null(value) {
-        return Err(Mistake::whole(format!(
-            "{path} is null, which would count as not given; write a value or remove the field"
-        )));
+        return Err(Mistake::of_field(
+            &path.to_string(),
+            "is null, which would count as not given; write a value or remove the field",
+        ));
     }
     let unknown = || {
         Mistake::whole(format!(

@@ -2,35 +2,59 @@
 //!
 //! A function of the object alone, so that each replica serves the same. Parts that can be read stay; the others become
 //! parts that the compiler fails closed: a failed Allow selects and grants nothing, a failed Deny denies. Only permissions
-//! and the Mesh take anything away; other kinds are left out, as a file that was never accepted is.
+//! and the Mesh take anything away; what stands in for the other policies and routes does nothing but say, in their status,
+//! what is wrong. A Workload that cannot be read is nobody.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crds::faultinjection::FaultSide;
 use crds::mesh::{DefaultAction, Egress, EgressAction, Permissions};
 use crds::target_ref::{TargetKind, TargetRef};
 use crds::trafficpermission::{PermissionAction, PermissionRule, PolicyMode};
-use crds::unknown::Unknown;
+use crds::unknown::{UNREADABLE, Unknown};
 use kube::core::DynamicObject;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::locate;
 use super::super::object::Object;
+use super::super::problem::Mistake;
 
-/// The object that stands in, for kinds that take away.
-pub(super) fn stand_in(kind: &str, object: &DynamicObject, system_namespace: &str) -> Option<Object> {
+/// The object that stands in, because of a mistake.
+pub(super) fn stand_in(
+    kind: &str,
+    object: &DynamicObject,
+    system_namespace: &str,
+    mistake: &Mistake,
+) -> Option<Object> {
     let in_system = object.metadata.namespace.as_deref() == Some(system_namespace);
     let spec = object.data.get("spec").unwrap_or(&Value::Null);
+    let (metadata, unknown) = (object.metadata.clone(), why(mistake));
     let object = match kind {
         "TrafficPermission" => Object::Permission(Arc::new(crds::TrafficPermission {
-            metadata: object.metadata.clone(),
-            spec: permission(spec, in_system),
+            metadata,
+            spec: permission(spec, in_system, unknown),
             status: None,
         })),
         "Mesh" => Object::Mesh(Arc::new(crds::Mesh {
-            metadata: object.metadata.clone(),
-            spec: mesh(spec),
+            metadata,
+            spec: mesh(spec, unknown),
+            status: None,
+        })),
+        "TrafficRoute" => Object::Route(Arc::new(crds::TrafficRoute {
+            metadata,
+            spec: no_route(unknown),
+            status: None,
+        })),
+        "RateLimit" => Object::RateLimit(Arc::new(crds::RateLimit {
+            metadata,
+            spec: no_limit(unknown),
+            status: None,
+        })),
+        "FaultInjection" => Object::Fault(Arc::new(crds::FaultInjection {
+            metadata,
+            spec: no_fault(unknown),
             status: None,
         })),
         _ => return None,
@@ -38,7 +62,38 @@ pub(super) fn stand_in(kind: &str, object: &DynamicObject, system_namespace: &st
     Some(object)
 }
 
-fn permission(spec: &Value, in_system: bool) -> crds::TrafficPermissionSpec {
+fn no_route(unknown: Unknown) -> crds::TrafficRouteSpec {
+    crds::TrafficRouteSpec {
+        parent_refs: Vec::new(),
+        rules: Vec::new(),
+        tcp: None,
+        upstream: None,
+        unknown,
+    }
+}
+
+fn no_limit(unknown: Unknown) -> crds::RateLimitSpec {
+    crds::RateLimitSpec {
+        target_refs: Some(Vec::new()),
+        mode: PolicyMode::Enforce,
+        limits: Vec::new(),
+        connections: None,
+        unknown,
+    }
+}
+
+fn no_fault(unknown: Unknown) -> crds::FaultInjectionSpec {
+    crds::FaultInjectionSpec {
+        target_refs: Some(Vec::new()),
+        at: FaultSide::Destination,
+        until: "never".to_owned(),
+        max_active: None,
+        faults: Vec::new(),
+        unknown,
+    }
+}
+
+fn permission(spec: &Value, in_system: bool, unknown: Unknown) -> crds::TrafficPermissionSpec {
     let rules = match spec.get("rules").and_then(Value::as_array) {
         Some(rules) => rules.iter().map(rule).collect(),
         None => vec![failing(&Value::Null)],
@@ -55,7 +110,7 @@ fn permission(spec: &Value, in_system: bool) -> crds::TrafficPermissionSpec {
         action: action.unwrap_or(PermissionAction::Deny),
         // Without a readable mode it may be in force.
         mode: readable(spec.get("mode")).unwrap_or(PolicyMode::Enforce),
-        unknown: unreadable(),
+        unknown,
     }
 }
 
@@ -92,7 +147,7 @@ fn failing(value: &Value) -> PermissionRule {
 }
 
 /// The strictest Mesh; its trust domain stays, because without it nobody has an identity.
-fn mesh(spec: &Value) -> crds::MeshSpec {
+fn mesh(spec: &Value, unknown: Unknown) -> crds::MeshSpec {
     crds::MeshSpec {
         trust_domain: readable(spec.get("trustDomain")),
         // Without a readable mode Strict holds.
@@ -115,7 +170,7 @@ fn mesh(spec: &Value) -> crds::MeshSpec {
         ),
         revocation_time: readable(spec.get("revocationTime")),
         identity: readable(spec.get("identity")),
-        unknown: unreadable(),
+        unknown,
         ..crds::MeshSpec::default()
     }
 }
@@ -135,7 +190,14 @@ fn readable<T: DeserializeOwned>(value: Option<&Value>) -> Option<T> {
     T::deserialize(value).ok()
 }
 
-/// The field that makes the compiler say, with the object's name, that something was not understood.
+/// What makes the compiler say, with the object's name, what is wrong.
+fn why(mistake: &Mistake) -> Unknown {
+    let path = if mistake.path.is_empty() { "spec" } else { &mistake.path };
+    let value = json!({"path": path, "message": mistake.message});
+    BTreeMap::from([(UNREADABLE.to_owned(), value)])
+}
+
+/// What makes a rule fail; the object says why.
 fn unreadable() -> Unknown {
-    BTreeMap::from([("(cannot be read)".to_owned(), Value::Null)])
+    BTreeMap::from([(UNREADABLE.to_owned(), Value::Null)])
 }

@@ -290,8 +290,8 @@ fn what_cannot_be_read_is_replaced_by_what_grants_nothing() {
             Served::StandIn,
         ),
         ("TrafficPermission", Value::Null, Served::StandIn),
-        ("TrafficRoute", json!({"rules": 5}), Served::Nothing),
-        ("RateLimit", json!([]), Served::Nothing),
+        ("TrafficRoute", json!({"rules": 5}), Served::StandIn),
+        ("RateLimit", json!([]), Served::StandIn),
         ("Workload", json!({"address": 5}), Served::Nothing),
         ("Mesh", json!({"permissions": {"defaultAction": 5}}), Served::StandIn),
     ];

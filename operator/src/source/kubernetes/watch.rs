@@ -34,7 +34,7 @@ const REMIND: Duration = Duration::from_secs(10);
 const STREAMING_LISTS: u32 = 34;
 
 /// Our kinds and their plurals.
-const OURS: [(&str, &str); 6] = [
+pub(super) const OURS: [(&str, &str); 6] = [
     ("Mesh", "meshes"),
     ("TrafficPermission", "trafficpermissions"),
     ("TrafficRoute", "trafficroutes"),
@@ -42,6 +42,11 @@ const OURS: [(&str, &str); 6] = [
     ("FaultInjection", "faultinjections"),
     ("Workload", "workloads"),
 ];
+
+/// Whether it is a kind that users write.
+pub(super) fn is_ours(kind: &str) -> bool {
+    OURS.iter().any(|(ours, _)| *ours == kind)
+}
 
 /// Why the source does not start.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,214 @@
+//! The cluster with our kinds, the workload that is guarded, and a control plane that can be stopped and started again.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use config::Model;
+use operator::control_plane::{ClusterOptions, ClusterPlane, Replica, WebhookOptions};
+use operator::health::Health;
+use operator::process::AdminClient;
+use operator::source::kubernetes;
+use operator::webhook::VALIDATE_PATH;
+use serde_json::{Value, json};
+use tulle_e2e::cluster::Cluster;
+use tulle_e2e::harness::broken::guarded_by_two;
+use tulle_e2e::harness::yaml::NAMESPACE;
+
+/// The namespace of the installation, and the name of its Service and of its webhook configuration.
+const SYSTEM: &str = "tulle-e2e-bad-objects";
+/// The machine may have other work.
+pub(crate) const LIMIT: Duration = Duration::from_mins(2);
+
+pub(crate) struct Stage {
+    cluster: Cluster,
+    state: tempfile::TempDir,
+    address: SocketAddr,
+    plane: Option<ClusterPlane>,
+    own_kinds: bool,
+}
+
+/// What `kubectl apply` did.
+pub(crate) struct Applied {
+    pub(crate) accepted: bool,
+    /// Standard error.
+    pub(crate) said: String,
+}
+
+impl Applied {
+    /// The lines in which findings about objects are said, without what stands in front.
+    pub(crate) fn findings(&self) -> BTreeSet<String> {
+        let of = |line: &str| Some(line.get(line.find("TrafficPermission/shop/")?..)?.to_owned());
+        self.said.lines().filter_map(of).collect()
+    }
+}
+
+impl Stage {
+    pub(crate) async fn set(cluster: Cluster) -> Result<Self> {
+        let own_kinds = cluster.kubectl(&["get", "crd", "meshes.mesh.tulle.dev"]).is_err();
+        for kind in crds::all() {
+            cluster.kubectl_with_input(
+                &["apply", "--server-side", "--force-conflicts", "--filename=-"],
+                &serde_json::to_string(&kind)?,
+            )?;
+        }
+        for namespace in [NAMESPACE, SYSTEM] {
+            cluster.kubectl(&["delete", "namespace", namespace, "--ignore-not-found", "--timeout=120s"])?;
+            cluster.kubectl(&["create", "namespace", namespace])?;
+        }
+        let path = "--output=jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}";
+        let node = cluster.kubectl(&["get", "nodes", path])?;
+        let free = std::net::TcpListener::bind((node.trim(), 0))?.local_addr()?;
+        let mut stage = Self {
+            cluster,
+            state: tempfile::tempdir()?,
+            address: free,
+            plane: None,
+            own_kinds,
+        };
+        stage.start().await?;
+        let applied = stage.apply(guarded_by_two(), &[])?;
+        ensure!(applied.accepted, "{}", applied.said);
+        stage.ask_us()?;
+        Ok(stage)
+    }
+
+    /// Starts the control plane and its webhook, as after a restart.
+    pub(crate) async fn start(&mut self) -> Result<()> {
+        let options = ClusterOptions {
+            client: kubernetes::connect(Some(self.cluster.kubeconfig())).await?,
+            state_dir: self.state.path().to_owned(),
+            listen: "127.0.0.1:0".parse()?,
+            system_namespace: SYSTEM.to_owned(),
+            webhook: WebhookOptions {
+                listen: self.address,
+                service: SYSTEM.to_owned(),
+                image: "none".to_owned(),
+                envoy_image: "none".to_owned(),
+            },
+            health: Health::default(),
+            replica: Replica::default(),
+        };
+        self.plane = Some(ClusterPlane::start(options).await?);
+        Ok(())
+    }
+
+    /// Ends it.
+    pub(crate) async fn stop(&mut self) -> Result<()> {
+        let plane = self.plane.take().context("the control plane runs")?;
+        plane.shutdown(Duration::ZERO).await;
+        Ok(())
+    }
+
+    /// Makes the API server ask the webhook, and waits until it does.
+    fn ask_us(&self) -> Result<()> {
+        let objects = hook(self.address);
+        self.cluster
+            .kubectl_with_input(&["apply", "--filename=-"], &objects.to_string())?;
+        let bad = "apiVersion: mesh.tulle.dev/v1alpha1\nkind: TrafficPermission\nmetadata: {name: asked, namespace: shop}\n\
+                   spec: {action: Deny, rules: [], unknown: 1}\n";
+        let pause = Duration::from_millis(200);
+        tulle_e2e::harness::wait_until("the API server asks the webhook", LIMIT, pause, || {
+            Ok((!self.apply(bad, &["--dry-run=server"])?.accepted).then_some(()))
+        })
+    }
+
+    /// What is compiled, once it is as wanted.
+    pub(crate) async fn model(&self, what: &str, wanted: impl Fn(&Model) -> bool) -> Result<Arc<Model>> {
+        let plane = self.plane.as_ref().context("the control plane runs")?;
+        let view = plane.engine().wait_for(|view| wanted(&view.model));
+        let view = tokio::time::timeout(LIMIT, view).await;
+        Ok(Arc::clone(
+            &view.with_context(|| format!("{what}: not within {LIMIT:?}"))?.model,
+        ))
+    }
+
+    /// The permissions with their status.
+    pub(crate) async fn permissions(&self) -> Result<Vec<Value>> {
+        let plane = self.plane.as_ref().context("the control plane runs")?;
+        let admin = AdminClient::new(plane.admin_socket().to_owned());
+        let body = admin.get("/objects/trafficpermissions").await?;
+        let list: Value = serde_json::from_slice(&body)?;
+        Ok(list["items"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// `kubectl apply`, as people do it.
+    pub(crate) fn apply(&self, yaml: impl AsRef<[u8]>, flags: &[&str]) -> Result<Applied> {
+        let mut child = self
+            .cluster
+            .kubectl_command()
+            .args(["apply", "--filename=-"])
+            .args(flags)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut stdin = child.stdin.take().context("kubectl has no standard input")?;
+        let text = yaml.as_ref().to_vec();
+        // kubectl may refuse before it has read all.
+        let feeding = std::thread::spawn(move || stdin.write_all(&text).ok());
+        let output = child.wait_with_output()?;
+        feeding.join().ok();
+        Ok(Applied {
+            accepted: output.status.success(),
+            said: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    pub(crate) async fn clear(mut self) -> Result<()> {
+        if self.plane.is_some() {
+            self.stop().await?;
+        }
+        self.cluster
+            .kubectl(&["delete", "validatingwebhookconfiguration", SYSTEM, "--ignore-not-found"])?;
+        for namespace in [NAMESPACE, SYSTEM] {
+            self.cluster
+                .kubectl(&["delete", "namespace", namespace, "--timeout=120s"])?;
+        }
+        if self.own_kinds {
+            for kind in crds::all() {
+                let name = kind.metadata.name.unwrap_or_default();
+                self.cluster.kubectl(&["delete", "crd", &name, "--timeout=120s"])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A Service whose endpoint is this process, and the configuration that names it.
+fn hook(address: SocketAddr) -> Value {
+    let kinds = [
+        "meshes",
+        "trafficpermissions",
+        "trafficroutes",
+        "ratelimits",
+        "faultinjections",
+        "workloads",
+    ];
+    let endpoints = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {"name": SYSTEM, "namespace": SYSTEM, "labels": {"kubernetes.io/service-name": SYSTEM}},
+        "ports": [{"name": "webhook", "port": address.port()}],
+        "endpoints": [{"addresses": [address.ip().to_string()], "conditions": {"ready": true}}],
+    });
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": SYSTEM, "namespace": SYSTEM},
+        "spec": {"ports": [{"name": "webhook", "port": 443, "targetPort": address.port()}]},
+    });
+    let configuration = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": SYSTEM},
+        "webhooks": [{
+            "name": "validate.mesh.tulle.dev", "failurePolicy": "Ignore", "sideEffects": "None",
+            "admissionReviewVersions": ["v1"], "timeoutSeconds": 5,
+            "rules": [{"apiGroups": ["mesh.tulle.dev"], "apiVersions": ["v1alpha1"], "operations": ["CREATE", "UPDATE"], "resources": kinds}],
+            // The control plane adds its caBundle.
+            "clientConfig": {"service": {"namespace": SYSTEM, "name": SYSTEM, "path": VALIDATE_PATH}},
+        }],
+    });
+    json!({"apiVersion": "v1", "kind": "List", "items": [service, endpoints, configuration]})
+}
