@@ -18,6 +18,7 @@ use tulle_e2e::sim::Server;
 use stage::{LIMIT, MESH, NAME, SYSTEM, Stage};
 
 const SWITCH: &str = "TULLE_CLUSTER_TESTS";
+
 fn say(line: &str) {
     // Not `eprintln!`: the test harness would keep it to itself.
     writeln!(std::io::stderr(), "kubernetes operator test: {line}").ok();

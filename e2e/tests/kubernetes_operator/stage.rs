@@ -18,17 +18,31 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(super) struct Stage {
     pub(super) cluster: Cluster,
     node: String,
+    /// Our kinds were made by this test.
+    own_kinds: bool,
+}
+
+fn kinds(cluster: &Cluster, verb: &str) -> Result<()> {
+    for kind in crds::all() {
+        cluster.kubectl_with_input(&[verb, "--filename=-"], &serde_json::to_string(&kind)?)?;
+    }
+    Ok(())
 }
 
 impl Stage {
     pub(super) fn set(cluster: Cluster) -> Result<Self> {
-        for kind in crds::all() {
-            cluster.kubectl_with_input(&["apply", "--filename=-"], &serde_json::to_string(&kind)?)?;
+        let own_kinds = cluster.kubectl(&["get", "crd", "meshes.mesh.tulle.dev"]).is_err();
+        if own_kinds {
+            kinds(&cluster, "apply")?;
         }
         let path = "--output=jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}";
         let node = cluster.kubectl(&["get", "nodes", path])?;
-        let stage = Self { cluster, node };
-        stage.clear()?;
+        let stage = Self {
+            cluster,
+            node,
+            own_kinds,
+        };
+        stage.remove()?;
         for namespace in [SYSTEM, MESH] {
             stage.cluster.kubectl(&["create", "namespace", namespace])?;
         }
@@ -58,6 +72,14 @@ impl Stage {
     }
 
     pub(super) fn clear(&self) -> Result<()> {
+        self.remove()?;
+        if self.own_kinds {
+            kinds(&self.cluster, "delete")?;
+        }
+        Ok(())
+    }
+
+    fn remove(&self) -> Result<()> {
         let gone = ["--ignore-not-found", "--timeout=120s"];
         let configuration = ["delete", "mutatingwebhookconfiguration", NAME];
         self.cluster.kubectl(&[&configuration[..], &gone].concat())?;
