@@ -53,7 +53,10 @@ pub async fn run(args: SidecarArgs) -> Result<()> {
 }
 
 fn mode(args: &SidecarArgs) -> String {
-    std::fs::read_to_string(&args.mode).unwrap_or_default().trim().to_owned()
+    std::fs::read_to_string(&args.mode)
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
 /// One stream, as long as it lasts and the file says the same.

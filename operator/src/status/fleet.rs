@@ -61,7 +61,9 @@ impl<'a> Fleet<'a> {
             }
         }
         let marked = view.model.reports.keys().filter(|_| !reports.is_empty());
-        let marks = marked.filter_map(|object| Some((object, mark(view, object)?))).collect();
+        let marks = marked
+            .filter_map(|object| Some((object, mark(view, object)?)))
+            .collect();
         Self { view, proxies, marks }
     }
 

@@ -88,7 +88,10 @@ fn content(report: &PolicyReport, uid: &str) -> u64 {
     report.rules_failed.iter().for_each(|rule| add(rule));
     for target in &report.targets {
         add(&target.path);
-        target.ports.iter().for_each(|(key, port)| add(&format!("{key}:{port}")));
+        target
+            .ports
+            .iter()
+            .for_each(|(key, port)| add(&format!("{key}:{port}")));
     }
     match &report.concerned {
         Concerned::Everyone => add("everyone"),

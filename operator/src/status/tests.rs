@@ -284,15 +284,27 @@ fn proxies_of_other_replicas_count_once() {
         ..proxy(sent, acked)
     };
     // Here it is not connected any more; elsewhere revisions are other numbers.
-    let mine = view(&[("payments-1", ProxyView { connected: false, ..with(9, 5, Some(5)) })]);
+    let mine = view(&[(
+        "payments-1",
+        ProxyView {
+            connected: false,
+            ..with(9, 5, Some(5))
+        },
+    )]);
     let there = |proxies: &[(&str, ProxyView)]| {
         let mut there = view(proxies);
         there.changed_at = Arc::new(there.changed_at.keys().map(|object| (Arc::clone(object), 70)).collect());
-        Arc::new(Report::of(&there, &BTreeMap::from([(Key::new("shop", "payments-1"), at(3_600))])))
+        Arc::new(Report::of(
+            &there,
+            &BTreeMap::from([(Key::new("shop", "payments-1"), at(3_600))]),
+        ))
     };
     let count = |reports: Vec<(&str, Arc<Report>)>| {
         let beside = Beside {
-            reports: reports.into_iter().map(|(name, report)| (name.into(), report)).collect(),
+            reports: reports
+                .into_iter()
+                .map(|(name, report)| (name.into(), report))
+                .collect(),
             ..Beside::default()
         };
         let statuses = desired(&mine, &BTreeMap::new(), &beside);
@@ -300,10 +312,16 @@ fn proxies_of_other_replicas_count_once() {
         (statuses.policies[&good].acked.clone(), row)
     };
     let old = there(&[("payments-1", with(3, 70, Some(60)))]);
-    let new = there(&[("payments-1", with(4, 70, Some(70))), ("payments-2", with(1, 70, Some(70)))]);
+    let new = there(&[
+        ("payments-1", with(4, 70, Some(70))),
+        ("payments-2", with(1, 70, Some(70))),
+    ]);
     assert_eq!(count(vec![("b", Arc::clone(&old))]).0, "0/2");
     let (acked, row) = count(vec![("b", Arc::clone(&old)), ("c", Arc::clone(&new))]);
-    assert_eq!((acked.as_str(), row.synced.as_str(), row.proxies.connected), ("2/2", "2/2", 2));
+    assert_eq!(
+        (acked.as_str(), row.synced.as_str(), row.proxies.connected),
+        ("2/2", "2/2", 2)
+    );
     assert_eq!(row.certificate_not_after.as_deref(), Some("1970-01-01T01:00:00Z"));
     // Whoever is called what, and whoever came first.
     assert_eq!(count(vec![("c", old), ("b", Arc::clone(&new))]), (acked, row));
@@ -327,6 +345,12 @@ fn pods_without_a_proxy_are_shown_at_their_group_or_alone() {
     let view = view(&[("payments-1", proxy(5, Some(5))), ("payments-2", proxy(5, Some(5)))]);
     let statuses = desired(&view, &BTreeMap::new(), &beside);
     let row = |name| &statuses.workloads[&Key::new("shop", name)];
-    assert_eq!((row("payments").state.as_str(), &*row("payments").unmeshed_pods), ("Healthy", &["payments-3".to_owned()][..]));
-    assert_eq!((row("legacy").state.as_str(), row("legacy").synced.as_str()), ("Unmeshed", "0/0"));
+    assert_eq!(
+        (row("payments").state.as_str(), &*row("payments").unmeshed_pods),
+        ("Healthy", &["payments-3".to_owned()][..])
+    );
+    assert_eq!(
+        (row("legacy").state.as_str(), row("legacy").synced.as_str()),
+        ("Unmeshed", "0/0")
+    );
 }

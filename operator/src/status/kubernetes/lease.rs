@@ -96,7 +96,10 @@ impl Election {
                 }
                 Err(error) => {
                     if !failing {
-                        tracing::warn!(error, "the Lease for writing status cannot be read or renewed; trying again");
+                        tracing::warn!(
+                            error,
+                            "the Lease for writing status cannot be read or renewed; trying again"
+                        );
                     }
                     failing = true;
                     if !role.borrow().writes() {
@@ -135,7 +138,10 @@ impl Election {
             Some(_) => self.api.replace(NAME, &parameters, &renewed).await?,
             None => self.api.create(&parameters, &renewed).await?,
         };
-        self.seen = stored.metadata.resource_version.map(|version| (version, Instant::now()));
+        self.seen = stored
+            .metadata
+            .resource_version
+            .map(|version| (version, Instant::now()));
         Ok(())
     }
 
@@ -245,9 +251,15 @@ mod tests {
         let first = held(None, ME, at(1));
         assert_eq!(spec(&first).lease_transitions, Some(0));
         let renewed = held(Some(&first), ME, at(11));
-        assert_eq!((spec(&renewed).lease_transitions, spec(&renewed).acquire_time.unwrap().0), (Some(0), at(1)));
+        assert_eq!(
+            (spec(&renewed).lease_transitions, spec(&renewed).acquire_time.unwrap().0),
+            (Some(0), at(1))
+        );
         let taken = held(Some(&renewed), OTHER, at(50));
-        assert_eq!((spec(&taken).lease_transitions, spec(&taken).acquire_time.unwrap().0), (Some(1), at(50)));
+        assert_eq!(
+            (spec(&taken).lease_transitions, spec(&taken).acquire_time.unwrap().0),
+            (Some(1), at(50))
+        );
     }
 
     #[test]

@@ -17,6 +17,8 @@ mod writer;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod writer_tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -73,7 +75,9 @@ pub struct KubernetesStatus {
 
 impl std::fmt::Debug for KubernetesStatus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KubernetesStatus").field("role", &*self.role.borrow()).finish_non_exhaustive()
+        f.debug_struct("KubernetesStatus")
+            .field("role", &*self.role.borrow())
+            .finish_non_exhaustive()
     }
 }
 
@@ -130,7 +134,10 @@ impl KubernetesStatus {
             let leads = role.borrow().writes();
             vec![
                 ("status_leader", u64::from(leads)),
-                ("status_replicas_reporting", u64::try_from(reports.count()).unwrap_or(u64::MAX)),
+                (
+                    "status_replicas_reporting",
+                    u64::try_from(reports.count()).unwrap_or(u64::MAX),
+                ),
                 ("status_writes_total", figures.writes.load(Ordering::Relaxed)),
                 ("status_write_failures_total", figures.failures.load(Ordering::Relaxed)),
             ]
@@ -176,7 +183,9 @@ async fn report(options: &Options, leader: SocketAddr) {
     loop {
         match stream::report(leader, &options.replica, &options.ca, &options.status).await {
             Ok(never) => match never {},
-            Err(error) if failing => tracing::debug!(%leader, %error, "cannot report to the replica that writes status"),
+            Err(error) if failing => {
+                tracing::debug!(%leader, %error, "cannot report to the replica that writes status")
+            }
             Err(error) => {
                 failing = true;
                 tracing::info!(%leader, %error, "cannot report to the replica that writes status; trying again");

@@ -50,7 +50,8 @@ impl Pace {
 
 /// One second, two, four...
 pub(super) fn backoff(failures: u32, longest: Duration) -> Duration {
-    REST.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(longest)
+    REST.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)))
+        .min(longest)
 }
 
 #[cfg(test)]

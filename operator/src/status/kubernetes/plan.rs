@@ -158,7 +158,9 @@ fn row_name(group: &Key) -> String {
         let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
         ends(part.chars().next())
             && ends(part.chars().next_back())
-            && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            && part
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
     };
     if name.len() <= LONGEST_NAME && name.split('.').all(part) {
         return name.to_owned();
@@ -166,7 +168,13 @@ fn row_name(group: &Key) -> String {
     let plain: String = name
         .chars()
         .take(LONGEST_NAME)
-        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        })
         .collect();
     let hash = xxh3_64(name.as_bytes()) & 0xffff_ffff;
     format!("{}-{hash:08x}", plain.trim_matches('-'))
@@ -185,7 +193,10 @@ mod tests {
         assert_eq!(name("orders.v2"), "orders.v2");
         for group in ["Orders", "orders_v2", "a.-b", "_"] {
             let made = name(group);
-            assert!(made != group && row_name(&Key::new("shop", &made)) == made, "{group}: {made}");
+            assert!(
+                made != group && row_name(&Key::new("shop", &made)) == made,
+                "{group}: {made}"
+            );
         }
         assert_ne!(name("Orders"), name("oRders"));
     }

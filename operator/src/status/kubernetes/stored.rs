@@ -32,7 +32,10 @@ const KEPT: Duration = Duration::from_secs(10);
 
 /// How the API server calls a kind.
 pub(super) fn resource(kind: &str) -> ApiResource {
-    let plural = KINDS.iter().find(|(known, _)| *known == kind).map_or(kind, |(_, plural)| *plural);
+    let plural = KINDS
+        .iter()
+        .find(|(known, _)| *known == kind)
+        .map_or(kind, |(_, plural)| *plural);
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(crds::GROUP, crds::VERSION, kind), plural)
 }
 
@@ -101,7 +104,8 @@ impl Watched {
             store.state().into_iter().map(with_id)
         });
         let mut all: Stored = objects.collect();
-        self.answers.retain(|id, answer| answer.at.elapsed() < KEPT && overlay(&mut all, id, answer));
+        self.answers
+            .retain(|id, answer| answer.at.elapsed() < KEPT && overlay(&mut all, id, answer));
         all
     }
 }
@@ -173,7 +177,10 @@ mod tests {
         let (_, new) = object("MeshStatus", "10", "u");
         let (_, other) = object("MeshStatus", "8", "v");
         let told = |object: Option<&Arc<DynamicObject>>| -> Stored {
-            object.map(|object| (id.clone(), Arc::clone(object))).into_iter().collect()
+            object
+                .map(|object| (id.clone(), Arc::clone(object)))
+                .into_iter()
+                .collect()
         };
         let over = |before: Option<&Arc<DynamicObject>>, answer: &Answer| {
             let mut all = told(before);

@@ -83,14 +83,20 @@ proptest! {
 
 #[test]
 fn a_large_report_comes_in_parts_and_counts_as_a_whole() {
-    let proxies: BTreeMap<Key, Reported> = (0..5000).map(|n| (Key::new("shop", &n.to_string()), proxy(3))).collect();
+    let proxies: BTreeMap<Key, Reported> = (0..5000)
+        .map(|n| (Key::new("shop", &n.to_string()), proxy(3)))
+        .collect();
     let after = Report {
         objects: BTreeMap::new(),
         proxies,
     };
     let parts = changes(&Report::default(), &after);
     assert!(parts.len() > 3, "{}", parts.len());
-    assert!(parts.iter().all(|part| serde_json::to_vec(part).unwrap().len() < 4 << 20));
+    assert!(
+        parts
+            .iter()
+            .all(|part| serde_json::to_vec(part).unwrap().len() < 4 << 20)
+    );
     let mut assembly = Assembly::default();
     let whole: Vec<_> = parts.into_iter().map(|part| assembly.take(part).unwrap()).collect();
     let (last, earlier) = whole.split_last().unwrap();
@@ -108,7 +114,9 @@ struct Leader {
     _engine: watch::Sender<Arc<crate::engine::EngineView>>,
 }
 
-fn status_of(proxies: &[(&str, ProxyView)]) -> (StatusHandle, watch::Sender<Arc<crate::engine::EngineView>>) {
+pub(super) fn status_of(
+    proxies: &[(&str, ProxyView)],
+) -> (StatusHandle, watch::Sender<Arc<crate::engine::EngineView>>) {
     let (sender, engine) = watch::channel(Arc::new(engine_view(proxies)));
     (super::super::start(engine, BTreeMap::new), sender)
 }
@@ -211,7 +219,10 @@ async fn only_replicas_may_report() {
                 stream.read_u8().await.unwrap_err()
             }
         };
-        assert!(refused.to_string().to_lowercase().contains("certificate"), "{case}: {refused}");
+        assert!(
+            refused.to_string().to_lowercase().contains("certificate"),
+            "{case}: {refused}"
+        );
     }
     assert!(leader.status.beside().borrow().reports.is_empty());
 }

@@ -23,7 +23,10 @@ pub(super) fn unmeshed(pods: &[Arc<Pod>], namespaces: &[Arc<Namespace>]) -> BTre
         };
         if meshed.contains(namespace) && !injected(pod) && !ended(pod) {
             let group = group_of(pod.metadata.labels.as_ref().unwrap_or(&nothing), name);
-            groups.entry(Key::new(namespace, group)).or_default().push(name.to_owned());
+            groups
+                .entry(Key::new(namespace, group))
+                .or_default()
+                .push(name.to_owned());
         }
     }
     groups.values_mut().for_each(|names| names.sort());
@@ -56,8 +59,18 @@ mod tests {
         };
         let pods = [
             pod("shop", "b-2", serde_json::json!({"app": "b"}), "Running"),
-            pod("shop", "b-1", serde_json::json!({"app": "b", "mesh.tulle.dev/inject": "false"}), "Pending"),
-            pod("shop", "b-3", serde_json::json!({"app": "b", "mesh.tulle.dev/injected": "1"}), "Running"),
+            pod(
+                "shop",
+                "b-1",
+                serde_json::json!({"app": "b", "mesh.tulle.dev/inject": "false"}),
+                "Pending",
+            ),
+            pod(
+                "shop",
+                "b-3",
+                serde_json::json!({"app": "b", "mesh.tulle.dev/injected": "1"}),
+                "Running",
+            ),
             pod("shop", "job", serde_json::json!({"app": "b"}), "Succeeded"),
             pod("shop", "alone", serde_json::json!({}), "Running"),
             pod("plain", "c-1", serde_json::json!({"app": "c"}), "Running"),

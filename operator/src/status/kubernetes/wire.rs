@@ -117,7 +117,10 @@ fn edits<'a, K: Ord, V: PartialEq>(
     before: &'a BTreeMap<K, V>,
     after: &'a BTreeMap<K, V>,
 ) -> impl Iterator<Item = (&'a K, Option<&'a V>)> {
-    let gone = before.keys().filter(|key| !after.contains_key(key)).map(|key| (key, None));
+    let gone = before
+        .keys()
+        .filter(|key| !after.contains_key(key))
+        .map(|key| (key, None));
     let set = after.iter().filter(|(key, value)| before.get(key) != Some(value));
     gone.chain(set.map(|(key, value)| (key, Some(value))))
 }
@@ -139,7 +142,11 @@ impl Assembly {
     pub(super) fn take(&mut self, change: Change) -> Result<Option<Arc<Report>>, TooMuch> {
         let more = change.more;
         self.parts.push(change);
-        let pending: usize = self.parts.iter().map(|part| part.objects.len() + part.proxies.len()).sum();
+        let pending: usize = self
+            .parts
+            .iter()
+            .map(|part| part.objects.len() + part.proxies.len())
+            .sum();
         if pending > MOST {
             return Err(TooMuch);
         }
@@ -155,7 +162,11 @@ impl Assembly {
                 put(&mut self.report.objects, Arc::new(object(&name)), mark);
             }
             for (namespace, name, proxy) in part.proxies {
-                put(&mut self.report.proxies, Key::new(&namespace, &name), proxy.map(reported));
+                put(
+                    &mut self.report.proxies,
+                    Key::new(&namespace, &name),
+                    proxy.map(reported),
+                );
             }
         }
         if self.report.proxies.len() > MOST || self.report.objects.len() > MOST {
@@ -178,7 +189,11 @@ fn bytes(proxy: &Proxy) -> usize {
 }
 
 fn name(object: &ObjectRef) -> Name {
-    (object.kind.to_string(), object.namespace.to_string(), object.name.to_string())
+    (
+        object.kind.to_string(),
+        object.namespace.to_string(),
+        object.name.to_string(),
+    )
 }
 
 fn object((kind, namespace, name): &Name) -> ObjectRef {
@@ -206,7 +221,11 @@ fn proxy(reported: &Reported) -> Proxy {
 }
 
 fn reported(proxy: Proxy) -> Reported {
-    let at = |since_1970: Duration| SystemTime::UNIX_EPOCH.checked_add(since_1970).unwrap_or(SystemTime::UNIX_EPOCH);
+    let at = |since_1970: Duration| {
+        SystemTime::UNIX_EPOCH
+            .checked_add(since_1970)
+            .unwrap_or(SystemTime::UNIX_EPOCH)
+    };
     let rejections = proxy.rejections.into_iter().filter_map(|refused| {
         Some(Rejection {
             // A kind that only a newer version has.

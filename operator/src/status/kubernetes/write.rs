@@ -47,25 +47,30 @@ async fn attempt(client: &Client, id: &Id, write: Write) -> kube::Result<Outcome
         Api::namespaced_with(client.clone(), &id.namespace, &resource)
     };
     let ours = PatchParams::apply(FIELD_MANAGER).force();
-    let (uid, status) = match write {
-        Write::Status { uid, status } => (uid, status),
+    let (uid, status, made) = match write {
+        Write::Status { uid, status } => (uid, status, None),
         Write::Row { status } => {
             let row = body(&resource.api_version, id, None, ("spec", json!({})));
             let row = api.patch(&id.name, &ours, &Patch::Apply(row)).await?;
-            (row.metadata.uid.unwrap_or_default(), status)
+            (row.metadata.uid.clone().unwrap_or_default(), status, Some(row))
         }
         Write::Delete { uid } => {
             let only_this = Preconditions {
                 uid: Some(uid.clone()),
                 ..Preconditions::default()
             };
-            api.delete(&id.name, &DeleteParams::default().preconditions(only_this)).await?;
+            api.delete(&id.name, &DeleteParams::default().preconditions(only_this))
+                .await?;
             return Ok(Outcome::Done { uid, object: None });
         }
     };
     // The UID is a condition: the status of a deleted object is not written on its successor.
     let patch = body(&resource.api_version, id, Some(&uid), ("status", status));
-    let object = api.patch_status(&id.name, &ours, &Patch::Apply(patch)).await?;
+    let object = match (api.patch_status(&id.name, &ours, &Patch::Apply(patch)).await, made) {
+        // The row exists; the next look finds that its status is missing.
+        (Err(_), Some(row)) => row,
+        (object, _) => object?,
+    };
     Ok(Outcome::Done {
         uid,
         object: Some(Box::new(object)),
@@ -110,7 +115,10 @@ mod tests {
     fn answers_are_understood() {
         assert!(matches!(outcome(&api(404, None)), Outcome::Gone));
         assert!(matches!(outcome(&api(409, None)), Outcome::Gone));
-        assert!(matches!(outcome(&api(403, Some("NamespaceTerminating"))), Outcome::Gone));
+        assert!(matches!(
+            outcome(&api(403, Some("NamespaceTerminating"))),
+            Outcome::Gone
+        ));
         assert!(matches!(outcome(&api(403, None)), Outcome::Refused(words) if words == "words"));
         assert!(matches!(outcome(&api(422, None)), Outcome::Refused(_)));
         assert!(matches!(outcome(&api(429, None)), Outcome::Away(_)));
