@@ -7,7 +7,6 @@
 mod stage;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -74,8 +73,7 @@ fn status_is_true_soon_and_quiet() -> Result<()> {
     let told = tell(&mut stage);
     if told.is_err() {
         for replica in &stage.replicas {
-            let log = fs::read_to_string(&replica.log).unwrap_or_default();
-            say(&format!("{}:\n{log}", replica.name));
+            say(&replica.log());
         }
     }
     told?;
@@ -109,14 +107,11 @@ fn rows(stage: &Stage) -> Result<()> {
         legacy["status"]["unmeshedPods"] == serde_json::json!(["legacy-1"]),
         "{legacy}"
     );
-    for replica in &stage.replicas {
-        let own = replica.own_row("orders")?;
-        ensure!(
-            own["status"]["proxies"]["connected"] == 1 || leads(stage, replica.name)?,
-            "{}: {own}",
-            replica.name
-        );
-    }
+    let follower = 1 - stage.leader()?;
+    let own = stage.own_row(follower, "orders")?;
+    ensure!(own["status"]["proxies"]["connected"] == 1, "{own}");
+    let reporting = stage.replicas[1 - follower].figure("tulle_status_replicas_reporting")?;
+    ensure!(reporting > 0.5, "nobody reports to the leader");
     let table = stage.cluster.kubectl(&["get", "meshstatus", "--all-namespaces"])?;
     let columns = |line: &str| line.split_whitespace().map(ToOwned::to_owned).collect::<Vec<_>>();
     let mut lines = table.lines().map(columns);
@@ -133,15 +128,11 @@ fn rows(stage: &Stage) -> Result<()> {
         orders[7].parse::<jiff::Timestamp>()? > jiff::Timestamp::now() && orders[8] == "Healthy",
         "{table}"
     );
-    let mesh = stage.cluster.kubectl(&["get", "mesh", "default", "--no-headers"])?;
+    let mesh = stage.cluster.kubectl(&["get", "meshes", "default", "--no-headers"])?;
     let expected = ["default", "4", "4/4", "Strict", "AllowUntilSelected", "0", "Healthy"];
     ensure!(columns(&mesh)[..7] == expected, "{mesh}");
     say(&format!("\n{table}{mesh}"));
     Ok(())
-}
-
-fn leads(stage: &Stage, name: &str) -> Result<bool> {
-    Ok(stage.replicas[stage.leader()?].name == name)
 }
 
 /// Conditions of a policy whose proxies are at both replicas.
@@ -237,11 +228,11 @@ fn broken(stage: &Stage) -> Result<()> {
     );
     let follower = 1 - stage.leader()?;
     let deployment = ["orders-a", "orders-b"][follower];
-    stage.mode(deployment, "nack")?;
     let orders = ("meshstatus", "orders");
-    stage.until("connected anew", LONG, orders, |object| {
-        row(object) == ("2/2", "Healthy")
-    })?;
+    for (mode, synced) in [("down", "1/2"), ("nack", "2/2")] {
+        stage.mode(deployment, mode)?;
+        stage.until(mode, LONG, orders, |object| row(object).0 == synced)?;
+    }
     stage.apply(&permission("good", "orders", "/c"))?;
     let good = ("trafficpermission", "good");
     let refused = stage.until("a refusal", SOON, good, |object| ready(object) == "False/Rejected")?;
@@ -268,7 +259,7 @@ fn broken(stage: &Stage) -> Result<()> {
 
 /// Every object of ours with its version.
 fn versions(stage: &Stage) -> Result<BTreeMap<String, String>> {
-    let kinds = "mesh,meshstatus,trafficpermission,trafficroute,ratelimit,faultinjection";
+    let kinds = "meshes,meshstatuses,trafficpermissions,trafficroutes,ratelimits,faultinjections";
     let all = stage
         .cluster
         .kubectl(&["get", kinds, "--all-namespaces", "--output=json"])?;
@@ -315,17 +306,17 @@ fn quiet(stage: &Stage) -> Result<()> {
         last = now;
         Ok(same.then_some(()))
     })?;
-    let (before, start, transitions) = (writes(stage)?, Instant::now(), lease(stage)?);
+    let written = || -> Result<f64> { stage.replicas[stage.leader()?].figure("tulle_status_writes_total") };
+    let (before, start, transitions, own) = (writes(stage)?, Instant::now(), lease(stage)?, written()?);
     // Not a wait for anything: the time itself is what is asked for.
     std::thread::sleep(QUIET);
     let (after, now) = (writes(stage)?, versions(stage)?);
-    let written: u64 = after.values().sum::<u64>() - before.values().sum::<u64>();
-    say(&format!(
-        "{} s: {written} writes to objects of ours",
-        start.elapsed().as_secs()
-    ));
-    ensure!(written == 0 && after == before, "{before:?}\n{after:?}");
+    let counted: u64 = after.values().sum::<u64>() - before.values().sum::<u64>();
+    let seconds = start.elapsed().as_secs();
+    say(&format!("{seconds} s: {counted} writes to objects of ours"));
+    ensure!(counted == 0 && after == before, "{before:?}\n{after:?}");
     ensure!(now == last, "{last:?}\n{now:?}");
+    ensure!((written()? - own).abs() < 0.5, "the leader wrote");
     ensure!(lease(stage)? == transitions, "the Lease changed hands");
     Ok(())
 }

@@ -2,23 +2,21 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use operator::identity::CertificateAuthority;
 use serde_json::Value;
 use tulle_e2e::cluster::Cluster;
-use tulle_e2e::harness::{free_address, own_program, tulle, wait_until};
+use tulle_e2e::harness::{Operator, own_program, tulle, wait_until};
 
 /// The namespace of the test.
-pub const NAMESPACE: &str = "tulle-e2e-status";
+pub(crate) const NAMESPACE: &str = "tulle-e2e-status";
 const SYSTEM: &str = "tulle-system";
 const IMAGE: &str = "localhost/tulle-e2e:status-test";
 const DOCKERFILE: &str = "FROM debian:bookworm-slim\nCOPY tulle-e2e /usr/local/bin/tulle-e2e\n";
 /// Starting takes time, and the machine may have other work.
-pub const LONG: Duration = Duration::from_mins(3);
+pub(crate) const LONG: Duration = Duration::from_mins(3);
 
 const DEPLOYMENT: &str = r#"
 apiVersion: apps/v1
@@ -48,7 +46,7 @@ spec:
           volumeMounts: [{name: token, mountPath: /token}, {name: root, mountPath: /root-of-mesh}]
       volumes:
         - name: root
-          configMap: {name: root}
+          configMap: {name: tulle-ca}
         - name: token
           projected: {sources: [{serviceAccountToken: {audience: tulle, path: token, expirationSeconds: 3600}}]}
 ---
@@ -71,97 +69,61 @@ spec:
 "#;
 
 /// Says something to who watches.
-pub fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     // Not `eprintln!`: the test harness would keep it to itself.
     writeln!(std::io::stderr(), "kubernetes status test: {line}").ok();
 }
 
-/// One `tulle operator`.
-pub struct Replica {
-    pub name: &'static str,
-    child: Child,
-    pub state: PathBuf,
-    pub log: PathBuf,
-}
-
-impl Replica {
-    /// Ends it, without giving it time for anything.
-    pub fn kill(&mut self) -> Result<()> {
-        self.child.kill()?;
-        self.child.wait()?;
-        Ok(())
-    }
-
-    /// What it alone knows of a row.
-    pub fn own_row(&self, row: &str) -> Result<Value> {
-        let output = Command::new(tulle()?)
-            .args([
-                "get",
-                "meshstatus",
-                row,
-                "--namespace",
-                NAMESPACE,
-                "--output",
-                "json",
-                "--state",
-            ])
-            .arg(&self.state)
-            .output()?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Ok(serde_json::from_slice(&output.stdout)?)
-    }
-}
-
-impl Drop for Replica {
-    fn drop(&mut self) {
-        // It may have ended.
-        self.kill().ok();
-    }
-}
+/// The names of the replicas.
+pub(crate) const NAMES: [&str; 2] = ["tulle-a", "tulle-b"];
 
 /// Cluster, replicas and Pods.
-pub struct Stage {
-    pub cluster: Cluster,
-    pub replicas: [Replica; 2],
-    folder: tempfile::TempDir,
+pub(crate) struct Stage {
+    pub(crate) cluster: Cluster,
+    pub(crate) replicas: [Operator; 2],
     own_kinds: bool,
     servers: [String; 2],
 }
 
 impl Stage {
     /// Sets it, but for the Pods.
-    pub fn set(cluster: Cluster) -> Result<Self> {
+    pub(crate) fn set(cluster: Cluster) -> Result<Self> {
         let own_kinds = cluster.kubectl(&["get", "crd", "meshes.mesh.tulle.dev"]).is_err();
         kinds(&cluster, &["apply"])?;
         let folder = tempfile::tempdir()?;
         fs::copy(own_program()?, folder.path().join("tulle-e2e"))?;
         fs::write(folder.path().join("Dockerfile"), DOCKERFILE)?;
         cluster.load_image(&folder.path().join("Dockerfile"), folder.path(), IMAGE)?;
-        let states = ["a", "b"].map(|name| folder.path().join(name));
-        let [first, second] = &states;
-        let ca = CertificateAuthority::open(first, SystemTime::now())?;
-        copy_ca(first, second)?;
-        namespaces(&cluster, &ca.bundle_pem())?;
+        namespaces(&cluster)?;
         let path = "--output=jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}";
         let node = cluster.kubectl(&["get", "nodes", path])?;
-        let ports = [free_address()?.port(), free_address()?.port()];
-        let servers = ports.map(|port| format!("{node}:{port}"));
-        let [a, b] = states;
-        let replicas = [
-            replica(&cluster, "tulle-a", a, &servers[0], &node)?,
-            replica(&cluster, "tulle-b", b, &servers[1], &node)?,
-        ];
+        let start = |name| {
+            let arguments = [
+                "--pod-name",
+                name,
+                "--pod-address",
+                &node,
+                "--status-listen",
+                "0.0.0.0:0",
+            ];
+            let mut replica = Operator::start(cluster.kubeconfig(), &[&arguments[..], &["--drain", "0s"]].concat())?;
+            replica.until_ready()?;
+            anyhow::Ok(replica)
+        };
+        let replicas = [start(NAMES[0])?, start(NAMES[1])?];
+        let servers = replicas
+            .each_ref()
+            .map(|replica| format!("{node}:{}", replica.xds.port()));
         Ok(Self {
             cluster,
             replicas,
-            folder,
             own_kinds,
             servers,
         })
     }
 
     /// A Deployment of a group whose proxies prefer one replica.
-    pub fn deploy(&self, name: &str, group: &str, replicas: u32, prefers: usize) -> Result<()> {
+    pub(crate) fn deploy(&self, name: &str, group: &str, replicas: u32, prefers: usize) -> Result<()> {
         let [first, second] = &self.servers;
         let servers = if prefers == 0 {
             format!("{first} {second}")
@@ -179,24 +141,24 @@ impl Stage {
     }
 
     /// The Pod that stays out.
-    pub fn deploy_unmeshed(&self) -> Result<()> {
+    pub(crate) fn deploy_unmeshed(&self) -> Result<()> {
         self.apply(&LEGACY.replace("IMAGE", IMAGE))
     }
 
     /// `kubectl` in the namespace.
-    pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<String> {
         self.cluster
             .kubectl(&[&["--namespace", NAMESPACE][..], arguments].concat())
     }
 
     /// Applies objects in the namespace.
-    pub fn apply(&self, yaml: &str) -> Result<()> {
+    pub(crate) fn apply(&self, yaml: &str) -> Result<()> {
         let arguments = ["--namespace", NAMESPACE, "apply", "--filename=-"];
         self.cluster.kubectl_with_input(&arguments, yaml).map(drop)
     }
 
     /// Tells every proxy of a Deployment what to do.
-    pub fn mode(&self, deployment: &str, mode: &str) -> Result<()> {
+    pub(crate) fn mode(&self, deployment: &str, mode: &str) -> Result<()> {
         let label = format!("--selector=deployment={deployment}");
         let pods = self.kubectl(&["get", "pods", &label, "--output=name"])?;
         ensure!(!pods.trim().is_empty(), "{deployment} has no Pods");
@@ -208,7 +170,7 @@ impl Stage {
     }
 
     /// An object as the API server has it.
-    pub fn object(&self, kind: &str, name: &str) -> Result<Value> {
+    pub(crate) fn object(&self, kind: &str, name: &str) -> Result<Value> {
         Ok(serde_json::from_str(&self.kubectl(&[
             "get",
             kind,
@@ -218,7 +180,7 @@ impl Stage {
     }
 
     /// Waits until an object is as wanted; says how long it took.
-    pub fn until(
+    pub(crate) fn until(
         &self,
         what: &str,
         limit: Duration,
@@ -237,23 +199,42 @@ impl Stage {
     }
 
     /// Who holds the Lease.
-    pub fn leader(&self) -> Result<usize> {
+    pub(crate) fn leader(&self) -> Result<usize> {
         let path = "--output=jsonpath={.spec.holderIdentity}";
         let holder = self
             .cluster
             .kubectl(&["--namespace", SYSTEM, "get", "lease", "tulle", path])?;
-        let named = |replica: &Replica| holder.starts_with(&format!("{}@", replica.name));
-        self.replicas
+        let named = |name: &&str| holder.starts_with(&format!("{name}@"));
+        NAMES
             .iter()
             .position(named)
             .with_context(|| format!("nobody is {holder:?}"))
     }
 
+    /// What one replica alone knows of a row.
+    pub(crate) fn own_row(&self, replica: usize, row: &str) -> Result<Value> {
+        let output = Command::new(tulle()?)
+            .args([
+                "get",
+                "meshstatus",
+                row,
+                "--namespace",
+                NAMESPACE,
+                "--output",
+                "json",
+                "--state",
+            ])
+            .arg(self.replicas[replica].state())
+            .output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
     /// Removes what it made.
-    pub fn clear(self) -> Result<()> {
+    pub(crate) fn clear(self) -> Result<()> {
         let gone = ["delete", "namespace", NAMESPACE, "--timeout=120s"];
         self.cluster.kubectl(&gone)?;
-        drop((self.replicas, self.folder));
+        drop(self.replicas);
         self.cluster
             .kubectl(&["delete", "namespace", SYSTEM, "--ignore-not-found", "--timeout=120s"])?;
         if self.own_kinds {
@@ -270,52 +251,12 @@ fn kinds(cluster: &Cluster, verb: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn namespaces(cluster: &Cluster, root: &str) -> Result<()> {
+fn namespaces(cluster: &Cluster) -> Result<()> {
     for namespace in [NAMESPACE, SYSTEM] {
         cluster.kubectl(&["delete", "namespace", namespace, "--ignore-not-found", "--timeout=120s"])?;
         cluster.kubectl(&["create", "namespace", namespace])?;
     }
     cluster.kubectl(&["label", "namespace", NAMESPACE, "mesh.tulle.dev/inject=true"])?;
     cluster.apply("apiVersion: mesh.tulle.dev/v1alpha1\nkind: Mesh\nmetadata: {name: default}\nspec: {}\n")?;
-    let root = format!("--from-literal=root.pem={root}");
-    cluster.kubectl(&["--namespace", NAMESPACE, "create", "configmap", "root", &root])?;
     Ok(())
-}
-
-/// Both replicas have one CA.
-fn copy_ca(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to.join("ca"))?;
-    for file in fs::read_dir(from.join("ca"))? {
-        let file = file?;
-        fs::copy(file.path(), to.join("ca").join(file.file_name()))?;
-    }
-    Ok(())
-}
-
-fn replica(cluster: &Cluster, name: &'static str, state: PathBuf, listen: &str, node: &str) -> Result<Replica> {
-    let log = state.with_extension("log");
-    let child = Command::new(tulle()?)
-        .args([
-            "operator",
-            "--listen",
-            listen,
-            "--pod-name",
-            name,
-            "--pod-address",
-            node,
-        ])
-        .args(["--status-listen", "0.0.0.0:0", "--kubeconfig"])
-        .arg(cluster.kubeconfig())
-        .arg("--state")
-        .arg(&state)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(fs::File::create(&log)?)
-        .spawn()?;
-    Ok(Replica {
-        name,
-        child,
-        state,
-        log,
-    })
 }

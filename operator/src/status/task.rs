@@ -4,7 +4,7 @@
 //! of conditions honest when nobody asks.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use config::model::Key;
@@ -21,6 +21,9 @@ const REST: Duration = Duration::from_millis(50);
 /// A certificate is renewed without the engine's knowledge.
 const STALE: Duration = Duration::from_secs(30);
 
+/// Figures of whoever writes status.
+pub(super) type Figures = dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync;
+
 type Certificates = dyn Fn() -> BTreeMap<Key, SystemTime> + Send + Sync;
 
 /// The newest status.
@@ -29,6 +32,7 @@ pub struct StatusHandle {
     engine: watch::Receiver<Arc<EngineView>>,
     certificates: Arc<Certificates>,
     beside: watch::Sender<Arc<Beside>>,
+    figures: Arc<OnceLock<Box<Figures>>>,
     last: Arc<Mutex<Computed>>,
 }
 
@@ -60,6 +64,7 @@ pub fn start(
         engine,
         certificates: Arc::new(certificates),
         beside: watch::Sender::new(beside),
+        figures: Arc::default(),
         last,
     };
     let (mut changes, keeper) = (handle.engine.clone(), handle.clone());
@@ -77,6 +82,16 @@ impl StatusHandle {
     /// What is known beside the engine's view: to be changed by whoever knows it.
     pub fn beside(&self) -> &watch::Sender<Arc<Beside>> {
         &self.beside
+    }
+
+    /// Figures of whoever writes status, from now on; only the first call counts.
+    pub(crate) fn connect(&self, figures: Box<Figures>) {
+        self.figures.get_or_init(|| figures);
+    }
+
+    /// Figures of whoever writes status; none if nobody does.
+    pub(crate) fn figures(&self) -> Vec<(&'static str, u64)> {
+        self.figures.get().map(|figures| figures()).unwrap_or_default()
     }
 
     /// What this control plane alone knows: its engine's views, and when the certificates of its proxies end.

@@ -66,8 +66,6 @@ pub struct Options {
 /// The running part. Dropping it ends it without letting go of the Lease.
 pub struct KubernetesStatus {
     role: watch::Receiver<Role>,
-    reports: Reports,
-    figures: Arc<Figures>,
     stop: CancellationToken,
     election: JoinHandle<()>,
     _tasks: JoinSet<()>,
@@ -106,14 +104,14 @@ pub fn start(listener: TcpListener, options: Options) -> Result<KubernetesStatus
             }
         }
     });
+    let shown = (role.clone(), reports.clone(), Arc::clone(&figures));
+    options.status.connect(Box::new(move || shown_figures(&shown)));
     let mut tasks = JoinSet::new();
     tasks.spawn(stream::serve(incoming, reports.clone(), leading.clone()));
     tasks.spawn(count_unmeshed(options.status.clone(), options.pods.clone(), leading));
     tasks.spawn(act(options, role.clone(), leads, Arc::clone(&figures)));
     Ok(KubernetesStatus {
         role,
-        reports,
-        figures,
         stop,
         election,
         _tasks: tasks,
@@ -126,23 +124,20 @@ impl KubernetesStatus {
         self.stop.cancel();
         drop(self.election.await);
     }
+}
 
-    /// Reads the figures: whether this replica leads, how many report to it, what it wrote.
-    pub fn figures(&self) -> impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static {
-        let (role, reports, figures) = (self.role.clone(), self.reports.clone(), Arc::clone(&self.figures));
-        move || {
-            let leads = role.borrow().writes();
-            vec![
-                ("status_leader", u64::from(leads)),
-                (
-                    "status_replicas_reporting",
-                    u64::try_from(reports.count()).unwrap_or(u64::MAX),
-                ),
-                ("status_writes_total", figures.writes.load(Ordering::Relaxed)),
-                ("status_write_failures_total", figures.failures.load(Ordering::Relaxed)),
-            ]
-        }
-    }
+/// Whether this replica leads, how many report to it, what it wrote.
+fn shown_figures(
+    (role, reports, figures): &(watch::Receiver<Role>, Reports, Arc<Figures>),
+) -> Vec<(&'static str, u64)> {
+    let leads = role.borrow().writes();
+    let reporting = u64::try_from(reports.count()).unwrap_or(u64::MAX);
+    vec![
+        ("status_leader", u64::from(leads)),
+        ("status_replicas_reporting", reporting),
+        ("status_writes_total", figures.writes.load(Ordering::Relaxed)),
+        ("status_write_failures_total", figures.failures.load(Ordering::Relaxed)),
+    ]
 }
 
 /// Does what the role asks for: writes, or reports to who writes.
@@ -184,7 +179,7 @@ async fn report(options: &Options, leader: SocketAddr) {
         match stream::report(leader, &options.replica, &options.ca, &options.status).await {
             Ok(never) => match never {},
             Err(error) if failing => {
-                tracing::debug!(%leader, %error, "cannot report to the replica that writes status")
+                tracing::debug!(%leader, %error, "cannot report to the replica that writes status");
             }
             Err(error) => {
                 failing = true;

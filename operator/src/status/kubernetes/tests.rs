@@ -20,7 +20,7 @@ use super::wire::{Assembly, Change, changes};
 use crate::engine::{ProxyView, Rejection};
 use crate::identity::{CertificateAuthority, IncomingLimits, LeafPolicy, SpiffeId, tls_incoming};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 fn proxy(number: u8) -> Reported {
     let rejection = Rejection {
@@ -37,10 +37,10 @@ fn proxy(number: u8) -> Reported {
             since: SystemTime::UNIX_EPOCH + Duration::from_micros(u64::from(number)),
             sent: (number > 10).then_some(u64::from(number)),
             acked: (number > 20).then_some(u64::from(number)),
-            rejections: (number % 3 == 0).then_some(rejection).into_iter().collect(),
-            failed: (number % 5 == 0).then(|| "no".to_owned()),
+            rejections: number.is_multiple_of(3).then_some(rejection).into_iter().collect(),
+            failed: number.is_multiple_of(5).then(|| "no".to_owned()),
         }),
-        certificate: (number % 2 == 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(number))),
+        certificate: number.is_multiple_of(2).then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(number))),
     }
 }
 

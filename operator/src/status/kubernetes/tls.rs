@@ -28,7 +28,7 @@ pub(super) fn server(ca: &Arc<CertificateAuthority>) -> Result<rustls::ServerCon
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(ca)?), Arc::clone(&provider))
         .build()
         .map_err(crypto)?;
-    let own = RotatingCertificate::for_name(Arc::clone(ca), NAME, LIFETIME, Arc::new(SystemTime::now))?;
+    let own = RotatingCertificate::for_names(Arc::clone(ca), &[NAME.to_owned()], LIFETIME, Arc::new(SystemTime::now))?;
     let config = builder(provider, rustls::ServerConfig::builder_with_provider)?
         .with_client_cert_verifier(Arc::new(ReplicasOnly(verifier)))
         .with_cert_resolver(Arc::new(own));

@@ -29,7 +29,9 @@ pub(super) fn unmeshed(pods: &[Arc<Pod>], namespaces: &[Arc<Namespace>]) -> BTre
                 .push(name.to_owned());
         }
     }
-    groups.values_mut().for_each(|names| names.sort());
+    for names in groups.values_mut() {
+        names.sort();
+    }
     groups
 }
 

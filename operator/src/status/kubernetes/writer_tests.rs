@@ -20,7 +20,7 @@ use super::lease::Role;
 use super::tests::status_of;
 use super::writer::{Figures, run};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// What the fake holds and was asked.
 #[derive(Default)]
