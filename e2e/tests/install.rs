@@ -177,7 +177,11 @@ fn upgrade(installation: &Installation) -> Result<()> {
     replicas(installation, 3)?;
     let mesh = get(cluster, &["meshes", "default"])?;
     ensure!(mesh.pointer("/spec/revocationTime") == Some(&json!("20s")), "{mesh}");
-    let names = |pods: &[Value]| -> Vec<Value> { pods.iter().filter_map(|pod| pod.pointer("/metadata/name").cloned()).collect() };
+    let names = |pods: &[Value]| -> Vec<Value> {
+        pods.iter()
+            .filter_map(|pod| pod.pointer("/metadata/name").cloned())
+            .collect()
+    };
     let before = names(&installation.pods()?);
     installation.install(&arguments)?;
     installation.install_kinds()?;

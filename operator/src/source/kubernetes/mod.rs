@@ -24,7 +24,7 @@ pub use connect::{ConnectError, connect, connect_by};
 pub(crate) use feed::Feeds;
 pub(crate) use gather::read_object;
 pub use once::{ReadError, list, read_once};
-pub(crate) use pod::{ended, injected};
 pub use pod::{PodDirectory, PodInfo, PodStore};
+pub(crate) use pod::{ended, injected};
 pub(crate) use watch::configuration;
 pub use watch::{KubernetesError, KubernetesHandle, start};

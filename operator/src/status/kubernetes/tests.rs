@@ -40,7 +40,9 @@ fn proxy(number: u8) -> Reported {
             rejections: number.is_multiple_of(3).then_some(rejection).into_iter().collect(),
             failed: number.is_multiple_of(5).then(|| "no".to_owned()),
         }),
-        certificate: number.is_multiple_of(2).then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(number))),
+        certificate: number
+            .is_multiple_of(2)
+            .then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(number))),
     }
 }
 
