@@ -29,6 +29,11 @@ impl Connections {
         }
     }
 
+    /// Uses a connection for no further call.
+    pub(super) async fn forget(&self, address: SocketAddr) {
+        self.0.lock().await.remove(&address);
+    }
+
     async fn send(&self, address: SocketAddr, request: &RawRequest) -> Result<Outcome> {
         let call = call(request)?;
         let mut connection = self.connection(address).await?;

@@ -18,7 +18,15 @@ const MOST_HEADERS: usize = 64;
 
 /// Open connections of one worker.
 #[derive(Debug, Default)]
-pub(super) struct Connections(BTreeMap<SocketAddr, TcpStream>);
+pub(super) struct Connections(BTreeMap<SocketAddr, Kept>);
+
+/// A connection that stays open between requests.
+#[derive(Debug)]
+struct Kept {
+    stream: TcpStream,
+    /// Requests that went over it.
+    requests: u32,
+}
 
 /// The head of an answer.
 struct Head {
@@ -31,10 +39,12 @@ struct Head {
 impl Connections {
     /// Sends a request and reads its answer.
     pub(super) async fn ask(&mut self, address: SocketAddr, request: &RawRequest) -> Outcome {
-        match self.exchange(address, request).await {
+        let before = self.0.get(&address).map_or(0, |kept| kept.requests);
+        let outcome = match self.exchange(address, request).await {
             Ok(outcome) => outcome,
             Err(error) => Outcome::failed(format!("{error:#}")),
-        }
+        };
+        Outcome { before, ..outcome }
     }
 
     /// Uses a connection no more.
@@ -43,8 +53,8 @@ impl Connections {
     }
 
     async fn exchange(&mut self, address: SocketAddr, request: &RawRequest) -> Result<Outcome> {
-        let mut stream = match self.0.remove(&address) {
-            Some(stream) => stream,
+        let Kept { mut stream, requests } = match self.0.remove(&address) {
+            Some(kept) => kept,
             None => connect(address).await?,
         };
         stream.write_all(bytes(request).as_bytes()).await.context("write")?;
@@ -61,7 +71,8 @@ impl Connections {
             body(&mut stream, &head, &mut received).await?
         };
         if head.headers.get("connection").is_none_or(|value| value != "close") {
-            self.0.insert(address, stream);
+            let requests = requests + 1;
+            self.0.insert(address, Kept { stream, requests });
         }
         Ok(Outcome {
             status: Some(head.status),
@@ -73,10 +84,10 @@ impl Connections {
     }
 }
 
-async fn connect(address: SocketAddr) -> Result<TcpStream> {
+async fn connect(address: SocketAddr) -> Result<Kept> {
     let stream = TcpStream::connect(address).await.context("connect")?;
     stream.set_nodelay(true)?;
-    Ok(stream)
+    Ok(Kept { stream, requests: 0 })
 }
 
 fn bytes(request: &RawRequest) -> String {
