@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::generate::Counts;
 use super::session::Difference;
+use super::walk::Tried;
 
 /// What a run has done and found.
 #[derive(Clone, Debug, Default)]
@@ -16,10 +17,12 @@ pub struct Report {
     pub decisions: u64,
     /// Worlds that were applied.
     pub worlds: u64,
-    /// Answers that fitted only when asked for again.
-    pub late: u64,
-    /// The latest of them.
-    pub latest: Duration,
+    /// Answers from connections that a revocation cut, by what was seen.
+    pub cut: BTreeMap<&'static str, u64>,
+    /// Answers over HTTP/1.1 connections that were open for longer than an Envoy drains what it drops.
+    pub kept: u64,
+    /// How often `tulle diff` was held against what happened.
+    pub tried: Tried,
     /// Access log lines that were compared.
     pub lines: u64,
     /// Answers by what was expected.
@@ -41,14 +44,18 @@ impl Display for Report {
         let count = u32::try_from(self.decisions).map_or(f64::INFINITY, f64::from);
         writeln!(
             f,
-            "seed {}: {} decisions in {} worlds, {} differences, {} answers late (by up to {:.1} s), {} access log lines compared",
+            "seed {}: {} decisions in {} worlds, {} differences, {} access log lines compared",
             self.seed,
             self.decisions,
             self.worlds,
             self.differences.len(),
-            self.late,
-            self.latest.as_secs_f64(),
             self.lines
+        )?;
+        writeln!(f, "{}", self.tried)?;
+        writeln!(
+            f,
+            "{} answers over HTTP/1.1 connections that had been open for more than 45 s",
+            self.kept
         )?;
         writeln!(
             f,
@@ -56,7 +63,12 @@ impl Display for Report {
             count / seconds.max(0.001),
             count / asking
         )?;
-        for (what, counts) in [("expected", &self.expected), ("generated", &self.features)] {
+        let counted = [
+            ("connections cut as they should be", &self.cut),
+            ("expected", &self.expected),
+            ("generated", &self.features),
+        ];
+        for (what, counts) in counted {
             let list: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
             writeln!(f, "{what}: {}", list.join(", "))?;
         }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use httparse::{EMPTY_HEADER, Response, Status};
@@ -26,6 +27,7 @@ struct Kept {
     stream: TcpStream,
     /// Requests that went over it.
     requests: u32,
+    opened: Instant,
 }
 
 /// The head of an answer.
@@ -39,12 +41,13 @@ struct Head {
 impl Connections {
     /// Sends a request and reads its answer.
     pub(super) async fn ask(&mut self, address: SocketAddr, request: &RawRequest) -> Outcome {
-        let before = self.0.get(&address).map_or(0, |kept| kept.requests);
+        let kept = self.0.get(&address);
+        let (before, age) = kept.map_or((0, 0), |kept| (kept.requests, kept.opened.elapsed().as_secs()));
         let outcome = match self.exchange(address, request).await {
             Ok(outcome) => outcome,
             Err(error) => Outcome::failed(format!("{error:#}")),
         };
-        Outcome { before, ..outcome }
+        Outcome { before, age, ..outcome }
     }
 
     /// Uses a connection no more.
@@ -53,7 +56,11 @@ impl Connections {
     }
 
     async fn exchange(&mut self, address: SocketAddr, request: &RawRequest) -> Result<Outcome> {
-        let Kept { mut stream, requests } = match self.0.remove(&address) {
+        let Kept {
+            mut stream,
+            requests,
+            opened,
+        } = match self.0.remove(&address) {
             Some(kept) => kept,
             None => connect(address).await?,
         };
@@ -71,8 +78,12 @@ impl Connections {
             body(&mut stream, &head, &mut received).await?
         };
         if head.headers.get("connection").is_none_or(|value| value != "close") {
-            let requests = requests + 1;
-            self.0.insert(address, Kept { stream, requests });
+            let kept = Kept {
+                stream,
+                requests: requests + 1,
+                opened,
+            };
+            self.0.insert(address, kept);
         }
         Ok(Outcome {
             status: Some(head.status),
@@ -87,7 +98,11 @@ impl Connections {
 async fn connect(address: SocketAddr) -> Result<Kept> {
     let stream = TcpStream::connect(address).await.context("connect")?;
     stream.set_nodelay(true)?;
-    Ok(Kept { stream, requests: 0 })
+    Ok(Kept {
+        stream,
+        requests: 0,
+        opened: Instant::now(),
+    })
 }
 
 fn bytes(request: &RawRequest) -> String {
