@@ -25,13 +25,8 @@ impl Explained {
 
     /// What is wrong with a line of the caller's proxy.
     pub fn outbound(&self, line: &Line) -> Result<(), String> {
-        let route = &self.0.json["route"];
-        // What no rule matches, or nothing can match, is answered without one.
-        let said = if route["fate"]["status"].is_null() {
-            name(&route["rule"])
-        } else {
-            None
-        };
+        // What nothing takes is answered without a route.
+        let said = name(&self.0.json["route"]["rule"]).filter(|rule| !rule.is_empty());
         same("the route", said, line.field("rule"))?;
         self.says(line.field("rule"))
     }
@@ -45,6 +40,8 @@ impl Explained {
         let mut wrong = format!("explain does not say that it may arrive at {}", line.proxy);
         for arrival in arrivals.iter().filter(|one| one["workload"] == *line.proxy) {
             match arrived(arrival, line) {
+                // The log names the port's default for what is malformed, although nobody asked it.
+                Ok(()) if arrival["verdict"]["answer"] == "malformed" => return self.says(Some("400")),
                 Ok(()) => return self.says(line.field("rule")),
                 Err(reason) => wrong = reason,
             }

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::access_log::Line;
+use super::compare;
 use super::diffed::Named;
+use super::ended::Ended;
 use super::expect::Possible;
 use super::explained::Explained;
 use super::question::{Asker, Question};
 use super::session::{Asked, Difference, Stage};
-use super::{compare, cut};
 
 /// Within this time every line is there.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -29,8 +30,8 @@ pub struct Pending {
     possible: Vec<Possible>,
     explained: Arc<Explained>,
     named: Option<Named>,
-    /// Its connection was cut.
-    cut: bool,
+    /// Its connection ended.
+    ended: Option<Ended>,
     since: Instant,
     inbound: u32,
     outbound: u32,
@@ -45,7 +46,7 @@ impl Pending {
             possible,
             explained: Arc::clone(&asked.explained),
             named: asked.named.clone(),
-            cut: false,
+            ended: None,
             since: Instant::now(),
             inbound: 0,
             outbound: 0,
@@ -53,15 +54,20 @@ impl Pending {
     }
 
     fn is_complete(&self) -> bool {
-        let arrives = !self.cut && self.possible.iter().all(|one| one.entry.is_some());
-        let leaves = self.question.from != Asker::Plaintext;
+        let (arrives, leaves) = match self.ended {
+            Some(ended) => (ended.is_logged(true), ended.is_logged(false)),
+            None => {
+                let arrives = self.possible.iter().all(|one| one.entry.is_some());
+                (arrives, self.question.from != Asker::Plaintext)
+            }
+        };
         (self.inbound > 0 || !arrives) && (self.outbound > 0 || !leaves)
     }
 
     /// What is wrong with a line, by the evaluator, by `tulle explain` and by `tulle diff`.
     fn compare(&self, line: &Line) -> Result<(), String> {
-        if self.cut {
-            return cut::logged(line);
+        if let Some(ended) = self.ended {
+            return ended.logged(line);
         }
         if !line.inbound {
             compare::outbound(&self.possible, line)?;
@@ -100,9 +106,10 @@ impl Ledger {
         self.pending.insert(id, pending);
     }
 
-    /// Awaits the line of a request whose connection was cut.
-    pub fn expect_cut(&mut self, id: String, pending: Pending) {
-        self.pending.insert(id, Pending { cut: true, ..pending });
+    /// Awaits the line of a request whose connection ended.
+    pub fn expect_ended(&mut self, id: String, pending: Pending, ended: Ended) {
+        let ended = Some(ended);
+        self.pending.insert(id, Pending { ended, ..pending });
     }
 
     /// Compares a line.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
+use super::ended::Ended;
 use super::generate::Counts;
 use super::session::Difference;
 use super::walk::Tried;
@@ -17,8 +18,8 @@ pub struct Report {
     pub decisions: u64,
     /// Worlds that were applied.
     pub worlds: u64,
-    /// Answers from connections that a revocation cut, by what was seen.
-    pub cut: BTreeMap<&'static str, u64>,
+    /// Answers from connections that a change ended by design.
+    pub ended: BTreeMap<Ended, u64>,
     /// Answers over HTTP/1.1 connections that were open for longer than an Envoy drains what it drops.
     pub kept: u64,
     /// How often `tulle diff` was held against what happened.
@@ -63,12 +64,13 @@ impl Display for Report {
             count / seconds.max(0.001),
             count / asking
         )?;
-        let counted = [
-            ("connections cut as they should be", &self.cut),
-            ("expected", &self.expected),
-            ("generated", &self.features),
-        ];
-        for (what, counts) in counted {
+        let ended: Vec<String> = self
+            .ended
+            .iter()
+            .map(|(how, count)| format!("{how:?} {count}"))
+            .collect();
+        writeln!(f, "connections that ended by design: {}", ended.join(", "))?;
+        for (what, counts) in [("expected", &self.expected), ("generated", &self.features)] {
             let list: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
             writeln!(f, "{what}: {}", list.join(", "))?;
         }

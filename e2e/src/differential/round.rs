@@ -36,8 +36,8 @@ impl Misfit {
 
     fn differs(&self, stage: &Stage, lasted: Option<f64>) -> Difference {
         let lasted = lasted.map_or_else(
-            || "stays so".to_owned(),
-            |seconds| format!("fitted {seconds:.3} s later"),
+            || "did not fit as long as it was watched".to_owned(),
+            |seconds| format!("fitted {seconds:.3} s later on a connection of its own"),
         );
         let observed = format!("{} {:?}; {lasted}", self.id, self.seen);
         stage.differs(

@@ -143,7 +143,7 @@ fn run(session: &mut Session, seed: u64, mut next: impl FnMut(&mut Counts) -> Op
     found.extend(session.connections.sweep());
     report.took = start.elapsed();
     report.tried = walk.tried;
-    report.cut.clone_from(&session.tally.cut);
+    report.ended.clone_from(&session.tally.ended);
     report.kept = session.tally.kept;
     report.applying = session.tally.applying;
     report.expected.clone_from(&session.tally.expected);
@@ -154,13 +154,13 @@ fn run(session: &mut Session, seed: u64, mut next: impl FnMut(&mut Counts) -> Op
 
 fn progress(session: &Session, report: &Report, start: Instant) {
     say(&format!(
-        "seed {}: {} decisions, {} worlds, {:.0} s, {} differences, {} connections cut as they should be",
+        "seed {}: {} decisions, {} worlds, {:.0} s, {} differences, {} connections ended by design",
         report.seed,
         report.decisions,
         report.worlds,
         start.elapsed().as_secs_f64(),
         report.differences.len(),
-        session.tally.cut.values().sum::<u64>(),
+        session.tally.ended.values().sum::<u64>(),
     ));
 }
 

@@ -1,7 +1,7 @@
 //! The running mesh and its callers: worlds are applied, questions asked, answers compared.
 //!
 //! What every proxy has acknowledged holds: an answer that does not fit is a difference, however soon it would fit. The one
-//! exception is a connection that a revocation cuts, as the documents say that it does (`cut`); such a question is asked again
+//! exception is a connection that a change ends, as the documents say that it does (`ended`); such a question is asked again
 //! on a connection of its own. Where chance chooses among several outcomes, it is asked several times then, and each must fit.
 
 use std::collections::BTreeMap;
@@ -17,9 +17,9 @@ use serde_json::Value;
 
 use super::access_log::AccessLogs;
 use super::client::Prober;
-use super::cut;
 use super::connections::Connections;
 use super::diffed::Named;
+use super::ended::{self, Ended, StrictPorts};
 use super::expect::{Possible, kind, possible};
 use super::explained::Explained;
 use super::ledger::Ledger;
@@ -109,13 +109,15 @@ pub struct Session {
     mutation: PathBuf,
     /// Where worlds are read before they are applied.
     staged: PathBuf,
+    applied: Option<Stage>,
+    strict: StrictPorts,
 }
 
 /// What a session has done.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// Answers from connections that were cut as they should be, by what was seen.
-    pub cut: BTreeMap<&'static str, u64>,
+    /// Answers from connections that a change ended by design.
+    pub ended: BTreeMap<Ended, u64>,
     /// Answers over HTTP/1.1 connections that were open for longer than an Envoy drains what it drops.
     pub kept: u64,
     /// How long worlds took to be acknowledged everywhere.
@@ -160,6 +162,8 @@ impl Session {
             tally: Tally::default(),
             mutation,
             staged,
+            applied: None,
+            strict: StrictPorts::default(),
         })
     }
 
@@ -190,20 +194,24 @@ impl Session {
             .adopt(FILE, &text)
             .with_context(|| format!("cannot apply:\n{text}"))?;
         self.tally.applying += applying.elapsed();
+        if let Some(before) = self.applied.replace(stage.clone()) {
+            self.strict.note(before.read.model());
+        }
         let mut played = Played {
             differences: Vec::new(),
             fits: vec![None; asks.len()],
         };
         let mut open = self.expected(stage, asks)?;
-        for again in 0..=cut::MOST {
+        for again in 0..=ended::MOST {
             let misfits = self.round(stage, open, again > 0, &mut played)?;
             open = Vec::new();
             let mut wrong = Vec::new();
             for misfit in misfits {
-                let cut = cut::cut(stage.read.model(), &misfit.asked, &misfit.seen);
-                if let Some(cut) = cut.filter(|_| again < cut::MOST) {
-                    *self.tally.cut.entry(cut).or_default() += 1;
-                    self.ledger.expect_cut(misfit.id.clone(), misfit.pending(stage));
+                let ended = self.strict.ended(stage.read.model(), &misfit.asked, &misfit.seen);
+                if let Some(ended) = ended.filter(|_| again < ended::MOST) {
+                    *self.tally.ended.entry(ended).or_default() += 1;
+                    self.ledger
+                        .expect_ended(misfit.id.clone(), misfit.pending(stage), ended);
                     open.push(misfit.asked);
                 } else {
                     wrong.push(misfit);

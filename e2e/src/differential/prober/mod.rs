@@ -85,7 +85,7 @@ pub struct Outcome {
     pub closed: bool,
     /// Why there is no whole answer.
     pub error: Option<String>,
-    /// So many requests had gone over the HTTP/1.1 connection before.
+    /// So many requests had gone over the connection before.
     pub before: u32,
     /// It was opened so many seconds ago.
     pub age: u64,
