@@ -38,6 +38,9 @@ fn plaintext_callers_get_what_is_meant_for_them() -> Result<()> {
     let plain = mesh.outside("plain")?;
     let stage = Stage { mesh, plain };
     let mut steps = Steps::default();
+    steps.run("a change of the mode ends no connection with a certificate", || {
+        stage.switched()
+    });
     steps.run("every default, with and without an Allow for others", || {
         stage.defaults()
     });
@@ -120,6 +123,26 @@ impl Stage {
 
     fn orders(&self) -> Result<Namespace> {
         self.mesh.workload("shop/orders-1")
+    }
+
+    /// Of each port's chains only the one of plaintext callers goes, and none when it comes back. What goes is drained and then closed.
+    fn switched(&self) -> Result<()> {
+        let payments = self.mesh.envoy("shop/payments-1")?;
+        let updated = || payments.sum(r"^listener_manager\.listener_in_place_updated$");
+        let draining = || payments.sum(r"^listener_manager\.total_filter_chains_draining$");
+        let before = updated()?;
+        ensure!(draining()? == 0, "something drains already");
+        self.apply(&settings("{mtls: {mode: Strict}}"), None)?;
+        let ports = updated()? - before;
+        ensure!(ports > 0, "no port's listener was changed in place");
+        ensure!(draining()? == ports, "{} chains of {ports} ports drain", draining()?);
+        self.apply(&permissive("AllowUntilSelected"), None)?;
+        ensure!(
+            updated()? - before == 2 * ports,
+            "another listener was changed in place"
+        );
+        ensure!(draining()? == ports, "{} chains of {ports} ports drain", draining()?);
+        Ok(())
     }
 
     fn defaults(&self) -> Result<()> {

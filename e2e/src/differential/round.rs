@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use super::{compare, connections};
 use super::expect::Possible;
 use super::ledger::Pending;
 use super::prober::{Outcome, Probe};
 use super::question::Asker;
 use super::session::{Asked, Difference, Played, Session, Stage};
+use super::{compare, connections};
 
 /// So many times a question is asked again at once if chance decides among its answers.
 const COPIES: usize = 8;
