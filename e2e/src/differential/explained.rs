@@ -4,16 +4,18 @@
 //! what is compared is what would be printed. A cause that the log names must stand in the text as well.
 
 use anyhow::{Context, Result};
-use operator::cli::answers::{Answer, Objects};
+use config::evaluator::Answer;
+use operator::cli::answers::{self, Objects};
 use serde_json::Value;
 
 use super::access_log::Line;
+use super::expect::Possible;
 use super::prober::{Does, RawRequest};
 use super::question::{Question, Target};
 
 /// The answer to one question.
 #[derive(Clone, Debug)]
-pub struct Explained(Answer);
+pub struct Explained(answers::Answer);
 
 impl Explained {
     /// Asks.
@@ -33,12 +35,8 @@ impl Explained {
 
     /// What is wrong with a line of the destination's proxy.
     pub fn inbound(&self, line: &Line) -> Result<(), String> {
-        let arrivals = self.0.json["arrivals"]
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default();
         let mut wrong = format!("explain does not say that it may arrive at {}", line.proxy);
-        for arrival in arrivals.iter().filter(|one| one["workload"] == *line.proxy) {
+        for arrival in self.arrivals().iter().filter(|one| one["workload"] == *line.proxy) {
             match arrived(arrival, line) {
                 // The log names the port's default for what is malformed, although nobody asked it.
                 Ok(()) if arrival["verdict"]["answer"] == "malformed" => return self.says(Some("400")),
@@ -49,11 +47,35 @@ impl Explained {
         Err(wrong)
     }
 
+    /// What is wrong with it for a connection that had this outcome, of which the log line is compared elsewhere.
+    pub fn connected(&self, outcome: &Possible) -> Result<(), String> {
+        let Some(entry) = &outcome.entry else {
+            return Ok(());
+        };
+        let says = |one: &Value| {
+            let allowed = one["verdict"]["answer"] == "allowed";
+            one["workload"] == *entry.workload
+                && allowed == (entry.verdict.answer == Answer::Allowed)
+                && name(&one["verdict"]["rule"]) == Some(&entry.verdict.rule)
+        };
+        if self.arrivals().iter().any(says) {
+            return self.says(Some(&entry.verdict.rule));
+        }
+        Err(format!("explain does not say {entry:?}"))
+    }
+
+    fn arrivals(&self) -> &[Value] {
+        self.0.json["arrivals"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+    }
+
     /// The text names what the log names.
     fn says(&self, logged: Option<&str>) -> Result<(), String> {
         match logged {
             Some(rule) if !self.0.text.contains(rule) => {
-                Err(format!("the log names {rule}, explain does not:\n{}", self.0.text))
+                Err(format!("the log names {rule}, the text of explain does not"))
             }
             _ => Ok(()),
         }

@@ -84,6 +84,10 @@ impl Session {
                     Ok(fits) => {
                         if asked.question.is_request() {
                             self.ledger.expect(id, Pending::new(stage, &asked, fits.clone()));
+                        } else if let Err(reason) = fits.iter().try_for_each(|one| asked.explained.connected(one)) {
+                            let seen = format!("{seen:?}");
+                            let differs = stage.differs(&asked.question, reason, &fits, seen);
+                            played.differences.push(differs);
                         }
                         fitting = fits;
                     }
