@@ -13,12 +13,12 @@ use tulle_e2e::install::Renderer;
 
 /// Role, API group, resources, names (if they are limited), verbs.
 const ALLOWED: &[&str] = &[
-    "ClusterRole tulle | / | namespaces pods services | * | get list watch",
-    "ClusterRole tulle | discovery.k8s.io/ | endpointslices | * | get list watch",
-    "ClusterRole tulle | mesh.tulle.dev/ | faultinjections meshes ratelimits trafficpermissions trafficroutes workloads | * | get list watch",
+    "ClusterRole tulle | / | namespaces pods services | * | list watch",
+    "ClusterRole tulle | discovery.k8s.io/ | endpointslices | * | list watch",
+    "ClusterRole tulle | mesh.tulle.dev/ | faultinjections meshes ratelimits trafficpermissions trafficroutes workloads | * | list watch",
     "ClusterRole tulle | mesh.tulle.dev/ | faultinjections/status meshes/status meshstatuses/status ratelimits/status \
      trafficpermissions/status trafficroutes/status workloads/status | * | patch",
-    "ClusterRole tulle | mesh.tulle.dev/ | meshstatuses | * | create delete get list patch watch",
+    "ClusterRole tulle | mesh.tulle.dev/ | meshstatuses | * | create delete list patch watch",
     "ClusterRole tulle | / | configmaps | * | create",
     "ClusterRole tulle | / | configmaps | tulle-ca | delete list patch watch",
     "ClusterRole tulle | admissionregistration.k8s.io/ | mutatingwebhookconfigurations validatingwebhookconfigurations | tulle | \
@@ -27,7 +27,7 @@ const ALLOWED: &[&str] = &[
     "Role tulle-system/tulle | / | secrets | * | create",
     "Role tulle-system/tulle | / | secrets | tulle-ca | get",
     "Role tulle-system/tulle | coordination.k8s.io/ | leases | * | create",
-    "Role tulle-system/tulle | coordination.k8s.io/ | leases | tulle | get patch update",
+    "Role tulle-system/tulle | coordination.k8s.io/ | leases | tulle | get update",
 ];
 
 fn objects() -> Option<Vec<Value>> {

@@ -162,6 +162,10 @@ fn works(installation: &Installation) -> Result<()> {
     ensure!(level == Some(&json!("restricted")), "the namespace is {level:?}");
     let said = installation.test()?;
     ensure!(said.contains("Succeeded"), "{said}");
+    let logs = installation.kubectl(&["logs", "--selector=app.kubernetes.io/component=operator", "--tail=-1"])?;
+    ensure!(logs.contains("caBundle"), "{logs}");
+    // The rights of the chart are enough.
+    ensure!(!logs.contains("forbidden"), "{logs}");
     Ok(())
 }
 
