@@ -10,49 +10,35 @@ mod support;
 
 use std::sync::Arc;
 
-use support::permission;
+use support::{permission, shop_service, shop_workload};
 use tulle_config::Model;
 use tulle_config::diff::{Change, Diff, diff};
 use tulle_config::evaluator::Operation;
 use tulle_config::matrix::{Access, matrix};
 
-const MESH: &str = "
-apiVersion: v1
-kind: Service
-metadata: {name: payments, namespace: shop}
-spec: {clusterIP: 10.0.0.1, selector: {app: payments}, ports: [{name: http, port: 80, targetPort: 8080}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: db, namespace: shop}
-spec: {clusterIP: 10.0.0.2, selector: {app: db}, ports: [{name: tcp, port: 5432, targetPort: 5432}]}
----
-apiVersion: mesh.tulle.dev/v1alpha1
-kind: Workload
-metadata: {name: payments-1, namespace: shop, labels: {app: payments}}
-spec: {address: 10.1.0.1, serviceAccount: payments, ports: [{name: http, port: 8080}]}
----
-apiVersion: mesh.tulle.dev/v1alpha1
-kind: Workload
-metadata: {name: payments-2, namespace: shop, labels: {app: payments}}
-spec: {address: 10.1.0.2, serviceAccount: payments, ports: [{name: http, port: 8080}]}
----
-apiVersion: mesh.tulle.dev/v1alpha1
-kind: Workload
-metadata: {name: db-1, namespace: shop, labels: {app: db}}
-spec: {address: 10.1.0.3, serviceAccount: db, ports: [{name: tcp, port: 5432}]}
----
-apiVersion: mesh.tulle.dev/v1alpha1
-kind: Workload
-metadata: {name: orders-1, namespace: shop, labels: {app: orders}}
-spec: {address: 10.1.0.4, serviceAccount: orders, ports: []}
----
-";
+fn mesh() -> String {
+    let web = "{name: http, port: 8080}";
+    [
+        shop_service(
+            "payments",
+            "10.0.0.1",
+            "payments",
+            "{name: http, port: 80, targetPort: 8080}",
+        ),
+        shop_service("db", "10.0.0.2", "db", "{name: tcp, port: 5432, targetPort: 5432}"),
+        shop_workload("payments-1", "10.1.0.1", "payments", web),
+        shop_workload("payments-2", "10.1.0.2", "payments", web),
+        shop_workload("db-1", "10.1.0.3", "db", "{name: tcp, port: 5432}"),
+        shop_workload("orders-1", "10.1.0.4", "orders", ""),
+    ]
+    .concat()
+        + "---\n"
+}
 
 const ORDERS: &str = "sources: [{type: ServiceAccount, serviceAccount: {namespace: shop, name: orders}}]";
 
 fn model(yaml: &str) -> Arc<Model> {
-    support::model(&format!("{MESH}{yaml}"))
+    support::model(&format!("{}{yaml}", mesh()))
 }
 
 fn compare(before: &str, after: &str) -> Diff {
@@ -157,7 +143,7 @@ fn routes_limits_and_comings_and_goings() {
     assert_eq!(effects, [("RateLimit/shop/l/all", Change::Begins)]);
     assert!(diff.access.is_empty());
 
-    let gone = diff_of_models(&model(""), &support::model(MESH.rsplit_once("---\napi").unwrap().0));
+    let gone = diff_of_models(&model(""), &support::model(mesh().rsplit_once("---\napi").unwrap().0));
     assert!(
         gone.effects
             .iter()
@@ -415,7 +401,7 @@ fn a_rule_about_paths_refuses_parameters_and_that_is_said() {
 fn a_new_workload_port_comes_under_the_limits_of_its_namespace() {
     let limit = "---\napiVersion: mesh.tulle.dev/v1alpha1\nkind: RateLimit\nmetadata: {name: l, namespace: shop}\n\
                  spec: {limits: [{name: all, rate: {requests: 5, unit: Second}}]}\n";
-    let old = format!("{MESH}{limit}");
+    let old = format!("{}{limit}", mesh());
     let new = old.replace(
         "serviceAccount: orders, ports: []",
         "serviceAccount: orders, ports: [{name: http, port: 9000}]",
@@ -431,8 +417,8 @@ fn a_new_workload_port_comes_under_the_limits_of_its_namespace() {
 #[test]
 fn a_service_that_is_found_or_spoken_to_otherwise_changes() {
     let changed = |from: &str, to: &str| {
-        let new = MESH.replace(from, to);
-        assert_ne!(new, MESH);
+        let new = mesh().replace(from, to);
+        assert_ne!(new, mesh());
         effects(&diff_of_models(&model(""), &support::model(&new)))
     };
     assert_eq!(

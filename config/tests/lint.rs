@@ -8,46 +8,31 @@
 
 mod support;
 
-use support::permission;
+use support::{permission, shop_service, shop_workload};
 use tulle_config::lint::lint;
 use tulle_config::{Diagnostic, Severity};
 
 /// Two callers and two services behind one namespace; `db` speaks TCP.
-const MESH: &str = "
-apiVersion: v1
-kind: Service
-metadata: {name: payments, namespace: shop}
-spec: {clusterIP: 10.0.0.1, selector: {app: payments}, ports: [{name: http, port: 80, targetPort: 8080}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: db, namespace: shop}
-spec: {clusterIP: 10.0.0.2, selector: {app: db}, ports: [{name: tcp, port: 5432, targetPort: 5432}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: empty, namespace: shop}
-spec: {clusterIP: 10.0.0.3, selector: {app: nobody}, ports: [{name: http, port: 80}]}
----
-apiVersion: mesh.tulle.dev/v1alpha1
-kind: Workload
-metadata: {name: payments-1, namespace: shop, labels: {app: payments}}
-spec: {address: 10.1.0.1, serviceAccount: payments, ports: [{name: http, port: 8080}]}
----
-apiVersion: mesh.tulle.dev/v1alpha1
-kind: Workload
-metadata: {name: db-1, namespace: shop, labels: {app: db}}
-spec: {address: 10.1.0.2, serviceAccount: db, ports: [{name: tcp, port: 5432}]}
----
-apiVersion: mesh.tulle.dev/v1alpha1
-kind: Workload
-metadata: {name: orders-1, namespace: shop, labels: {app: orders}}
-spec: {address: 10.1.0.3, serviceAccount: orders, ports: []}
----
-";
+fn mesh() -> String {
+    [
+        shop_service(
+            "payments",
+            "10.0.0.1",
+            "payments",
+            "{name: http, port: 80, targetPort: 8080}",
+        ),
+        shop_service("db", "10.0.0.2", "db", "{name: tcp, port: 5432, targetPort: 5432}"),
+        shop_service("empty", "10.0.0.3", "nobody", "{name: http, port: 80}"),
+        shop_workload("payments-1", "10.1.0.1", "payments", "{name: http, port: 8080}"),
+        shop_workload("db-1", "10.1.0.2", "db", "{name: tcp, port: 5432}"),
+        shop_workload("orders-1", "10.1.0.3", "orders", ""),
+    ]
+    .concat()
+        + "---\n"
+}
 
 fn found(yaml: &str) -> Vec<Diagnostic> {
-    let objects = support::objects(&format!("{MESH}{yaml}"));
+    let objects = support::objects(&format!("{}{yaml}", mesh()));
     let model = tulle_config::build(&objects, &support::settings(), support::now());
     let errors: Vec<_> = model
         .diagnostics
@@ -241,7 +226,7 @@ fn routes_that_no_request_reaches() {
 
 /// Findings though some rules are in error.
 fn found_beside_errors(yaml: &str) -> Vec<Diagnostic> {
-    let objects = support::objects(&format!("{MESH}{yaml}"));
+    let objects = support::objects(&format!("{}{yaml}", mesh()));
     let model = tulle_config::build(&objects, &support::settings(), support::now());
     assert!(model.diagnostics.iter().any(|one| one.severity == Severity::Error));
     lint(&objects, &model)
@@ -322,7 +307,7 @@ fn a_rule_that_failed_makes_no_other_one_redundant() {
 fn a_finding_names_the_field_that_was_written() {
     let calls = "grpc: [{method: {service: 'a;b'}}]";
     let yaml = permission("a", "payments", "Allow", &format!("[{{name: r, {ORDERS}, {calls}}}]"));
-    let objects = format!("{MESH}{yaml}").replace("[{name: http, port: 8080}]", "[{name: grpc, port: 8080}]");
+    let objects = format!("{}{yaml}", mesh()).replace("[{name: http, port: 8080}]", "[{name: grpc, port: 8080}]");
     let objects = support::objects(&objects.replace("{name: http, port: 80,", "{name: grpc, port: 80,"));
     let model = tulle_config::build(&objects, &support::settings(), support::now());
     let paths: Vec<String> = lint(&objects, &model).into_iter().map(|one| one.path).collect();

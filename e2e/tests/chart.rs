@@ -195,6 +195,7 @@ fn values_reach_their_places() {
     assert_eq!(find("PodDisruptionBudget")["spec"]["maxUnavailable"], "50%");
     assert_eq!(find("NetworkPolicy")["spec"]["egress"][2]["ports"][0]["port"], 16443);
     assert_eq!(find("Mesh")["spec"]["permissions"]["defaultAction"], "Deny");
+    assert_eq!(find("Mesh")["spec"]["trustDomain"], "example.org");
     let digest = format!("sha256:{}", "a".repeat(64));
     let objects = helm.objects(&[&format!("--set=image.digest={digest}")]).unwrap();
     let deployment = objects.iter().find(|object| object["kind"] == "Deployment").unwrap();
@@ -207,7 +208,8 @@ fn the_mesh_is_there_and_stays() {
     let Some(helm) = Renderer::find().unwrap() else { return };
     let objects = helm.objects(&[]).unwrap();
     let mesh = objects.iter().find(|object| object["kind"] == "Mesh").unwrap();
-    assert_eq!(mesh["spec"], json!({}));
+    // Never empty: where it was more before, server-side apply would make it null.
+    assert_eq!(mesh["spec"], json!({"trustDomain": "tulle.local"}));
     // The operator would otherwise tell every proxy the defaults while it is being uninstalled.
     assert_eq!(mesh["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
 }

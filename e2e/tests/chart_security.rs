@@ -20,12 +20,12 @@ const ALLOWED: &[&str] = &[
      trafficpermissions/status trafficroutes/status workloads/status | * | patch",
     "ClusterRole tulle | mesh.tulle.dev/ | meshstatuses | * | create delete get list patch watch",
     "ClusterRole tulle | / | configmaps | * | create",
-    "ClusterRole tulle | / | configmaps | tulle-ca | delete get list patch update watch",
+    "ClusterRole tulle | / | configmaps | tulle-ca | delete list patch watch",
     "ClusterRole tulle | admissionregistration.k8s.io/ | mutatingwebhookconfigurations validatingwebhookconfigurations | tulle | \
-     get list patch watch",
+     list patch watch",
     "ClusterRole tulle | urls | /.well-known/openid-configuration /openid/v1/jwks | * | get",
     "Role tulle-system/tulle | / | secrets | * | create",
-    "Role tulle-system/tulle | / | secrets | tulle-ca | get list patch update watch",
+    "Role tulle-system/tulle | / | secrets | tulle-ca | get",
     "Role tulle-system/tulle | coordination.k8s.io/ | leases | * | create",
     "Role tulle-system/tulle | coordination.k8s.io/ | leases | tulle | get patch update",
 ];

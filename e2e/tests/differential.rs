@@ -16,7 +16,7 @@ const MORE: u64 = 400;
 /// Combinations of permissions on TCP ports.
 const COMBINATIONS: usize = 64;
 /// Within so many decisions a mistake of the compiler is noticed.
-const NOTICED: u64 = 2400;
+const NOTICED: u64 = 8000;
 
 #[test]
 fn the_evaluator_and_envoy_agree_and_broken_compilers_are_noticed() -> Result<()> {

@@ -140,7 +140,11 @@ fn needs_the_kinds(cluster: &Cluster) -> Result<()> {
         format!("{refused:#}").contains("ensure CRDs are installed first"),
         "{refused:#}"
     );
-    ensure!(get(cluster, &["deployments", "--namespace", NAMESPACE])?["items"] == json!([]));
+    let deployments = get(cluster, &["deployments", "--namespace", NAMESPACE])?;
+    ensure!(
+        items(&deployments).next().is_none(),
+        "the refused installation left {deployments}"
+    );
     for kind in WEBHOOKS {
         ensure!(
             get(cluster, &[kind, "tulle"])?.is_null(),
@@ -171,15 +175,23 @@ fn upgrade(installation: &Installation) -> Result<()> {
     let cluster = installation.cluster();
     installation.install(&arguments)?;
     replicas(installation, 3)?;
-    let mesh = get(cluster, &["mesh", "default"])?;
+    let mesh = get(cluster, &["meshes", "default"])?;
     ensure!(mesh.pointer("/spec/revocationTime") == Some(&json!("20s")), "{mesh}");
-    let names = |pods: &[Value]| -> Vec<Value> { pods.iter().map(|pod| pod["metadata"]["name"].clone()).collect() };
+    let names = |pods: &[Value]| -> Vec<Value> {
+        pods.iter()
+            .filter_map(|pod| pod.pointer("/metadata/name").cloned())
+            .collect()
+    };
     let before = names(&installation.pods()?);
     installation.install(&arguments)?;
     installation.install_kinds()?;
     let after = names(&installation.pods()?);
     ensure!(before == after, "the same values again: {before:?} became {after:?}");
-    Ok(())
+    installation.install(&[])?;
+    let mesh = get(cluster, &["meshes", "default"])?;
+    ensure!(mesh.pointer("/spec/revocationTime").is_none(), "{mesh}");
+    // So that a new installation finds more than it wants.
+    installation.install(&arguments)
 }
 
 /// Nothing that acts is left, nothing that hinders a deletion; what users wrote is.
@@ -231,7 +243,7 @@ fn uninstalled(installation: &Installation) -> Result<()> {
 fn removed(cluster: &Cluster) -> Result<()> {
     Installation::absent(cluster)?;
     let definitions = get(cluster, &["crds"])?;
-    let ours = |object: &&Value| object["spec"]["group"] == "mesh.tulle.dev";
+    let ours = |object: &&Value| object.pointer("/spec/group") == Some(&json!("mesh.tulle.dev"));
     ensure!(!items(&definitions).any(|object| ours(&object)), "a kind is left");
     for kind in WEBHOOKS {
         ensure!(get(cluster, &[kind, "tulle"])?.is_null(), "a {kind} is left");

@@ -95,7 +95,9 @@ pub(crate) fn unmatched(to: &LogTo) -> Vec<accesslog::AccessLog> {
         filter_specifier: Some(accesslog::access_log_filter::FilterSpecifier::ResponseFlagFilter(flags)),
     };
     let mut log = log(to, text_struct(CONNECTION.into_iter().chain([("direction", INBOUND)])));
-    log.iter_mut().for_each(|one| one.filter = Some(filter.clone()));
+    for one in &mut log {
+        one.filter = Some(filter.clone());
+    }
     log
 }
 

@@ -1,5 +1,10 @@
 //! For tests: multi-document YAML -> `Objects`, and shorthands to look into the model.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "each test binary uses its part"
+)]
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -7,54 +12,19 @@
     reason = "a test that cannot go on must stop"
 )]
 
+mod yaml;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crds::conditions::Reason;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 use tulle_config::model::{InboundPort, Key, Model, PortPermission, RouteTable, ServicePort, SpiffeId, Workload};
 use tulle_config::{Objects, Settings, access, build};
+pub use yaml::{add, add_value, objects};
 
 /// The tests' now: 2026-11-22T00:00:00Z.
 pub fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_hours(498_696)
-}
-
-/// Reads multi-document YAML.
-pub fn objects(yaml: &str) -> Objects {
-    let mut objects = Objects::default();
-    add(&mut objects, yaml);
-    objects
-}
-
-/// Adds the objects of multi-document YAML.
-pub fn add(objects: &mut Objects, yaml: &str) {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap_or_else(|error| panic!("{error}\n{yaml}"));
-    for value in documents.into_iter().filter(|value| !value.is_null()) {
-        add_value(objects, value);
-    }
-}
-
-/// Adds one object.
-pub fn add_value(objects: &mut Objects, value: Value) {
-    match value["kind"].as_str().unwrap_or_default() {
-        "Mesh" => objects.meshes.push(read(value)),
-        "TrafficPermission" => objects.permissions.push(read(value)),
-        "TrafficRoute" => objects.routes.push(read(value)),
-        "RateLimit" => objects.rate_limits.push(read(value)),
-        "FaultInjection" => objects.faults.push(read(value)),
-        "Workload" => objects.workloads.push(read(value)),
-        "Service" => objects.services.push(read(value)),
-        "EndpointSlice" => objects.endpoint_slices.push(read(value)),
-        "Namespace" => objects.namespaces.push(read(value)),
-        kind => panic!("no such kind: {kind:?}"),
-    }
-}
-
-fn read<T: DeserializeOwned>(value: Value) -> Arc<T> {
-    let text = value.to_string();
-    Arc::new(serde_json::from_value(value).unwrap_or_else(|error| panic!("{error}: {text}")))
 }
 
 /// Parses and links.

@@ -1,5 +1,5 @@
 //! What the compiler's tests share: YAML -> objects, and one compiled world.
-#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test binary uses a part")]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -8,48 +8,20 @@
 )]
 
 pub(crate) mod render;
+#[path = "../common/yaml.rs"]
+mod yaml;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
 use tulle_config::model::Key;
-use tulle_config::{Compiler, Model, Objects, Placement, Settings};
+use tulle_config::{Compiler, Model, Placement, Settings};
 use xds::Snapshot;
+pub(crate) use yaml::{objects, shop_service, shop_workload};
 
 /// Stands for the mesh's certificates where no Envoy reads them.
 pub(crate) const TRUST_BUNDLE: &str = "-----BEGIN CERTIFICATE-----\ngolden\n-----END CERTIFICATE-----\n";
-
-/// Reads objects from YAML documents.
-pub(crate) fn objects(yaml: &str) -> Objects {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap();
-    let mut objects = Objects::default();
-    for document in documents.into_iter().filter(|document| !document.is_null()) {
-        add(&mut objects, document);
-    }
-    objects
-}
-
-fn add(objects: &mut Objects, document: Value) {
-    fn one<T: serde::de::DeserializeOwned>(document: Value) -> Arc<T> {
-        let text = document.to_string();
-        Arc::new(serde_json::from_value(document).unwrap_or_else(|error| panic!("{error}: {text}")))
-    }
-    let kind = document["kind"].as_str().unwrap().to_owned();
-    match &*kind {
-        "Mesh" => objects.meshes.push(one(document)),
-        "TrafficPermission" => objects.permissions.push(one(document)),
-        "TrafficRoute" => objects.routes.push(one(document)),
-        "RateLimit" => objects.rate_limits.push(one(document)),
-        "FaultInjection" => objects.faults.push(one(document)),
-        "Workload" => objects.workloads.push(one(document)),
-        "Service" => objects.services.push(one(document)),
-        "EndpointSlice" => objects.endpoint_slices.push(one(document)),
-        "Namespace" => objects.namespaces.push(one(document)),
-        other => panic!("no such kind: {other}"),
-    }
-}
 
 /// The time of all tests.
 pub(crate) fn now() -> SystemTime {

@@ -165,7 +165,7 @@ impl Cluster {
     /// Makes the node forget an image. Containers that run it go on.
     pub fn forget_image(&self, name: &str) -> Result<()> {
         self.only_own("changed")?;
-        images::Store::new(&self.layout).remove(name)
+        images::forget(&self.layout, name)
     }
 
     /// Stops one component, as a failure would.

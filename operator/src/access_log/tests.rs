@@ -8,6 +8,7 @@ const ORDERS: &str = "spiffe://tulle.local/ns/shop/sa/orders";
 const RULE: &str = "TrafficPermission/shop/payments/read";
 const REFUSED: &str = "TLS_error:|268435581:SSL_routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:verify_cert_failed:_SAN_matcher,_certificate_SANs_are_[spiffe://tulle.local/ns/shop/sa/orders]:TLS_error_end";
 const FOREIGN: &str = "TLS_error:|268435581:SSL_routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:verify_cert_failed:_X509_verify_cert:_certificate_verification_error_at_depth_0:_self_signed_certificate:TLS_error_end";
+const PLAIN: &str = "TLS_error:|268435703:SSL_routines:OPENSSL_internal:WRONG_VERSION_NUMBER:TLS_error_end";
 const NONE: &str = "TLS_error:|268435648:SSL_routines:OPENSSL_internal:PEER_DID_NOT_RETURN_A_CERTIFICATE:peer_did_not_provide_required_client_certificate:TLS_error_end";
 
 fn line(changes: &Value) -> LogLine {
@@ -101,6 +102,18 @@ fn what_a_connection_means() {
         (json!({"tls_failure": FOREIGN}), Denied, None, None),
         (json!({"tls_failure": NONE, "peer": null}), Denied, None, None),
         (json!({"flags": "NR", "peer": null}), Denied, None, None),
+        (
+            json!({"denied_by": "default/Deny/db", "peer": null, "flags": "UH", "tls_failure": PLAIN}),
+            Denied,
+            Some("default/Deny/db"),
+            None,
+        ),
+        (
+            json!({"allowed_by": RULE, "peer": null, "tls_failure": PLAIN}),
+            Allowed,
+            Some(RULE),
+            None,
+        ),
         (
             json!({"denied_by": "default/Deny/db", "peer": null, "flags": "UH"}),
             Denied,

@@ -37,6 +37,15 @@ pub(super) fn prepare(layout: &Layout, programs: &Programs, progress: &dyn Fn(&s
     builtin::ensure_archives(layout, programs, progress)
 }
 
+/// Makes containerd and buildah forget an image.
+pub(super) fn forget(layout: &Layout, name: &str) -> Result<()> {
+    Store::new(layout).remove(name)?;
+    if builder::has(layout, name)? {
+        builder::remove(layout, name)?;
+    }
+    Ok(())
+}
+
 /// Gives containerd the images that every cluster has.
 pub(super) fn import_builtin(layout: &Layout, progress: &dyn Fn(&str)) -> Result<()> {
     let store = Store::new(layout);
