@@ -175,7 +175,7 @@ fn upgrade(installation: &Installation) -> Result<()> {
     let cluster = installation.cluster();
     installation.install(&arguments)?;
     replicas(installation, 3)?;
-    let mesh = get(cluster, &["meshes", "default"])?;
+    let mesh = get(cluster, &["mesh", "default"])?;
     ensure!(mesh.pointer("/spec/revocationTime") == Some(&json!("20s")), "{mesh}");
     let names = |pods: &[Value]| -> Vec<Value> {
         pods.iter()
@@ -188,7 +188,7 @@ fn upgrade(installation: &Installation) -> Result<()> {
     let after = names(&installation.pods()?);
     ensure!(before == after, "the same values again: {before:?} became {after:?}");
     installation.install(&[])?;
-    let mesh = get(cluster, &["meshes", "default"])?;
+    let mesh = get(cluster, &["mesh", "default"])?;
     ensure!(mesh.pointer("/spec/revocationTime").is_none(), "{mesh}");
     // So that a new installation finds more than it wants.
     installation.install(&arguments)
