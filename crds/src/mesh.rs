@@ -265,7 +265,7 @@ pub struct MeshSummary {
     pub default_action: String,
     /// Policies and routes in force.
     pub policies: u32,
-    /// Healthy, Progressing, Rejected or Disconnected.
+    /// Healthy, Progressing, Rejected or Disconnected; Empty where nothing is meshed.
     #[schemars(length(max = 32))]
     pub state: String,
 }

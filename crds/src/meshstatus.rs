@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "mTLS", type_ = "string", json_path = ".status.mtls"),
     printcolumn(name = "Default", type_ = "string", json_path = ".status.defaultAction"),
     printcolumn(name = "Policies", type_ = "integer", json_path = ".status.policyCount"),
-    printcolumn(name = "Cert", type_ = "string", json_path = ".status.certificateRemaining"),
+    printcolumn(name = "Cert", type_ = "string", json_path = ".status.certificateNotAfter"),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -49,20 +49,23 @@ pub struct MeshStatusStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub policies: Vec<PolicyInForce>,
-    /// What is left of the certificate that ends first, for example `21h`.
-    #[schemars(length(max = 16))]
-    pub certificate_remaining: String,
-    /// Healthy, Progressing, Rejected or Disconnected.
+    /// When the certificate that ends first ends, for example `2026-11-24T05:12:00Z`. A time and not what is left of it: that
+    /// would change by itself. Text, because `kubectl` shows times to come as `<invalid>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub certificate_not_after: Option<String>,
+    /// Healthy, Progressing, Rejected, Disconnected, or Unmeshed where no Pod has a proxy.
     #[schemars(length(max = 32))]
     pub state: String,
-    /// The newest revision that every proxy has acknowledged.
-    #[serde(default)]
-    pub last_acked_revision: u64,
+    /// The newest revision that every proxy has acknowledged. Revisions are numbers of one control plane, so this is absent
+    /// where there may be several (Kubernetes).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_acked_revision: Option<u64>,
     /// What proxies refused, with Envoy's words; at most 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub rejections: Vec<Rejection>,
-    /// Pods of the namespace without a proxy; at most 64.
+    /// Pods of this workload without a proxy, although their namespace is meshed; at most 64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 253)))]
     pub unmeshed_pods: Vec<String>,

@@ -7,7 +7,7 @@ use tulle_e2e::bench::{self, BenchArgs, NullArgs};
 use tulle_e2e::bypass::tool::{self as bypass, BypassArgs};
 use tulle_e2e::cluster::{self, ClusterArgs};
 use tulle_e2e::differential::{self, DifferentialArgs, plane, prober};
-use tulle_e2e::probe::{ads, call, tcp, tls};
+use tulle_e2e::probe::{ads, call, sidecar, tcp, tls};
 use tulle_e2e::traffic::{self, TrafficArgs};
 
 /// Tools of Tulle's end-to-end tests.
@@ -26,6 +26,8 @@ enum Command {
     Tls(tls::TlsArgs),
     /// An xDS stream with any token.
     Ads(ads::AdsArgs),
+    /// A simulated proxy that stays.
+    Sidecar(sidecar::SidecarArgs),
     /// Compares the evaluator with real Envoys on generated policies and requests.
     Differential(DifferentialArgs),
     /// A caller that asks as long as it lives.
@@ -64,6 +66,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Tcp(args) => tcp::run(args).await,
         Command::Tls(args) => tls::run(args).await,
         Command::Ads(args) => ads::run(args).await,
+        Command::Sidecar(args) => sidecar::run(args).await,
         Command::Differential(args) => differential::command(&args),
         Command::Prober => prober::run().await,
         Command::Up(args) => plane::run(args).await,

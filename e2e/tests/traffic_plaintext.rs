@@ -15,6 +15,9 @@ const WAIT: Duration = Duration::from_secs(30);
 /// What a caller gets on the ports of payments: the status (0 without an answer), and whether the TCP ports answer.
 type Gets = (u16, bool, bool);
 
+/// The ports of payments.
+const PORTS: u64 = 4;
+
 const ALL: Gets = (200, true, true);
 const FORBIDDEN: Gets = (403, false, false);
 const NOTHING: Gets = (0, false, false);
@@ -38,6 +41,9 @@ fn plaintext_callers_get_what_is_meant_for_them() -> Result<()> {
     let plain = mesh.outside("plain")?;
     let stage = Stage { mesh, plain };
     let mut steps = Steps::default();
+    steps.run("a change of the mode ends no connection with a certificate", || {
+        stage.switched()
+    });
     steps.run("every default, with and without an Allow for others", || {
         stage.defaults()
     });
@@ -120,6 +126,28 @@ impl Stage {
 
     fn orders(&self) -> Result<Namespace> {
         self.mesh.workload("shop/orders-1")
+    }
+
+    /// Of each port's chains only the one of plaintext callers goes, and none when it comes back. What goes is drained and then closed.
+    fn switched(&self) -> Result<()> {
+        let payments = self.mesh.envoy("shop/payments-1")?;
+        let stat = |name: &str| payments.sum(&format!("^listener_manager\\.{name}$"));
+        let draining = || stat("total_filter_chains_draining");
+        let (before, dropped) = (stat("listener_in_place_updated")?, draining()?);
+        ensure!(dropped == 0, "{dropped} chains drain already");
+        for (mesh, updates) in [
+            (settings("{mtls: {mode: Strict}}"), PORTS),
+            (permissive("AllowUntilSelected"), 2 * PORTS),
+        ] {
+            self.apply(&mesh, None)?;
+            self.mesh
+                .await_condition("the ports' listeners change in place", WAIT, || {
+                    Ok((stat("listener_in_place_updated")? - before == updates).then_some(()))
+                })?;
+            let dropped = draining()?;
+            ensure!(dropped == PORTS, "{dropped} chains drain, of {PORTS} ports");
+        }
+        Ok(())
     }
 
     fn defaults(&self) -> Result<()> {

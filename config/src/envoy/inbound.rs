@@ -1,6 +1,7 @@
 //! Inbound listeners: one a workload port, and the catch-all one that hands over to them and serves undeclared ports.
 //!
-//! Nothing here depends on a policy but whether a TCP port of a Permissive workload takes plaintext callers at all.
+//! Nothing here depends on a policy but whether a TCP port of a Permissive workload takes plaintext callers at all: their chain
+//! comes and goes, the other one stays as it is.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -109,12 +110,9 @@ pub(crate) fn inbound_catch_all(input: &CatchAllInput) -> Resource {
     Resource::new(Kind::Listener, name.to_string(), &message).with_references(references)
 }
 
-/// Callers with an identity. In Permissive other TLS is the application's own, so the mesh's is told apart by its SNI.
+/// Callers with an identity. In Permissive other TLS is the application's own, so the mesh's is told apart by its SNI; in Strict
+/// too, so that the chain is the same and a change of the mode ends none of its connections.
 fn mtls_chain(input: &InboundInput) -> listener::FilterChain {
-    let server_names = match input.mtls {
-        MtlsMode::Strict => Vec::new(),
-        MtlsMode::Permissive => vec![format!("*{SNI_SUFFIX}")],
-    };
     let mut filters = vec![network_rbac(ExtensionName::Revoke(input.port))];
     if input.protocol.is_http() {
         filters.push(requests(input));
@@ -127,7 +125,7 @@ fn mtls_chain(input: &InboundInput) -> listener::FilterChain {
         name: "mtls".to_owned(),
         filter_chain_match: Some(listener::FilterChainMatch {
             transport_protocol: "tls".to_owned(),
-            server_names,
+            server_names: vec![format!("*{SNI_SUFFIX}")],
             ..Default::default()
         }),
         transport_socket: Some(tls::downstream(&callers(input), input.protocol.is_http())),

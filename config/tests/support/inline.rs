@@ -100,6 +100,7 @@ fn in_place_cluster(snapshot: &Snapshot, resource: &Resource) -> Cluster {
         message.cluster_discovery_type = Some(cluster::ClusterDiscoveryType::Type(kind));
         message.load_assignment = Some(find::<ClusterLoadAssignment>(snapshot, Kind::Endpoints, &message.name));
     }
+    message.transport_socket.iter_mut().for_each(static_secrets);
     for entry in &mut message.transport_socket_matches {
         entry.transport_socket.iter_mut().for_each(static_secrets);
     }
@@ -132,7 +133,7 @@ fn in_place_filter(snapshot: &Snapshot, filter: &mut Filter) {
 }
 
 fn in_place_manager(snapshot: &Snapshot, manager: &mut HttpConnectionManager) {
-    if let Some(RouteSpecifier::Rds(rds)) = manager.route_specifier.take() {
+    if let Some(RouteSpecifier::Rds(rds)) = &manager.route_specifier {
         let routes = find::<RouteConfiguration>(snapshot, Kind::Route, &rds.route_config_name);
         manager.route_specifier = Some(RouteSpecifier::RouteConfig(routes));
     }

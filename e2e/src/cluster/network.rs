@@ -36,15 +36,8 @@ pub(super) fn add_address() -> Result<()> {
     // without a default route has no route to them. The route goes with the address.
     let first = SERVICE_SUBNET.split('/').next().unwrap_or(SERVICE_SUBNET);
     if !shell::succeeds(Command::new("ip").args(["route", "get", first])) {
-        let route = [
-            "route",
-            "replace",
-            SERVICE_SUBNET,
-            "dev",
-            "lo",
-            "src",
-            &ADDRESS.to_string(),
-        ];
+        let address = ADDRESS.to_string();
+        let route = ["route", "replace", SERVICE_SUBNET, "dev", "lo", "src", &address];
         shell::output(Command::new("ip").args(route))?;
     }
     Ok(())

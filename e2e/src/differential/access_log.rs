@@ -31,6 +31,14 @@ impl Line {
             .filter(|text| *text != "-")
     }
 
+    /// A field with a number, as text.
+    pub fn number(&self, name: &str) -> Option<String> {
+        self.fields
+            .get(name)
+            .filter(|value| value.is_number())
+            .map(Value::to_string)
+    }
+
     /// All of it, for reports.
     pub fn fields(&self) -> &Value {
         &self.fields

@@ -4,13 +4,15 @@
 //! What a status means in gRPC is gRPC's and Envoy's mapping, written down here a second time.
 
 use config::evaluator::{Answer, Arrival, Decision, Fate, HttpRequest, Verdict};
-use config::model::{FaultEffect, Model, Redirect};
+use config::model::{FaultEffect, Key, Model, Redirect};
 
 use super::question::{Asker, Question};
 
 /// What a caller may see, and what the logs must say then.
 #[derive(Clone, Debug)]
 pub struct Possible {
+    /// The workload and its port where it arrives, if it does.
+    pub arrives: Option<(Key, u16)>,
     /// What the caller sees.
     pub sees: Sees,
     /// What the destination's proxy writes; absent where nothing arrives.
@@ -66,6 +68,7 @@ pub fn possible(question: &Question, decision: &Decision, model: &Model) -> Vec<
             .collect();
     };
     let alone = |sees: Sees, named: bool| Possible {
+        arrives: None,
         sees,
         entry: None,
         route: named.then(|| route.rule.to_string()),
@@ -120,6 +123,7 @@ fn arrived(question: &Question, arrival: &Arrival, model: &Model, request: Optio
     let logged =
         arrival.verdict.answer != Answer::Refused || !question.is_request() && !arrival.verdict.rule.is_empty();
     Possible {
+        arrives: Some((arrival.workload.clone(), arrival.port)),
         sees,
         entry: logged.then(|| Entry {
             workload: arrival.workload.to_string(),
@@ -165,5 +169,22 @@ fn to_grpc(status: u16) -> u32 {
         404 => 12,
         429 | 502 | 503 | 504 => 14,
         _ => 2,
+    }
+}
+
+/// What is expected, in a word.
+pub fn kind(possible: &[Possible]) -> &'static str {
+    match possible {
+        [] => "nothing",
+        [one] => match &one.sees {
+            Sees::App { .. } => "application",
+            Sees::Status(400) => "malformed",
+            Sees::Status(403) | Sees::GrpcStatus(7) => "denied",
+            Sees::Status(404) => "no route",
+            Sees::Status(_) | Sees::GrpcStatus(_) => "another status",
+            Sees::Redirect(_) => "redirect",
+            Sees::Closed => "closed",
+        },
+        _ => "one of several",
     }
 }

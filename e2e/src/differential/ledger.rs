@@ -10,9 +10,12 @@ use serde_json::Value;
 
 use super::access_log::Line;
 use super::compare;
+use super::diffed::Named;
+use super::ended::Ended;
 use super::expect::Possible;
+use super::explained::Explained;
 use super::question::{Asker, Question};
-use super::session::Difference;
+use super::session::{Asked, Difference, Stage};
 
 /// Within this time every line is there.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,6 +28,10 @@ pub struct Pending {
     objects: Arc<Vec<Value>>,
     question: Question,
     possible: Vec<Possible>,
+    explained: Arc<Explained>,
+    named: Option<Named>,
+    /// Its connection ended.
+    ended: Option<Ended>,
     since: Instant,
     inbound: u32,
     outbound: u32,
@@ -32,11 +39,14 @@ pub struct Pending {
 
 impl Pending {
     /// A request that had one of these outcomes.
-    pub fn new(objects: Arc<Vec<Value>>, question: Question, possible: Vec<Possible>) -> Self {
+    pub(super) fn new(stage: &Stage, asked: &Asked, possible: Vec<Possible>) -> Self {
         Self {
-            objects,
-            question,
+            objects: Arc::clone(&stage.objects),
+            question: asked.question.clone(),
             possible,
+            explained: Arc::clone(&asked.explained),
+            named: asked.named.clone(),
+            ended: None,
             since: Instant::now(),
             inbound: 0,
             outbound: 0,
@@ -44,9 +54,28 @@ impl Pending {
     }
 
     fn is_complete(&self) -> bool {
-        let arrives = self.possible.iter().all(|one| one.entry.is_some());
-        let leaves = self.question.from != Asker::Plaintext;
+        let (arrives, leaves) = match self.ended {
+            Some(ended) => (ended.is_logged(true), ended.is_logged(false)),
+            None => {
+                let arrives = self.possible.iter().all(|one| one.entry.is_some());
+                (arrives, self.question.from != Asker::Plaintext)
+            }
+        };
         (self.inbound > 0 || !arrives) && (self.outbound > 0 || !leaves)
+    }
+
+    /// What is wrong with a line, by the evaluator, by `tulle explain` and by `tulle diff`.
+    fn compare(&self, line: &Line) -> Result<(), String> {
+        if let Some(ended) = self.ended {
+            return ended.logged(line);
+        }
+        if !line.inbound {
+            compare::outbound(&self.possible, line)?;
+            return self.explained.outbound(line);
+        }
+        compare::inbound(&self.possible, line)?;
+        self.explained.inbound(line)?;
+        self.named.as_ref().map_or(Ok(()), |named| named.inbound(line))
     }
 
     fn differs(&self, reason: String, observed: String) -> Difference {
@@ -77,19 +106,24 @@ impl Ledger {
         self.pending.insert(id, pending);
     }
 
+    /// Awaits the line of a request whose connection ended.
+    pub fn expect_ended(&mut self, id: String, pending: Pending, ended: Ended) {
+        let ended = Some(ended);
+        self.pending.insert(id, Pending { ended, ..pending });
+    }
+
     /// Compares a line.
     pub fn take(&mut self, line: &Line) {
         let Some(pending) = self.pending.get_mut(&line.id) else {
             return;
         };
         self.lines += 1;
-        let compared = if line.inbound {
-            pending.inbound += 1;
-            compare::inbound(&pending.possible, line)
+        let compared = pending.compare(line);
+        *if line.inbound {
+            &mut pending.inbound
         } else {
-            pending.outbound += 1;
-            compare::outbound(&pending.possible, line)
-        };
+            &mut pending.outbound
+        } += 1;
         let twice = (pending.inbound > 1).then(|| "the request arrived twice".to_owned());
         if let Some(reason) = compared.err().or(twice) {
             self.differences

@@ -1,7 +1,6 @@
 //! A difference made small: objects, rules and the parts of rules are left out as long as the mesh and the evaluator still
 //! differ about the question. Each try is a world of its own on the running mesh; their number is limited.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -9,7 +8,7 @@ use serde_json::Value;
 
 use super::prober::Does;
 use super::question::Question;
-use super::session::{Difference, LATE, Session};
+use super::session::{Ask, Difference, Session};
 
 /// So many worlds are tried at most.
 const TRIES: usize = 60;
@@ -31,14 +30,12 @@ const OPTIONAL: [&str; 14] = [
     "sectionName",
 ];
 
-/// Answers are not awaited for long: most tries differ, and each of those takes this time.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// Makes it small.
 pub fn minimise(session: &mut Session, difference: Difference) -> Result<Difference> {
-    session.patience = PATIENCE;
+    // Most tries differ, and it has been told already for how long.
+    let patience = std::mem::replace(&mut session.patience, Duration::ZERO);
     let small = shrink(session, difference);
-    session.patience = LATE;
+    session.patience = patience;
     small
 }
 
@@ -72,16 +69,20 @@ fn still_differs(
     question: Question,
     in_log: bool,
 ) -> Result<Option<Difference>> {
-    let objects = Arc::new(objects);
+    let asks = vec![Ask::plain(question.clone()), Ask::plain(question)];
     // A world that cannot be applied is no smaller form of this difference.
-    let Ok(mut found) = session.play(&objects, vec![question.clone(), question]) else {
+    let played = session
+        .stage(objects)
+        .and_then(|stage| Ok((session.play(&stage, asks)?, stage)));
+    let Ok((played, stage)) = played else {
         return Ok(None);
     };
+    let mut found = played.differences;
     if in_log && found.is_empty() {
         session.finish_logs()?;
         found = session.ledger.sweep();
         found.extend(session.connections.sweep());
-        found.retain(|difference| difference.objects == objects);
+        found.retain(|difference| difference.objects == stage.objects);
     }
     Ok(found.pop())
 }

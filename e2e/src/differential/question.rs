@@ -78,7 +78,7 @@ impl Question {
     }
 
     /// As the mesh is asked.
-    pub fn probe(&self, id: &str, addresses: &BTreeMap<String, IpAddr>) -> Result<Probe> {
+    pub fn probe(&self, id: &str, addresses: &BTreeMap<String, IpAddr>, fresh: bool) -> Result<Probe> {
         let address = match self.to {
             Target::Service(service) => service.address.parse()?,
             Target::Workload(callee) => *addresses.get(&callee.id()).context("a workload without an address")?,
@@ -91,6 +91,7 @@ impl Question {
             id: id.to_owned(),
             address: SocketAddr::new(address, self.port),
             does,
+            fresh,
         })
     }
 

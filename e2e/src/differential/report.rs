@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
+use super::ended::Ended;
 use super::generate::Counts;
 use super::session::Difference;
+use super::walk::Tried;
 
 /// What a run has done and found.
 #[derive(Clone, Debug, Default)]
@@ -16,10 +18,12 @@ pub struct Report {
     pub decisions: u64,
     /// Worlds that were applied.
     pub worlds: u64,
-    /// Answers that fitted only when asked for again.
-    pub late: u64,
-    /// The latest of them.
-    pub latest: Duration,
+    /// Answers from connections that a change ended by design.
+    pub ended: BTreeMap<Ended, u64>,
+    /// Answers over HTTP/1.1 connections that were open for longer than an Envoy drains what it drops.
+    pub kept: u64,
+    /// How often `tulle diff` was held against what happened.
+    pub tried: Tried,
     /// Access log lines that were compared.
     pub lines: u64,
     /// Answers by what was expected.
@@ -41,14 +45,18 @@ impl Display for Report {
         let count = u32::try_from(self.decisions).map_or(f64::INFINITY, f64::from);
         writeln!(
             f,
-            "seed {}: {} decisions in {} worlds, {} differences, {} answers late (by up to {:.1} s), {} access log lines compared",
+            "seed {}: {} decisions in {} worlds, {} differences, {} access log lines compared",
             self.seed,
             self.decisions,
             self.worlds,
             self.differences.len(),
-            self.late,
-            self.latest.as_secs_f64(),
             self.lines
+        )?;
+        writeln!(f, "{}", self.tried)?;
+        writeln!(
+            f,
+            "{} answers over HTTP/1.1 connections that had been open for more than 45 s",
+            self.kept
         )?;
         writeln!(
             f,
@@ -56,6 +64,12 @@ impl Display for Report {
             count / seconds.max(0.001),
             count / asking
         )?;
+        let ended: Vec<String> = self
+            .ended
+            .iter()
+            .map(|(how, count)| format!("{how:?} {count}"))
+            .collect();
+        writeln!(f, "connections that ended by design: {}", ended.join(", "))?;
         for (what, counts) in [("expected", &self.expected), ("generated", &self.features)] {
             let list: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
             writeln!(f, "{what}: {}", list.join(", "))?;

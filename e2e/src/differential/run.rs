@@ -1,17 +1,17 @@
 //! A run: worlds and questions of a seed, until enough decisions are compared.
 
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
 use super::connections::Connections;
-use super::generate::{Generator, tcp};
+use super::generate::{Counts, Generator, tcp};
 use super::ledger::Ledger;
 use super::minimise::minimise;
 use super::report::Report;
-use super::session::{Difference, Session, Tally};
+use super::session::{Ask, Difference, Session, Tally};
+use super::walk::{Next, Walk};
 
 /// Questions in one world.
 const QUESTIONS: usize = 400;
@@ -60,12 +60,14 @@ pub fn command(args: &DifferentialArgs) -> Result<()> {
 /// Compares decisions about requests and connections of all kinds.
 pub fn requests(session: &mut Session, seed: u64, decisions: u64) -> Result<Report> {
     let mut generator = Generator::new(seed);
-    run(session, seed, |report| {
-        (report.decisions < decisions).then(|| {
+    let mut left = usize::try_from(decisions)?;
+    run(session, seed, |features| {
+        let now = QUESTIONS.min(left);
+        left -= now;
+        (now > 0).then(|| {
             let world = generator.world();
-            let left = usize::try_from(decisions - report.decisions).unwrap_or(QUESTIONS);
-            let questions = (0..QUESTIONS.min(left)).map(|_| generator.question()).collect();
-            report.features.clone_from(&generator.counts);
+            let questions = (0..now).map(|_| generator.question()).collect();
+            features.clone_from(&generator.counts);
             (world, questions)
         })
     })
@@ -74,13 +76,12 @@ pub fn requests(session: &mut Session, seed: u64, decisions: u64) -> Result<Repo
 /// Compares combinations of permissions on TCP ports.
 pub fn connections(session: &mut Session, seed: u64, combinations: usize) -> Result<Report> {
     let mut generator = Generator::new(seed);
-    run(session, seed, |report| {
-        let done = usize::try_from(report.worlds)
-            .unwrap_or(usize::MAX)
-            .saturating_mul(tcp::COMBINATIONS);
-        (done < combinations).then(|| {
+    let mut left = combinations;
+    run(session, seed, |features| {
+        (left > 0).then(|| {
+            left = left.saturating_sub(tcp::COMBINATIONS);
             let next = generator.connections();
-            report.features.clone_from(&generator.counts);
+            features.clone_from(&generator.counts);
             next
         })
     })
@@ -99,19 +100,17 @@ fn first_difference(session: &mut Session, seed: u64, most: u64) -> Result<Optio
     let mut generator = Generator::new(seed);
     let mut decisions = 0;
     while decisions < most {
-        let objects = Arc::new(generator.world().objects);
-        let questions: Vec<_> = (0..QUESTIONS).map(|_| generator.question()).collect();
-        decisions += u64::try_from(questions.len())?;
-        if let Some(found) = session.play(&objects, questions)?.into_iter().next() {
+        let stage = session.stage(generator.world().objects)?;
+        let asks: Vec<_> = (0..QUESTIONS).map(|_| Ask::plain(generator.question())).collect();
+        decisions += u64::try_from(asks.len())?;
+        if let Some(found) = session.play(&stage, asks)?.differences.into_iter().next() {
             return Ok(Some((decisions, found)));
         }
     }
     Ok(None)
 }
 
-type Next = (super::generate::World, Vec<super::question::Question>);
-
-fn run(session: &mut Session, seed: u64, mut next: impl FnMut(&mut Report) -> Option<Next>) -> Result<Report> {
+fn run(session: &mut Session, seed: u64, mut next: impl FnMut(&mut Counts) -> Option<Next>) -> Result<Report> {
     let start = Instant::now();
     let lines = session.ledger.lines + session.connections.lines;
     session.tally = Tally::default();
@@ -119,43 +118,50 @@ fn run(session: &mut Session, seed: u64, mut next: impl FnMut(&mut Report) -> Op
         seed,
         ..Report::default()
     };
-    let (mut told, mut differing) = (Instant::now(), 0);
-    while let Some((world, questions)) = next(&mut report) {
-        report.decisions += u64::try_from(questions.len())?;
+    let (mut told, mut differing, mut walk) = (Instant::now(), 0, Walk::default());
+    while let Some((decisions, mut found)) = walk.step(session, || next(&mut report.features))? {
+        report.decisions += decisions;
         report.worlds += 1;
-        let objects = Arc::new(world.objects);
-        let mut found = session.play(&objects, questions)?;
         found.extend(session.ledger.sweep());
         found.extend(session.connections.sweep());
-        differing += usize::from(!found.is_empty());
-        take(session, &mut report, found)?;
+        if !found.is_empty() {
+            differing += 1;
+            // The minimiser's worlds come between: nothing is said about a change from the last of them.
+            walk.forget();
+            take(session, &mut report, found)?;
+        }
         if differing >= ENOUGH {
             break;
         }
         if told.elapsed().as_secs() >= 10 {
             told = Instant::now();
-            say(&format!(
-                "seed {seed}: {} decisions, {} worlds, {:.0} s, {} differences, {} late by up to {:.1} s",
-                report.decisions,
-                report.worlds,
-                start.elapsed().as_secs_f64(),
-                report.differences.len(),
-                session.tally.late,
-                session.tally.latest.as_secs_f64(),
-            ));
+            progress(session, &report, start);
         }
     }
     session.finish_logs()?;
     let mut found = session.ledger.sweep();
     found.extend(session.connections.sweep());
     report.took = start.elapsed();
-    report.late = session.tally.late;
-    report.latest = session.tally.latest;
+    report.tried = walk.tried;
+    report.ended.clone_from(&session.tally.ended);
+    report.kept = session.tally.kept;
     report.applying = session.tally.applying;
     report.expected.clone_from(&session.tally.expected);
     report.lines = session.ledger.lines + session.connections.lines - lines;
     take(session, &mut report, found)?;
     Ok(report)
+}
+
+fn progress(session: &Session, report: &Report, start: Instant) {
+    say(&format!(
+        "seed {}: {} decisions, {} worlds, {:.0} s, {} differences, {} connections ended by design",
+        report.seed,
+        report.decisions,
+        report.worlds,
+        start.elapsed().as_secs_f64(),
+        report.differences.len(),
+        session.tally.ended.values().sum::<u64>(),
+    ));
 }
 
 /// Keeps differences; the first of each world is made small.

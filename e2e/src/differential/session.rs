@@ -1,37 +1,39 @@
 //! The running mesh and its callers: worlds are applied, questions asked, answers compared.
 //!
-//! An acknowledged change reaches a proxy's threads a moment later, and a withdrawn grant first cuts the connections that it
-//! made. So an answer that does not fit is asked for again until it fits, for a few seconds; such late answers are counted.
-//! Where chance chooses among several outcomes, a question that did not fit is asked many times, and each answer must.
+//! What every proxy has acknowledged holds: an answer that does not fit is a difference, however soon it would fit. The one
+//! exception is a connection that a change ends, as the documents say that it does (`ended`); such a question is asked again
+//! on a connection of its own. Where chance chooses among several outcomes, it is asked several times then, and each must fit.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use config::evaluator::Evaluator;
-use config::{Model, Settings};
+use operator::cli::answers::Objects;
 use serde_json::Value;
 
 use super::access_log::AccessLogs;
 use super::client::Prober;
-use super::connections::{self, Connections};
-use super::expect::{Possible, Sees, possible};
-use super::ledger::{Ledger, Pending};
-use super::prober::Outcome;
+use super::connections::Connections;
+use super::diffed::Named;
+use super::ended::{self, Ended, StrictPorts};
+use super::expect::{Possible, kind, possible};
+use super::explained::Explained;
+use super::ledger::Ledger;
+use super::plane;
 use super::question::{Asker, Question};
 use super::world::{self, CALLEES, CALLERS, MANY};
-use super::{compare, plane};
-use crate::harness::{Mesh, MeshOptions};
+use crate::harness::{Mesh, MeshOptions, write_whole};
 
 /// The file of generated objects.
 const FILE: &str = "generated.yaml";
-/// For so long an answer may be late, usually.
-pub const LATE: Duration = Duration::from_secs(6);
-/// So many times a question is asked again at once if chance decides among its answers.
-const COPIES: usize = 8;
+/// The file of the fixed mesh.
+const FIXED: &str = "fixed.yaml";
+/// It is told for how long an answer did not fit, up to this time.
+const WATCHED: Duration = Duration::from_secs(3);
 
 /// What differs.
 #[derive(Clone, Debug)]
@@ -52,39 +54,72 @@ pub struct Difference {
     pub in_log: bool,
 }
 
-/// A question with its possible outcomes.
-pub struct Asked {
+/// A world, read as the commands read it, but not applied yet.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// The generated objects.
+    pub objects: Arc<Vec<Value>>,
+    /// These and the fixed ones.
+    pub read: Arc<Objects>,
+}
+
+/// A question, and what `tulle diff` says about its answer.
+#[derive(Clone, Debug)]
+pub struct Ask {
     /// The question.
     pub question: Question,
-    /// What may happen.
-    pub possible: Vec<Possible>,
+    /// The rule that is said to decide.
+    pub named: Option<Named>,
+}
+
+/// What came of asking.
+#[derive(Debug, Default)]
+pub struct Played {
+    /// What answers differ. Differences of logs come later.
+    pub differences: Vec<Difference>,
+    /// For each question the outcomes that fit its answer, if it fitted.
+    pub fits: Vec<Option<Vec<Possible>>>,
+}
+
+/// A question with all that is said about it.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) place: usize,
+    pub(super) question: Question,
+    pub(super) possible: Vec<Possible>,
+    pub(super) explained: Arc<Explained>,
+    pub(super) named: Option<Named>,
 }
 
 /// A running mesh.
 pub struct Session {
     mesh: Mesh,
-    probers: BTreeMap<Asker, Prober>,
-    addresses: BTreeMap<String, IpAddr>,
+    pub(super) probers: BTreeMap<Asker, Prober>,
+    pub(super) addresses: BTreeMap<String, IpAddr>,
     logs: AccessLogs,
     /// Requests whose log lines are awaited.
     pub ledger: Ledger,
     /// The same for connections.
     pub connections: Connections,
-    asked: u64,
-    /// For so long an answer may be late.
+    pub(super) asked: u64,
+    /// For so long it is watched how long a difference lasts.
     pub patience: Duration,
     /// What was done so far.
     pub tally: Tally,
     mutation: PathBuf,
+    /// Where worlds are read before they are applied.
+    staged: PathBuf,
+    applied: Option<Stage>,
+    strict: StrictPorts,
 }
 
 /// What a session has done.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// Answers that fitted only when asked for again.
-    pub late: u64,
-    /// It took so long until the latest of them fitted.
-    pub latest: Duration,
+    /// Answers from connections that a change ended by design.
+    pub ended: BTreeMap<Ended, u64>,
+    /// Answers over HTTP/1.1 connections that were open for longer than an Envoy drains what it drops.
+    pub kept: u64,
     /// How long worlds took to be acknowledged everywhere.
     pub applying: Duration,
     /// Decisions by what the evaluator says.
@@ -100,7 +135,8 @@ impl Session {
         } else {
             MeshOptions::default()
         };
-        let mesh = Mesh::start_with(name, &[("fixed.yaml", &world::text(&world::objects()))], options)?;
+        let fixed = world::text(&world::objects());
+        let mesh = Mesh::start_with(name, &[(FIXED, &fixed)], options)?;
         let mut probers = BTreeMap::new();
         for caller in CALLERS {
             probers.insert(Asker::Mesh(caller), Prober::start(&mesh.workload(&caller.id())?)?);
@@ -111,6 +147,9 @@ impl Session {
             addresses.insert(callee.id(), mesh.workload(&callee.id())?.address.into());
         }
         let logs = AccessLogs::open(mesh.state(), mesh.members().keys())?;
+        let staged = mesh.folder().with_file_name("staged");
+        std::fs::create_dir_all(&staged)?;
+        write_whole(&staged.join(FIXED), &fixed)?;
         Ok(Self {
             mesh,
             probers,
@@ -119,9 +158,12 @@ impl Session {
             ledger: Ledger::default(),
             connections: Connections::default(),
             asked: 0,
-            patience: LATE,
+            patience: WATCHED,
             tally: Tally::default(),
             mutation,
+            staged,
+            applied: None,
+            strict: StrictPorts::default(),
         })
     }
 
@@ -132,121 +174,74 @@ impl Session {
         self.mesh.settled()
     }
 
-    /// Applies objects, and says what they mean.
-    pub fn apply(&self, objects: &[Value]) -> Result<Arc<Model>> {
-        let text = world::text(objects);
+    /// Reads a world. Nothing is applied.
+    pub fn stage(&self, objects: impl Into<Arc<Vec<Value>>>) -> Result<Stage> {
+        let objects = objects.into();
+        let text = world::text(&objects);
+        write_whole(&self.staged.join(FILE), &text)?;
+        let read = Objects::of_folder(&self.staged).with_context(|| format!("cannot read:\n{text}"))?;
+        Ok(Stage {
+            objects,
+            read: Arc::new(read),
+        })
+    }
+
+    /// Applies a world and asks everything in it.
+    pub fn play(&mut self, stage: &Stage, asks: Vec<Ask>) -> Result<Played> {
+        let applying = Instant::now();
+        let text = world::text(&stage.objects);
         self.mesh
             .adopt(FILE, &text)
             .with_context(|| format!("cannot apply:\n{text}"))?;
-        let view = operator::source::read_once(self.mesh.folder())?;
-        // Of such a file the control plane serves an older copy.
-        ensure!(view.problems.is_empty(), "{:?}\n{text}", view.problems);
-        Ok(config::build(&view.objects, &Settings::default(), SystemTime::now()))
-    }
-
-    /// Asks everything in one world. Differences of answers are returned; those of logs come later.
-    pub fn play(&mut self, objects: &Arc<Vec<Value>>, questions: Vec<Question>) -> Result<Vec<Difference>> {
-        let applying = Instant::now();
-        let model = self.apply(objects)?;
         self.tally.applying += applying.elapsed();
-        let evaluator = Evaluator::new(&model);
-        let mut open: Vec<Asked> = questions
-            .into_iter()
-            .map(|question| Asked {
-                possible: possible(&question, &evaluator.evaluate(&question.request()), &model),
-                question,
-            })
-            .collect();
-        for asked in &open {
-            *self.tally.expected.entry(kind(&asked.possible)).or_default() += 1;
+        if let Some(before) = self.applied.replace(stage.clone()) {
+            self.strict.note(before.read.model());
         }
-        let mut differences = self.round(objects, &mut open, 1)?;
-        let (start, late) = (Instant::now(), open.len());
-        while !open.is_empty() && start.elapsed() < self.patience {
-            std::thread::sleep(Duration::from_millis(50));
-            let before = open.len();
-            differences = self.round(objects, &mut open, COPIES)?;
-            if open.len() < before {
-                self.tally.latest = self.tally.latest.max(start.elapsed());
-            }
-        }
-        self.tally.late += u64::try_from(late - open.len()).unwrap_or_default();
-        self.read_logs()?;
-        Ok(differences)
-    }
-
-    /// Asks what is open; what fits is closed.
-    fn round(&mut self, objects: &Arc<Vec<Value>>, open: &mut Vec<Asked>, copies: usize) -> Result<Vec<Difference>> {
-        let mut probes: BTreeMap<Asker, Vec<_>> = BTreeMap::new();
-        let mut ids: Vec<Vec<String>> = Vec::new();
-        for asked in &*open {
-            let copies = if asked.possible.len() > 1 { copies } else { 1 };
-            let mut own = Vec::new();
-            for _ in 0..copies {
-                self.asked += 1;
-                let id = format!("probe-{}-{}", std::process::id(), self.asked);
-                let probe = asked.question.probe(&id, &self.addresses)?;
-                probes.entry(asked.question.from).or_default().push(probe);
-                own.push(id);
-            }
-            ids.push(own);
-        }
-        let since = connections::now();
-        let outcomes = self.ask(&probes)?;
-        let mut differences = Vec::new();
-        let mut still = Vec::new();
-        for (asked, ids) in std::mem::take(open).into_iter().zip(ids) {
-            let mut wrong = None;
-            let mut fitting = Vec::new();
-            for id in ids {
-                let seen = outcomes.get(&id).context("a probe without an outcome")?;
-                match compare::outcome(&asked.question, &asked.possible, seen) {
-                    Ok(fits) => fitting.push((id, fits)),
-                    Err(reason) => wrong = Some((reason, format!("{seen:?}"))),
-                }
-            }
-            self.connections
-                .made(since, objects, &asked.question, &asked.possible, wrong.is_none());
-            if let Some((reason, observed)) = wrong {
-                differences.push(Difference {
-                    objects: Arc::clone(objects),
-                    question: asked.question.clone(),
-                    reason,
-                    expected: asked.possible.clone(),
-                    observed,
-                    small: false,
-                    in_log: false,
-                });
-                still.push(asked);
-            } else if asked.question.is_request() {
-                for (id, fits) in fitting {
+        let mut played = Played {
+            differences: Vec::new(),
+            fits: vec![None; asks.len()],
+        };
+        let mut open = self.expected(stage, asks)?;
+        for again in 0..=ended::MOST {
+            let misfits = self.round(stage, open, again > 0, &mut played)?;
+            open = Vec::new();
+            let mut wrong = Vec::new();
+            for misfit in misfits {
+                let ended = self.strict.ended(stage.read.model(), &misfit.asked, &misfit.seen);
+                if let Some(ended) = ended.filter(|_| again < ended::MOST) {
+                    *self.tally.ended.entry(ended).or_default() += 1;
                     self.ledger
-                        .expect(id, Pending::new(Arc::clone(objects), asked.question.clone(), fits));
+                        .expect_ended(misfit.id.clone(), misfit.pending(stage), ended);
+                    open.push(misfit.asked);
+                } else {
+                    wrong.push(misfit);
                 }
             }
+            played.differences.extend(self.watched(stage, wrong)?);
+            if open.is_empty() {
+                break;
+            }
         }
-        *open = still;
-        Ok(differences)
+        self.read_logs()?;
+        Ok(played)
     }
 
-    /// Asks all callers at the same time.
-    fn ask(&mut self, probes: &BTreeMap<Asker, Vec<super::prober::Probe>>) -> Result<BTreeMap<String, Outcome>> {
-        std::thread::scope(|scope| {
-            let asking: Vec<_> = self
-                .probers
-                .iter_mut()
-                .filter_map(|(asker, prober)| Some((prober, probes.get(asker)?)))
-                .map(|(prober, probes)| scope.spawn(move || prober.ask(probes)))
-                .collect();
-            let mut all = BTreeMap::new();
-            for thread in asking {
-                let outcomes = thread
-                    .join()
-                    .map_err(|_| anyhow::anyhow!("a thread ended unexpectedly"))?;
-                all.extend(outcomes?);
-            }
-            Ok(all)
-        })
+    fn expected(&mut self, stage: &Stage, asks: Vec<Ask>) -> Result<Vec<Asked>> {
+        let model = stage.read.model();
+        let evaluator = Evaluator::new(model);
+        let mut all = Vec::new();
+        for (place, Ask { question, named }) in asks.into_iter().enumerate() {
+            let possible = possible(&question, &evaluator.evaluate(&question.request()), model);
+            *self.tally.expected.entry(kind(&possible)).or_default() += 1;
+            all.push(Asked {
+                place,
+                explained: Arc::new(Explained::ask(&stage.read, &question)?),
+                question,
+                possible,
+                named,
+            });
+        }
+        Ok(all)
     }
 
     /// Takes in what the proxies have written.
@@ -273,18 +268,24 @@ impl Session {
     }
 }
 
-fn kind(possible: &[Possible]) -> &'static str {
-    match possible {
-        [] => "nothing",
-        [one] => match &one.sees {
-            Sees::App { .. } => "application",
-            Sees::Status(400) => "malformed",
-            Sees::Status(403) | Sees::GrpcStatus(7) => "denied",
-            Sees::Status(404) => "no route",
-            Sees::Status(_) | Sees::GrpcStatus(_) => "another status",
-            Sees::Redirect(_) => "redirect",
-            Sees::Closed => "closed",
-        },
-        _ => "one of several",
+impl Stage {
+    /// What differs in this world.
+    pub fn differs(&self, question: &Question, reason: String, expected: &[Possible], observed: String) -> Difference {
+        Difference {
+            objects: Arc::clone(&self.objects),
+            question: question.clone(),
+            reason,
+            expected: expected.to_vec(),
+            observed,
+            small: false,
+            in_log: false,
+        }
+    }
+}
+
+impl Ask {
+    /// A question of which nobody says anything.
+    pub fn plain(question: Question) -> Self {
+        Self { question, named: None }
     }
 }

@@ -84,6 +84,18 @@ impl Operator {
         Ok(line.with_context(|| format!("no {series} in:\n{text}"))?.parse()?)
     }
 
+    /// Its state folder.
+    pub fn state(&self) -> std::path::PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// Ends it without asking.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// Asks it to end.
     pub fn terminate(&self) -> Result<()> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);

@@ -5,6 +5,7 @@
 
 pub mod ads;
 pub mod call;
+pub mod sidecar;
 pub mod tcp;
 pub mod tls;
 

@@ -47,6 +47,7 @@ fn everything(addresses: &[SocketAddr]) -> Spec {
             ..WebSocketFlow::default()
         }],
         seconds: 0.0,
+        progress_ms: 50,
     }
 }
 

@@ -112,12 +112,8 @@ struct Fields(Map<String, Value>);
 impl Fields {
     /// A field that says something; Envoy writes null or `-` for nothing.
     fn text(&self, name: &str) -> Option<String> {
-        let text = match self.0.get(name)? {
-            Value::String(text) => text.clone(),
-            Value::Number(number) => number.to_string(),
-            _ => return None,
-        };
-        (!text.is_empty() && text != "-").then_some(text)
+        let text = self.0.get(name)?.as_str()?;
+        (!text.is_empty() && text != "-").then(|| text.to_owned())
     }
 
     fn line(&self, direction: Direction) -> LogLine {
@@ -131,7 +127,7 @@ impl Fields {
             destination: address("destination"),
             announced: self.text("sni").as_deref().and_then(service),
             request: self.request(),
-            status: self.text("status").filter(|status| status != "0"),
+            status: self.status(),
             decided: self.decided(),
             rule: match direction {
                 Direction::Inbound => self.permission(),
@@ -141,6 +137,12 @@ impl Fields {
             fault: self.text("fault"),
             would_deny: self.text("shadow_denied_by"),
         }
+    }
+
+    /// 0 is the status of what was never answered.
+    fn status(&self) -> Option<String> {
+        let status = self.0.get("status")?.as_u64()?;
+        (status != 0).then(|| status.to_string())
     }
 
     /// A connection of a TCP port has no such fields, a request without a path has them empty.

@@ -30,7 +30,7 @@ pub(crate) struct Process {
     pub(crate) reviews: Option<Reviews>,
 }
 
-/// All figures; `streams` are the xDS server's.
+/// All figures; `streams` are those of the xDS server and of whoever writes status.
 pub(super) fn text(
     view: &EngineView,
     streams: &[(&'static str, u64)],
@@ -38,7 +38,9 @@ pub(super) fn text(
     process: &Process,
 ) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("tulle");
-    let streams = streams.iter().map(|(name, value)| (*name, "The xDS server", *value));
+    let streams = streams
+        .iter()
+        .map(|(name, value)| (*name, "The xDS server, or the writing of status", *value));
     let figures = gauges(view).into_iter().chain(counters(view)).chain(streams);
     for (name, help, value) in figures.chain(of_process(process)) {
         // The format itself puts `_total` behind the name of a counter.

@@ -59,7 +59,8 @@ impl AdminState {
     pub(crate) fn figures(&self) -> Result<String, std::fmt::Error> {
         let view = std::sync::Arc::clone(&self.engine.borrow());
         let rules = crate::rules::report(&view.model, &self.rules);
-        metrics::text(&view, &(self.streams)(), &rules, &self.process)
+        let counted = [(self.streams)(), self.status.figures()].concat();
+        metrics::text(&view, &counted, &rules, &self.process)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed or something is wrong with
 //! what was looked at, 2 the command line itself is wrong.
 
+pub mod answers;
 mod ask;
 mod callers;
 mod can_i;

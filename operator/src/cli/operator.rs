@@ -63,7 +63,15 @@ pub(super) struct OperatorArgs {
     /// The image with Envoy, for the sidecar of Pods.
     #[arg(long, env = "TULLE_ENVOY_IMAGE", default_value_t = format!("docker.io/envoyproxy/envoy:v{}", crate::envoy_binary::PINNED), value_name = "IMAGE")]
     envoy_image: String,
-    /// The name of this Pod.
+    /// Where other replicas report what their proxies acknowledged (mutual TLS)
+    #[arg(
+        long,
+        env = "TULLE_STATUS_LISTEN",
+        default_value = "0.0.0.0:15013",
+        value_name = "ADDRESS:PORT"
+    )]
+    status_listen: SocketAddr,
+    /// The name of this Pod. Without it and the address this replica takes no part in writing status
     #[arg(long, env = "TULLE_POD_NAME", value_name = "NAME")]
     pod_name: Option<String>,
     /// The address of this Pod.
@@ -119,6 +127,7 @@ async fn start(args: OperatorArgs, health: Health) -> anyhow::Result<ClusterPlan
         replica: Replica {
             name: args.pod_name,
             address: args.pod_address,
+            listen: Some(args.status_listen),
         },
     };
     Ok(ClusterPlane::start(options).await?)

@@ -1,7 +1,7 @@
 //! The control plane of a Kubernetes cluster: its objects, its Pods with their tokens, and the questions of its API server.
 //!
-//! Any number of replicas run beside each other and need not know of each other: all that lasts is on the API server, and each
-//! makes the same bytes of it. Nothing in the state folder outlives the process.
+//! Any number of replicas run beside each other and need not know of each other but for status: all that lasts is on the API
+//! server, and each makes the same bytes of it. Nothing in the state folder outlives the process.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -24,6 +24,8 @@ use crate::inject::InjectSettings;
 use crate::rules::Who;
 use crate::source::SourceView;
 use crate::source::kubernetes::{self, KubernetesHandle, PodStore};
+use crate::status::StatusHandle;
+use crate::status::kubernetes::{self as cluster_status, KubernetesStatus};
 use crate::upkeep;
 use crate::webhook::{self, Reviews, Validator, Webhook};
 
@@ -63,13 +65,15 @@ pub struct WebhookOptions {
     pub envoy_image: String,
 }
 
-/// One of several control planes of a mesh.
+/// One of several control planes of a mesh. It takes part in status if all of this is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replica {
     /// The Pod's name; nothing outside of a Pod.
     pub name: Option<String>,
     /// The Pod's address.
     pub address: Option<IpAddr>,
+    /// Where other replicas report what their proxies acknowledged; port 0 takes a free one.
+    pub listen: Option<SocketAddr>,
 }
 
 /// A running control plane of a cluster.
@@ -77,6 +81,7 @@ pub struct ClusterPlane {
     // Order matters at the end, as for a folder.
     running: Running<PodAuthenticator<ApiServer, PodStore, EngineDirectory>>,
     webhook: Serving,
+    status: Option<KubernetesStatus>,
     source: KubernetesHandle,
     bundle: Arc<str>,
     health: Health,
@@ -94,9 +99,7 @@ impl ClusterPlane {
         let ca = Arc::new(open_ca(options.client.clone(), &options.system_namespace).await?);
         health.done(Step::CertificateAuthority);
         let keys = Arc::new(IssuerKeys::new(ApiServer(options.client.clone())));
-        let mut keeper = JoinSet::new();
-        let kept = Arc::clone(&keys);
-        keeper.spawn(async move { kept.keep().await });
+        let keeper = keep(Arc::clone(&keys));
         let source = kubernetes::start(options.client.clone(), &options.system_namespace).await?;
         health.done(Step::Objects);
         // Nobody can connect before: a proxy is better off with another replica than with one that knows nothing.
@@ -130,10 +133,9 @@ impl ClusterPlane {
         // The channel closes with the engine's thread.
         let figures = Arc::clone(&running.figures);
         health.connect(move || views.has_changed().is_ok(), move || figures());
-        let service = Webhook {
-            validator: Some(validator),
-            ..webhook_of(&options.webhook, &options.system_namespace, reviews)
-        };
+        let system = (&options.client, &*options.system_namespace);
+        let status = write_status(options.replica.clone(), system, &ca, (&running.status, source.pods())).await?;
+        let service = webhook_of(&options.webhook, &options.system_namespace, reviews, validator);
         let webhook = Serving::start(webhook_listener, ca, service)?;
         health.done(Step::Webhook);
         let upkeep = upkeep::start(&options.client, &bundle, &options.webhook.service, source.subscribe());
@@ -145,6 +147,7 @@ impl ClusterPlane {
         Ok(Self {
             running,
             webhook,
+            status,
             source,
             bundle,
             health,
@@ -189,8 +192,42 @@ impl ClusterPlane {
     pub async fn shutdown(self, drain: Duration) {
         self.health.ending();
         tokio::time::sleep(drain).await;
+        if let Some(status) = self.status {
+            status.stop().await;
+        }
         tokio::join!(self.webhook.stop(), self.running.stop(self.source, STREAMS));
     }
+}
+
+/// Fetches the issuer's keys again and again.
+fn keep(keys: Arc<IssuerKeys<ApiServer>>) -> JoinSet<()> {
+    let mut keeper = JoinSet::new();
+    keeper.spawn(async move { keys.keep().await });
+    keeper
+}
+
+/// Begins to write status, or to report to who does.
+async fn write_status(
+    replica: Replica,
+    (client, namespace): (&Client, &str),
+    ca: &Arc<CertificateAuthority>,
+    (status, pods): (&StatusHandle, PodStore),
+) -> Result<Option<KubernetesStatus>, StartError> {
+    let (Some(name), Some(ip), Some(listen)) = (replica.name, replica.address, replica.listen) else {
+        return Ok(None);
+    };
+    let listener = bind(listen, "--status-listen").await?;
+    let port = listener.local_addr().map_or(listen.port(), |bound| bound.port());
+    let options = cluster_status::Options {
+        client: client.clone(),
+        ca: Arc::clone(ca),
+        status: status.clone(),
+        pods,
+        namespace: namespace.to_owned(),
+        replica: name,
+        address: SocketAddr::new(ip, port),
+    };
+    Ok(Some(cluster_status::start(listener, options)?))
 }
 
 async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, StartError> {
@@ -199,7 +236,7 @@ async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, St
 }
 
 /// What the webhook answers with.
-fn webhook_of(options: &WebhookOptions, namespace: &str, reviews: Reviews) -> Webhook {
+fn webhook_of(options: &WebhookOptions, namespace: &str, reviews: Reviews, validator: Validator) -> Webhook {
     let host = format!("{}.{namespace}.svc", options.service);
     let inject = InjectSettings {
         envoy_image: options.envoy_image.clone(),
@@ -208,7 +245,7 @@ fn webhook_of(options: &WebhookOptions, namespace: &str, reviews: Reviews) -> We
     Webhook {
         names: vec![host.clone(), format!("{host}.cluster.local")],
         inject,
-        validator: None,
+        validator: Some(validator),
         reviews,
     }
 }

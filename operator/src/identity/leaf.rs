@@ -66,6 +66,13 @@ impl CertificateAuthority {
         self.sign(names, vec![ExtendedKeyUsagePurpose::ServerAuth], lifetime, now)
     }
 
+    /// A new certificate of a peer of ours that both connects and listens, by DNS name.
+    pub fn issue_peer(&self, dns_name: &str, lifetime: Duration, now: SystemTime) -> Result<Leaf, CaError> {
+        let usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let name = SanType::DnsName(dns_name.to_owned().try_into()?);
+        self.sign(vec![name], usages, lifetime, now)
+    }
+
     fn sign(
         &self,
         names: Vec<SanType>,

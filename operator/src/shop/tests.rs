@@ -65,6 +65,17 @@ async fn answers_what_it_saw_in_both_versions_of_http() {
 }
 
 #[tokio::test]
+async fn an_answer_to_head_has_no_body_in_either_version() {
+    let (addresses, ..) = app().await;
+    for version in [&[][..], &["--http2"][..]] {
+        let arguments = [&["-X", "HEAD"], version].concat();
+        let outcome = call(addresses[0], "/", &arguments).await.remove(0);
+        // A body would be a protocol error in HTTP/2.
+        assert_eq!((outcome.status, outcome.error), (Some(200), None), "{version:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_set_of_requests_shares_its_connections_unless_told_otherwise() {
     let (addresses, ..) = app().await;
     let ports = |outcomes: &[Outcome]| {

@@ -123,6 +123,11 @@ impl Object {
         )
     }
 
+    /// Its identity at the API server; empty for an object of a file.
+    pub fn uid(&self) -> &str {
+        self.metadata().uid.as_deref().unwrap_or_default()
+    }
+
     /// Whether both are the same allocation.
     pub fn same(&self, other: &Self) -> bool {
         match (self, other) {

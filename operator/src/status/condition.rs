@@ -27,10 +27,20 @@ pub(super) fn condition(
 
 /// Fills in the times.
 pub(super) fn keep_times(before: &[Condition], conditions: &mut [Condition], now: Timestamp) {
+    for condition in &mut *conditions {
+        condition.last_transition_time = Time(now);
+    }
+    adopt_times(before, conditions);
+}
+
+/// Takes over the times of conditions whose status is the same.
+pub(super) fn adopt_times(before: &[Condition], conditions: &mut [Condition]) {
     for condition in conditions {
         let same = before
             .iter()
             .find(|old| old.type_ == condition.type_ && old.status == condition.status);
-        condition.last_transition_time = same.map_or(Time(now), |old| old.last_transition_time.clone());
+        if let Some(old) = same {
+            condition.last_transition_time = old.last_transition_time.clone();
+        }
     }
 }

@@ -7,7 +7,8 @@ use config::ObjectRef;
 use config::model::{Concerned, Key};
 use crds::status::ProxyCounts;
 
-use crate::engine::{EngineView, ProxyView, Rejection};
+use super::fleet::{Fleet, Seen};
+use crate::engine::{EngineView, Rejection};
 
 /// The proxies that one object, or one of its targets, concerns.
 pub(super) struct Counted<'a> {
@@ -25,8 +26,7 @@ pub(super) struct Counted<'a> {
 
 /// Counts. Each workload of the mesh is expected to have a proxy, seen or not: one that was not seen since the control plane
 /// started may still be running with what it had, and so may one that left. Both are pending.
-pub(super) fn count<'a>(view: &'a EngineView, object: &Arc<ObjectRef>, of: &BTreeSet<Key>) -> Counted<'a> {
-    let changed = view.changed_at.get(object).copied().unwrap_or(view.revision);
+pub(super) fn count<'a>(fleet: &Fleet<'a>, object: &Arc<ObjectRef>, of: &BTreeSet<Key>) -> Counted<'a> {
     let mut counted = Counted {
         counts: ProxyCounts::default(),
         seen: 0,
@@ -36,23 +36,23 @@ pub(super) fn count<'a>(view: &'a EngineView, object: &Arc<ObjectRef>, of: &BTre
     };
     for key in of
         .iter()
-        .filter_map(|key| Some(view.model.workloads.get_key_value(key)?.0))
+        .filter_map(|key| Some(fleet.view.model.workloads.get_key_value(key)?.0))
     {
         counted.counts.matched += 1;
-        let Some(proxy) = view.proxies.get(key) else {
+        let Some(seen) = fleet.get(key) else {
             counted.pending.push(key);
             continue;
         };
         counted.seen += 1;
-        if let Some(rejection) = rejection_of(proxy, object) {
+        if let Some(rejection) = rejection_of(seen, object) {
             counted.counts.rejected += 1;
             counted.rejection = counted.rejection.or(Some((key, rejection)));
-        } else if proxy.has(changed) {
+        } else if fleet.has(seen, object) {
             counted.counts.acked += 1;
         } else {
             counted.pending.push(key);
         }
-        if let Some(reason) = &proxy.failed {
+        if let Some(reason) = &seen.proxy.failed {
             counted.failed = counted.failed.or(Some((key, reason)));
         }
     }
@@ -69,8 +69,8 @@ pub(super) fn concerned(view: &EngineView, concerned: &Concerned) -> BTreeSet<Ke
     }
 }
 
-fn rejection_of<'a>(proxy: &'a Arc<ProxyView>, object: &Arc<ObjectRef>) -> Option<&'a Rejection> {
-    proxy
+fn rejection_of<'a>(seen: &Seen<'a>, object: &Arc<ObjectRef>) -> Option<&'a Rejection> {
+    seen.proxy
         .rejections
         .iter()
         .find(|rejection| rejection.objects.contains(object))

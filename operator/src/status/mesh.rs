@@ -39,6 +39,10 @@ pub(super) fn summary(view: &EngineView, workloads: &BTreeMap<Key, MeshStatusSta
         }
         .to_owned(),
         policies: number(in_force),
-        state: state(&counts, workloads.values().any(|status| !status.rejections.is_empty())).to_owned(),
+        state: match counts.total {
+            0 => "Empty",
+            _ => state(&counts, workloads.values().any(|status| !status.rejections.is_empty())),
+        }
+        .to_owned(),
     }
 }

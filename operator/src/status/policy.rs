@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::condition::condition;
 use super::counts::{Counted, concerned, count};
-use crate::engine::EngineView;
+use super::fleet::Fleet;
 
 /// Who writes the status.
 pub const CONTROLLER: &str = "mesh.tulle.dev/tulle";
@@ -23,18 +23,19 @@ const MOST_PROBLEMS: usize = 64;
 type Finding = (bool, Reason, String);
 
 /// The status of one object.
-pub(super) fn status(view: &EngineView, report: &PolicyReport) -> PolicyStatus {
-    let findings: Vec<&Diagnostic> = view
+pub(super) fn status(fleet: &Fleet<'_>, report: &PolicyReport) -> PolicyStatus {
+    let findings: Vec<&Diagnostic> = fleet
+        .view
         .model
         .diagnostics
         .iter()
         .filter(|diagnostic| diagnostic.object == report.object)
         .collect();
-    let counted = count(view, &report.object, &concerned(view, &report.concerned));
+    let counted = count(fleet, &report.object, &concerned(fleet.view, &report.concerned));
     let ancestors = report
         .targets
         .iter()
-        .map(|target| ancestor(view, report, target, &findings))
+        .map(|target| ancestor(fleet, report, target, &findings))
         .collect();
     PolicyStatus {
         observed_generation: report.generation,
@@ -67,16 +68,16 @@ fn problem(diagnostic: &Diagnostic) -> Problem {
 }
 
 fn ancestor(
-    view: &EngineView,
+    fleet: &Fleet<'_>,
     report: &PolicyReport,
     target: &TargetReport,
     findings: &[&Diagnostic],
 ) -> AncestorStatus {
     let reached = match &report.concerned {
         Concerned::Workloads(_) => target.ports.iter().map(|(key, _)| key.clone()).collect(),
-        everyone => concerned(view, everyone),
+        everyone => concerned(fleet.view, everyone),
     };
-    let counted = count(view, &report.object, &reached);
+    let counted = count(fleet, &report.object, &reached);
     // A mistake in another target is not this one's.
     let mine = |path: &str| {
         !path.starts_with("spec.targetRefs[") && !path.starts_with("spec.parentRefs[") || path.starts_with(&target.path)

@@ -9,7 +9,7 @@ use config::model::Key;
 use config::{ObjectRef, Settings};
 use jiff::Timestamp;
 
-use super::{StatusView, Statuses, desired, keep_times, objects};
+use super::{Beside, Report, StatusView, Statuses, desired, keep_times, objects};
 use crate::engine::{Counters, EngineView, ProxyView, Rejection};
 use crate::source;
 
@@ -56,6 +56,16 @@ spec:
   - {name: wrong, sources: [{type: Authenticated}], http: [{path: {type: PathPrefix, value: no-slash}}]}
 ";
 
+/// A view of two payments and some permissions, with these proxies.
+pub(super) fn engine_view(proxies: &[(&str, ProxyView)]) -> EngineView {
+    view(proxies)
+}
+
+/// A proxy that has everything.
+pub(super) fn synced_proxy() -> ProxyView {
+    proxy(5, Some(5))
+}
+
 fn view(proxies: &[(&str, ProxyView)]) -> EngineView {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("mesh.yaml"), MESH).unwrap();
@@ -88,7 +98,7 @@ fn proxy(sent: u64, acked: Option<u64>) -> ProxyView {
 }
 
 fn statuses(view: &EngineView) -> Statuses {
-    desired(view, &BTreeMap::new(), SystemTime::UNIX_EPOCH)
+    desired(view, &BTreeMap::new(), &Beside::default())
 }
 
 /// `Type=Status/Reason` of the summary and of the first target.
@@ -215,7 +225,7 @@ fn rows_of_workloads_add_up() {
         (Key::new("shop", "payments-2"), hours(22)),
     ]);
     let view = view(&[("payments-1", proxy(5, Some(5))), ("payments-2", proxy(5, Some(5)))]);
-    let statuses = desired(&view, &certificates, now);
+    let statuses = desired(&view, &certificates, &Beside::default());
     let row = &statuses.workloads[&Key::new("shop", "payments")];
     assert_eq!(
         (row.mtls.as_str(), row.default_action.as_str(), row.state.as_str()),
@@ -224,10 +234,10 @@ fn rows_of_workloads_add_up() {
     assert_eq!(
         (
             row.synced.as_str(),
-            row.certificate_remaining.as_str(),
+            row.certificate_not_after.as_deref(),
             row.policy_count
         ),
-        ("2/2", "21h", 2)
+        ("2/2", Some("1970-01-01T21:05:00Z"), 2)
     );
     assert_eq!(
         (statuses.mesh.synced.as_str(), statuses.mesh.state.as_str()),
@@ -262,4 +272,85 @@ fn transition_times_move_only_when_a_condition_flips() {
         .map(|condition| (condition.type_.as_str(), condition.last_transition_time.0.as_second()))
         .collect();
     assert_eq!((times["Ready"], times["Enforced"], times["Accepted"]), (20, 20, 10));
+}
+
+/// A proxy that connected to another replica counts there, once, and only for objects that are the same there.
+#[test]
+fn proxies_of_other_replicas_count_once() {
+    let good = ObjectRef::new("TrafficPermission", "shop", "good");
+    let at = |second| SystemTime::UNIX_EPOCH + Duration::from_secs(second);
+    let with = |since: u64, sent, acked| ProxyView {
+        since: at(since),
+        ..proxy(sent, acked)
+    };
+    // Here it is not connected any more; elsewhere revisions are other numbers.
+    let mine = view(&[(
+        "payments-1",
+        ProxyView {
+            connected: false,
+            ..with(9, 5, Some(5))
+        },
+    )]);
+    let there = |proxies: &[(&str, ProxyView)]| {
+        let mut there = view(proxies);
+        there.changed_at = Arc::new(there.changed_at.keys().map(|object| (Arc::clone(object), 70)).collect());
+        Arc::new(Report::of(
+            &there,
+            &BTreeMap::from([(Key::new("shop", "payments-1"), at(3_600))]),
+        ))
+    };
+    let count = |reports: Vec<(&str, Arc<Report>)>| {
+        let beside = Beside {
+            reports: reports
+                .into_iter()
+                .map(|(name, report)| (name.into(), report))
+                .collect(),
+            ..Beside::default()
+        };
+        let statuses = desired(&mine, &BTreeMap::new(), &beside);
+        let row = statuses.workloads[&Key::new("shop", "payments")].clone();
+        (statuses.policies[&good].acked.clone(), row)
+    };
+    let old = there(&[("payments-1", with(3, 70, Some(60)))]);
+    let new = there(&[
+        ("payments-1", with(4, 70, Some(70))),
+        ("payments-2", with(1, 70, Some(70))),
+    ]);
+    assert_eq!(count(vec![("b", Arc::clone(&old))]).0, "0/2");
+    let (acked, row) = count(vec![("b", Arc::clone(&old)), ("c", Arc::clone(&new))]);
+    assert_eq!(
+        (acked.as_str(), row.synced.as_str(), row.proxies.connected),
+        ("2/2", "2/2", 2)
+    );
+    assert_eq!(row.certificate_not_after.as_deref(), Some("1970-01-01T01:00:00Z"));
+    // Whoever is called what, and whoever came first.
+    assert_eq!(count(vec![("c", old), ("b", Arc::clone(&new))]), (acked, row));
+
+    // The same name, another object: what was acknowledged there is not what is here.
+    let mut stranger = (*new).clone();
+    stranger.objects.values_mut().for_each(|mark| mark.content ^= 1);
+    assert_eq!(count(vec![("b", Arc::new(stranger))]).0, "0/2");
+}
+
+#[test]
+fn pods_without_a_proxy_are_shown_at_their_group_or_alone() {
+    let unmeshed = BTreeMap::from([
+        (Key::new("shop", "payments"), vec!["payments-3".to_owned()]),
+        (Key::new("shop", "legacy"), vec!["legacy-1".to_owned()]),
+    ]);
+    let beside = Beside {
+        unmeshed: Arc::new(unmeshed),
+        ..Beside::default()
+    };
+    let view = view(&[("payments-1", proxy(5, Some(5))), ("payments-2", proxy(5, Some(5)))]);
+    let statuses = desired(&view, &BTreeMap::new(), &beside);
+    let row = |name| &statuses.workloads[&Key::new("shop", name)];
+    assert_eq!(
+        (row("payments").state.as_str(), &*row("payments").unmeshed_pods),
+        ("Healthy", &["payments-3".to_owned()][..])
+    );
+    assert_eq!(
+        (row("legacy").state.as_str(), row("legacy").synced.as_str()),
+        ("Unmeshed", "0/0")
+    );
 }

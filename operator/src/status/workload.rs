@@ -1,4 +1,5 @@
-//! The rows of `tulle get meshstatus`: one for each group of workloads (replicas of one thing).
+//! The rows of `tulle get meshstatus`: one for each group of workloads (replicas of one thing), and for each group of Pods that
+//! have no proxy although they could.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,21 +9,19 @@ use config::Model;
 use config::model::{InboundPort, Key, MtlsMode, Workload};
 use crds::meshstatus::{MeshStatusProxies, MeshStatusStatus, PolicyInForce, Rejection};
 
-use crate::engine::{EngineView, ProxyView};
+use super::fleet::{Fleet, Seen};
+use crate::engine::ProxyView;
 
 /// Lists in a status are bounded by its schema.
 const MOST_POLICIES: usize = 256;
 const MOST_RULES: usize = 64;
 const MOST_REJECTIONS: usize = 32;
+const MOST_UNMESHED: usize = 64;
 
 /// The status of each group, by namespace and group name.
-pub(super) fn statuses(
-    view: &EngineView,
-    certificates: &BTreeMap<Key, SystemTime>,
-    now: SystemTime,
-) -> BTreeMap<Key, MeshStatusStatus> {
-    let mut groups: BTreeMap<Key, Vec<&Arc<Workload>>> = BTreeMap::new();
-    for (key, workload) in &view.model.workloads {
+pub(super) fn statuses(fleet: &Fleet<'_>, unmeshed: &BTreeMap<Key, Vec<String>>) -> BTreeMap<Key, MeshStatusStatus> {
+    let mut groups: BTreeMap<Key, Vec<&Arc<Workload>>> = unmeshed.keys().map(|key| (key.clone(), Vec::new())).collect();
+    for (key, workload) in &fleet.view.model.workloads {
         groups
             .entry(Key::new(&key.namespace, &workload.group))
             .or_default()
@@ -30,32 +29,31 @@ pub(super) fn statuses(
     }
     groups
         .into_iter()
-        .map(|(key, members)| (key, status(view, &members, certificates, now)))
+        .map(|(key, members)| {
+            let unmeshed = unmeshed.get(&key).map(Vec::as_slice).unwrap_or_default();
+            let status = status(fleet, &members, unmeshed);
+            (key, status)
+        })
         .collect()
 }
 
-fn status(
-    view: &EngineView,
-    members: &[&Arc<Workload>],
-    certificates: &BTreeMap<Key, SystemTime>,
-    now: SystemTime,
-) -> MeshStatusStatus {
-    let proxies: Vec<(&Key, &Arc<ProxyView>)> = members
+fn status(fleet: &Fleet<'_>, members: &[&Arc<Workload>], unmeshed: &[String]) -> MeshStatusStatus {
+    let proxies: Vec<(&Key, &Seen<'_>)> = members
         .iter()
-        .filter_map(|workload| view.proxies.get(&workload.key).map(|proxy| (&workload.key, proxy)))
+        .filter_map(|workload| fleet.get(&workload.key).map(|seen| (&workload.key, seen)))
         .collect();
     let count =
-        |condition: fn(&ProxyView) -> bool| number(proxies.iter().filter(|(_, proxy)| condition(proxy)).count());
+        |condition: fn(&ProxyView) -> bool| number(proxies.iter().filter(|(_, seen)| condition(seen.proxy)).count());
     let counts = MeshStatusProxies {
         total: number(members.len()),
         connected: count(|proxy| proxy.connected),
         synced: count(|proxy| proxy.synced() && proxy.rejections.is_empty()),
     };
-    let policies = policies(&view.model, members);
+    let policies = policies(&fleet.view.model, members);
     let end = proxies
         .iter()
-        .filter(|(_, proxy)| proxy.connected)
-        .filter_map(|(key, _)| certificates.get(*key))
+        .filter(|(_, seen)| seen.proxy.connected)
+        .filter_map(|(_, seen)| seen.certificate)
         .min();
     let rejections = rejections(&proxies);
     MeshStatusStatus {
@@ -73,22 +71,20 @@ fn status(
         })),
         policy_count: number(policies.len()),
         policies: policies.into_iter().take(MOST_POLICIES).collect(),
-        certificate_remaining: end.map(|end| remaining(*end, now)).unwrap_or_default(),
+        certificate_not_after: end.map(written),
         state: state(&counts, !rejections.is_empty()).to_owned(),
-        last_acked_revision: proxies
-            .iter()
-            .map(|(_, proxy)| proxy.acked.unwrap_or(0))
-            .min()
-            .unwrap_or(0),
+        last_acked_revision: proxies.iter().map(|(_, seen)| seen.proxy.acked.unwrap_or(0)).min(),
         proxies: counts,
         rejections,
-        unmeshed_pods: Vec::new(),
+        unmeshed_pods: unmeshed.iter().take(MOST_UNMESHED).cloned().collect(),
     }
 }
 
 /// One word for a group's, or the mesh's, condition.
 pub(super) fn state(counts: &MeshStatusProxies, rejected: bool) -> &'static str {
-    if rejected {
+    if counts.total == 0 {
+        "Unmeshed"
+    } else if rejected {
         "Rejected"
     } else if counts.connected == 0 {
         "Disconnected"
@@ -142,10 +138,10 @@ fn policies(model: &Model, members: &[&Arc<Workload>]) -> Vec<PolicyInForce> {
         .collect()
 }
 
-fn rejections(proxies: &[(&Key, &Arc<ProxyView>)]) -> Vec<Rejection> {
+fn rejections(proxies: &[(&Key, &Seen<'_>)]) -> Vec<Rejection> {
     let all = proxies
         .iter()
-        .flat_map(|(key, proxy)| proxy.rejections.iter().map(move |rejection| (key, rejection)));
+        .flat_map(|(key, seen)| seen.proxy.rejections.iter().map(move |rejection| (key, rejection)));
     all.take(MOST_REJECTIONS)
         .map(|(key, rejection)| Rejection {
             proxy: key.to_string(),
@@ -156,9 +152,10 @@ fn rejections(proxies: &[(&Key, &Arc<ProxyView>)]) -> Vec<Rejection> {
         .collect()
 }
 
-/// `21h`, as `kubectl` writes ages.
-fn remaining(end: SystemTime, now: SystemTime) -> String {
-    end.duration_since(now).map_or_else(|_| "expired".to_owned(), human)
+/// A time as the API server writes it.
+fn written(time: SystemTime) -> String {
+    let time = jiff::Timestamp::try_from(time).unwrap_or_default();
+    format!("{time:.0}")
 }
 
 /// A duration as `kubectl` writes ages.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -18,7 +18,16 @@ use super::{Outcome, PATIENCE, RawRequest};
 
 /// Open connections.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Connections(Arc<Mutex<BTreeMap<SocketAddr, Connection>>>);
+pub(super) struct Connections(Arc<Mutex<BTreeMap<SocketAddr, Kept>>>);
+
+/// An open connection.
+#[derive(Debug)]
+struct Kept {
+    connection: Connection,
+    /// Calls that went over it.
+    calls: u32,
+    opened: Instant,
+}
 
 impl Connections {
     /// Sends a call.
@@ -29,9 +38,14 @@ impl Connections {
         }
     }
 
+    /// Uses a connection for no further call.
+    pub(super) async fn forget(&self, address: SocketAddr) {
+        self.0.lock().await.remove(&address);
+    }
+
     async fn send(&self, address: SocketAddr, request: &RawRequest) -> Result<Outcome> {
         let call = call(request)?;
-        let mut connection = self.connection(address).await?;
+        let (mut connection, before, age) = self.connection(address).await?;
         let answer = call.send(&mut connection).await;
         if answer.error.is_some() {
             self.0.lock().await.remove(&address);
@@ -41,24 +55,30 @@ impl Connections {
             grpc_status: answer.grpc_status,
             headers: answer.headers,
             error: answer.error,
+            before,
+            age,
             ..Outcome::default()
         })
     }
 
-    async fn connection(&self, address: SocketAddr) -> Result<Connection> {
+    /// A connection, how many calls went over it before, and how many seconds ago it was opened.
+    async fn connection(&self, address: SocketAddr) -> Result<(Connection, u32, u64)> {
         let mut open = self.0.lock().await;
-        if let Some(shared) = open
-            .get(&address)
-            .filter(|one| !one.is_closed())
-            .and_then(Connection::share)
-        {
-            return Ok(shared);
+        let kept = open.get_mut(&address).filter(|kept| !kept.connection.is_closed());
+        if let Some((shared, kept)) = kept.and_then(|kept| Some((kept.connection.share()?, kept))) {
+            kept.calls += 1;
+            return Ok((shared, kept.calls, kept.opened.elapsed().as_secs()));
         }
         let url = Uri::from_str(&format!("http://{address}/"))?;
-        let made = Connection::open(&url, true, Duration::from_secs(5)).await?;
-        let shared = made.share().context("HTTP/2 connections can be shared")?;
-        open.insert(address, made);
-        Ok(shared)
+        let connection = Connection::open(&url, true, Duration::from_secs(5)).await?;
+        let shared = connection.share().context("HTTP/2 connections can be shared")?;
+        let kept = Kept {
+            connection,
+            calls: 0,
+            opened: Instant::now(),
+        };
+        open.insert(address, kept);
+        Ok((shared, 0, 0))
     }
 }
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use httparse::{EMPTY_HEADER, Response, Status};
@@ -18,7 +19,16 @@ const MOST_HEADERS: usize = 64;
 
 /// Open connections of one worker.
 #[derive(Debug, Default)]
-pub(super) struct Connections(BTreeMap<SocketAddr, TcpStream>);
+pub(super) struct Connections(BTreeMap<SocketAddr, Kept>);
+
+/// A connection that stays open between requests.
+#[derive(Debug)]
+struct Kept {
+    stream: TcpStream,
+    /// Requests that went over it.
+    requests: u32,
+    opened: Instant,
+}
 
 /// The head of an answer.
 struct Head {
@@ -31,10 +41,13 @@ struct Head {
 impl Connections {
     /// Sends a request and reads its answer.
     pub(super) async fn ask(&mut self, address: SocketAddr, request: &RawRequest) -> Outcome {
-        match self.exchange(address, request).await {
+        let kept = self.0.get(&address);
+        let (before, age) = kept.map_or((0, 0), |kept| (kept.requests, kept.opened.elapsed().as_secs()));
+        let outcome = match self.exchange(address, request).await {
             Ok(outcome) => outcome,
             Err(error) => Outcome::failed(format!("{error:#}")),
-        }
+        };
+        Outcome { before, age, ..outcome }
     }
 
     /// Uses a connection no more.
@@ -43,8 +56,12 @@ impl Connections {
     }
 
     async fn exchange(&mut self, address: SocketAddr, request: &RawRequest) -> Result<Outcome> {
-        let mut stream = match self.0.remove(&address) {
-            Some(stream) => stream,
+        let Kept {
+            mut stream,
+            requests,
+            opened,
+        } = match self.0.remove(&address) {
+            Some(kept) => kept,
             None => connect(address).await?,
         };
         stream.write_all(bytes(request).as_bytes()).await.context("write")?;
@@ -61,7 +78,12 @@ impl Connections {
             body(&mut stream, &head, &mut received).await?
         };
         if head.headers.get("connection").is_none_or(|value| value != "close") {
-            self.0.insert(address, stream);
+            let kept = Kept {
+                stream,
+                requests: requests + 1,
+                opened,
+            };
+            self.0.insert(address, kept);
         }
         Ok(Outcome {
             status: Some(head.status),
@@ -73,10 +95,14 @@ impl Connections {
     }
 }
 
-async fn connect(address: SocketAddr) -> Result<TcpStream> {
+async fn connect(address: SocketAddr) -> Result<Kept> {
     let stream = TcpStream::connect(address).await.context("connect")?;
     stream.set_nodelay(true)?;
-    Ok(stream)
+    Ok(Kept {
+        stream,
+        requests: 0,
+        opened: Instant::now(),
+    })
 }
 
 fn bytes(request: &RawRequest) -> String {

@@ -33,6 +33,9 @@ pub struct Probe {
     pub address: SocketAddr,
     /// What to do there.
     pub does: Does,
+    /// On a connection that nobody has used.
+    #[serde(default)]
+    pub fresh: bool,
 }
 
 /// What to do.
@@ -82,6 +85,10 @@ pub struct Outcome {
     pub closed: bool,
     /// Why there is no whole answer.
     pub error: Option<String>,
+    /// So many requests had gone over the connection before.
+    pub before: u32,
+    /// It was opened so many seconds ago.
+    pub age: u64,
 }
 
 /// What the application says that it saw.
@@ -148,13 +155,21 @@ async fn worker(
         let Some(probe) = next else { return };
         match probe.does {
             Does::Http(request) => {
+                if probe.fresh {
+                    http1.forget(probe.address);
+                }
                 let outcome = in_time(probe.id, http1.ask(probe.address, &request)).await;
                 if outcome.error.is_some() {
                     http1.forget(probe.address);
                 }
                 drop(answers.send(outcome));
             }
-            Does::Grpc(request) => drop(answers.send(in_time(probe.id, grpc.ask(probe.address, &request)).await)),
+            Does::Grpc(request) => {
+                if probe.fresh {
+                    grpc.forget(probe.address).await;
+                }
+                drop(answers.send(in_time(probe.id, grpc.ask(probe.address, &request)).await));
+            }
             // Some of these wait for seconds, and nobody waits for them meanwhile.
             Does::Listen | Does::Say => drop(tokio::spawn(connect(probe, answers.clone()))),
         }

@@ -41,6 +41,7 @@ pub(crate) enum Output {
 }
 
 /// The objects, and where they were found.
+#[derive(Clone, Debug)]
 pub(crate) struct World {
     pub(crate) view: Arc<SourceView>,
     /// `the folder mesh`, `the control plane of mesh/.tulle`, `the cluster at https://...`.
@@ -69,7 +70,7 @@ impl World {
         }
     }
 
-    fn of_folder(folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn of_folder(folder: &Path) -> anyhow::Result<Self> {
         let view = source::read_once(folder)?;
         anyhow::ensure!(view.problems.is_empty(), unreadable(&view.problems));
         Ok(Self {

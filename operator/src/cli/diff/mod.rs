@@ -36,7 +36,7 @@ pub(super) struct DiffArgs {
 /// Both sides and what differs.
 pub(super) struct Compared {
     pub(super) before: Arc<SourceView>,
-    pub(super) after: SourceView,
+    pub(super) after: Arc<SourceView>,
     pub(super) trust_domain: Arc<str>,
     pub(super) diff: Diff,
     /// Findings that are new.
@@ -48,30 +48,42 @@ pub(super) async fn run(args: DiffArgs, cluster: Option<&ClusterArgs>) -> ExitCo
     or_trouble(compare(&args, cluster).await)
 }
 
+impl Compared {
+    /// Compares two sets of objects.
+    pub(super) fn new(world: World, after: Arc<SourceView>) -> Self {
+        let (old, new) = (world.model(), model_of(&after, &world.settings));
+        let findings = new
+            .diagnostics
+            .iter()
+            .filter(|finding| !old.diagnostics.contains(finding))
+            .cloned()
+            .collect();
+        Self {
+            diff: config::diff::diff(&old, &new, &world.settings),
+            before: world.view,
+            after,
+            trust_domain: Arc::clone(&new.mesh.trust_domain),
+            findings,
+            from: world.from,
+        }
+    }
+
+    /// As it is printed.
+    pub(super) fn printed(&self, output: Output) -> String {
+        match output {
+            Output::Text => text::render(self),
+            Output::Json => format!("{:#}\n", json::render(self)),
+        }
+    }
+}
+
 async fn compare(args: &DiffArgs, cluster: Option<&ClusterArgs>) -> anyhow::Result<ExitCode> {
     let world = World::find(&args.source, cluster).await?;
     let (written, whole) = read(&args.new)?;
     let whole = whole && !world.shared;
     let after = written.applied_to(&world.view, whole);
-    let (old, new) = (world.model(), model_of(&after, &world.settings));
-    let findings = new
-        .diagnostics
-        .iter()
-        .filter(|finding| !old.diagnostics.contains(finding))
-        .cloned()
-        .collect();
-    let compared = Compared {
-        diff: config::diff::diff(&old, &new, &world.settings),
-        before: world.view,
-        after,
-        trust_domain: Arc::clone(&new.mesh.trust_domain),
-        findings,
-        from: world.from,
-    };
-    super::print(&match args.output {
-        Output::Text => text::render(&compared),
-        Output::Json => format!("{:#}\n", json::render(&compared)),
-    })?;
+    let compared = Compared::new(world, Arc::new(after));
+    super::print(&compared.printed(args.output))?;
     Ok(ExitCode::from(u8::from(compared.diff.changes_meaning())))
 }
 

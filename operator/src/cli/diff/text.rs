@@ -176,9 +176,9 @@ fn few(names: Vec<String>) -> String {
 
 fn one_effect(it: &Compared, effect: &Effect, text: &mut String) {
     let (word, view) = match effect.change {
-        Change::Begins => ("BEGINS", &it.after),
+        Change::Begins => ("BEGINS", &*it.after),
         Change::Ends => ("ENDS", &*it.before),
-        Change::Changes => ("CHANGES", &it.after),
+        Change::Changes => ("CHANGES", &*it.after),
     };
     let detail = if effect.detail.is_empty() {
         String::new()

@@ -38,6 +38,20 @@ pub(super) struct ExplainArgs {
     output: Output,
 }
 
+impl ExplainArgs {
+    /// What they ask for, about these objects.
+    pub(super) fn explanation<'a>(&self, world: &'a World, model: &'a Model) -> anyhow::Result<Explanation<'a>> {
+        let (who, request, logged) = if let Some(line) = &self.log_line {
+            let (who, request, logged) = log_line::read(model, &line_of(line)?)?;
+            (who, request, Some(logged))
+        } else {
+            let (who, request) = self.request.question(model)?;
+            (who, request, None)
+        };
+        Ok(Explanation::new(world, model, who, request, logged))
+    }
+}
+
 /// Everything there is to say about one call.
 pub(super) struct Explanation<'a> {
     pub(super) world: &'a World,
@@ -71,6 +85,14 @@ impl<'a> Explanation<'a> {
             logged,
         }
     }
+
+    /// As it is printed.
+    pub(super) fn printed(&self, output: Output) -> String {
+        match output {
+            Output::Text => text::render(self),
+            Output::Json => format!("{:#}\n", json::render(self)),
+        }
+    }
 }
 
 pub(super) async fn run(args: ExplainArgs, cluster: Option<&ClusterArgs>) -> ExitCode {
@@ -80,17 +102,8 @@ pub(super) async fn run(args: ExplainArgs, cluster: Option<&ClusterArgs>) -> Exi
 async fn explain(args: &ExplainArgs, cluster: Option<&ClusterArgs>) -> anyhow::Result<ExitCode> {
     let world = World::find(&args.source, cluster).await?;
     let model = world.model();
-    let explanation = if let Some(line) = &args.log_line {
-        let (who, request, logged) = log_line::read(&model, &line_of(line)?)?;
-        Explanation::new(&world, &model, who, request, Some(logged))
-    } else {
-        let (who, request) = args.request.question(&model)?;
-        Explanation::new(&world, &model, who, request, None)
-    };
-    super::print(&match args.output {
-        Output::Text => text::render(&explanation),
-        Output::Json => format!("{:#}\n", json::render(&explanation)),
-    })?;
+    let explanation = args.explanation(&world, &model)?;
+    super::print(&explanation.printed(args.output))?;
     Ok(ExitCode::from(u8::from(!explanation.outcome.gets_through())))
 }
 

@@ -50,7 +50,13 @@ pub(super) fn rows(question: &Question, columns: &[Column], items: &[&Value]) ->
         let namespace = shows_namespace(question).then(|| field(item, "/metadata/namespace"));
         let cells = columns.iter().map(|column| {
             let text = path::text(item, &column.path);
-            if column.date { age(&text) } else { text }
+            if column.date {
+                age(&text)
+            } else if column.path.ends_with("NotAfter") {
+                left(&text)
+            } else {
+                text
+            }
         });
         namespace.into_iter().chain([name(item)]).chain(cells).collect()
     };
@@ -78,6 +84,15 @@ fn field(item: &Value, pointer: &str) -> String {
         .and_then(Value::as_str)
         .unwrap_or_default()
         .to_owned()
+}
+
+/// How long it is until then.
+fn left(timestamp: &str) -> String {
+    let Ok(end) = timestamp.parse::<jiff::Timestamp>() else {
+        return String::new();
+    };
+    let end = SystemTime::from(end).duration_since(SystemTime::now());
+    end.map_or_else(|_| "expired".to_owned(), human)
 }
 
 /// How long ago that was.

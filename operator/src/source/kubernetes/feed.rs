@@ -17,15 +17,15 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 /// Where watches run, and what they wake.
-pub(super) struct Feeds {
-    pub(super) tasks: JoinSet<()>,
-    pub(super) dirty: Arc<Notify>,
-    pub(super) config: watcher::Config,
+pub(crate) struct Feeds {
+    pub(crate) tasks: JoinSet<()>,
+    pub(crate) dirty: Arc<Notify>,
+    pub(crate) config: watcher::Config,
 }
 
 impl Feeds {
     /// Begins to watch a kind.
-    pub(super) fn watch<K>(
+    pub(crate) fn watch<K>(
         &mut self,
         what: &'static str,
         api: Api<K>,

@@ -21,7 +21,10 @@ mod watch;
 mod tests;
 
 pub use connect::{ConnectError, connect, connect_by};
+pub(crate) use feed::Feeds;
 pub(crate) use gather::read_object;
 pub use once::{ReadError, list, read_once};
 pub use pod::{PodDirectory, PodInfo, PodStore};
+pub(crate) use pod::{ended, injected};
+pub(crate) use watch::configuration;
 pub use watch::{KubernetesError, KubernetesHandle, start};

@@ -46,6 +46,13 @@ impl std::fmt::Debug for PodStore {
     }
 }
 
+impl PodStore {
+    /// All of them, as the source keeps them.
+    pub(crate) fn all(&self) -> Vec<std::sync::Arc<Pod>> {
+        self.0.state()
+    }
+}
+
 impl PodDirectory for PodStore {
     fn pod(&self, namespace: &str, name: &str) -> Option<PodInfo> {
         let pod = self.0.get(&ObjectRef::new(name).within(namespace))?;
@@ -94,9 +101,7 @@ pub(super) fn own_addresses(pod: &Pod) -> Vec<IpAddr> {
 
 /// The Workload that a meshed Pod is.
 pub(super) fn workload(pod: &Pod) -> Option<crds::Workload> {
-    let labels = pod.metadata.labels.as_ref();
-    let injected = labels.is_some_and(|all| all.contains_key(INJECTED_LABEL));
-    let address = own_addresses(pod).first().copied().filter(|_| injected)?;
+    let address = own_addresses(pod).first().copied().filter(|_| injected(pod))?;
     let metadata = ObjectMeta {
         name: pod.metadata.name.clone(),
         namespace: pod.metadata.namespace.clone(),
@@ -130,6 +135,12 @@ fn notes(pod: &Pod) -> BTreeMap<String, String> {
     notes
 }
 
+/// Whether it was injected: it has a sidecar.
+pub(crate) fn injected(pod: &Pod) -> bool {
+    let labels = pod.metadata.labels.as_ref();
+    labels.is_some_and(|all| all.contains_key(INJECTED_LABEL))
+}
+
 fn service_account(pod: &Pod) -> &str {
     let spec = pod.spec.as_ref();
     spec.and_then(|spec| spec.service_account_name.as_deref())
@@ -143,7 +154,7 @@ fn on_host_network(pod: &Pod) -> bool {
         .is_some_and(|spec| spec.host_network.unwrap_or_default())
 }
 
-fn ended(pod: &Pod) -> bool {
+pub(crate) fn ended(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     matches!(phase, Some("Succeeded" | "Failed"))
 }

@@ -114,7 +114,7 @@ pub async fn start(client: Client, system_namespace: &str) -> Result<KubernetesH
 }
 
 /// Streaming lists where the API server has them: it then need not hold a whole list in memory for us.
-async fn configuration(client: &Client) -> watcher::Config {
+pub(crate) async fn configuration(client: &Client) -> watcher::Config {
     let config = watcher::Config::default();
     match client.apiserver_version().await {
         Ok(version) if streams_lists(&version.major, &version.minor) => config.streaming_lists(),
