@@ -128,7 +128,7 @@ fn rows(stage: &Stage) -> Result<()> {
         orders[7].parse::<jiff::Timestamp>()? > jiff::Timestamp::now() && orders[8] == "Healthy",
         "{table}"
     );
-    let mesh = stage.cluster.kubectl(&["get", "meshes", "default", "--no-headers"])?;
+    let mesh = stage.cluster.kubectl(&["get", "mesh", "default", "--no-headers"])?;
     let expected = ["default", "4", "4/4", "Strict", "AllowUntilSelected", "0", "Healthy"];
     ensure!(columns(&mesh)[..7] == expected, "{mesh}");
     say(&format!("\n{table}{mesh}"));
