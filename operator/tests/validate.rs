@@ -88,9 +88,9 @@ fn a_good_object_is_accepted_in_silence() {
     );
 }
 
-#[test]
-fn what_is_wrong_with_the_object_itself_is_refused() {
-    for (kind, spec, words) in [
+/// Kind, spec, and the first words about it.
+fn wrong_by_themselves() -> Vec<(&'static str, String, &'static str)> {
+    vec![
         (
             "TrafficPermission",
             GOOD.replace("http: [", "htpp: ["),
@@ -162,7 +162,12 @@ fn what_is_wrong_with_the_object_itself_is_refused() {
         ),
         ("Workload", "{address: here}".to_owned(), "spec.address: Invalid: "),
         ("Workload", "{address: 5}".to_owned(), "spec.address: Invalid: "),
-    ] {
+    ]
+}
+
+#[test]
+fn what_is_wrong_with_the_object_itself_is_refused() {
+    for (kind, spec, words) in wrong_by_themselves() {
         let response = created(kind, &spec);
         assert_eq!(response["allowed"], false, "{spec}");
         assert_eq!(
