@@ -33,9 +33,7 @@ pub(crate) async fn all(stage: &mut Stage, steps: &mut Steps) -> Result<()> {
         || down(stage),
     );
     stage.start().await?;
-    let after = stage
-        .model("what was accepted is compiled", |model| knows_all(model))
-        .await?;
+    let after = stage.model("what was accepted is compiled", knows_all).await?;
     let together = grants(&after);
     steps.run("none grants more than its author wrote", || {
         let more: Vec<&Grant> = together.difference(&written).collect();
