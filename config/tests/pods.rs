@@ -1,4 +1,5 @@
 //! Pods: ports that their proxies do not take, and calls to their addresses.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
 mod common;
 

@@ -36,9 +36,13 @@ async fn bad_objects_are_refused_or_fail_closed() -> Result<()> {
     let Some(cluster) = Cluster::ensure()? else {
         return Ok(());
     };
-    let mut stage = Stage::set(cluster).await?;
+    let mut stage = Stage::new(cluster)?;
     let mut outcome = Steps::default();
-    let done = steps::all(&mut stage, &mut outcome).await;
+    let done = async {
+        stage.set().await?;
+        steps::all(&mut stage, &mut outcome).await
+    }
+    .await;
     stage.clear().await?;
     done.and_then(|()| outcome.finish())
 }

@@ -44,7 +44,8 @@ spec:
   replicas: REPLICAS
   selector: {matchLabels: {app: NAME}}
   template:
-    metadata: {labels: {app: NAME}}
+    # The node is small, and the operator would take the place of pods that leave it none.
+    metadata: {labels: {app: NAME}, annotations: {mesh.tulle.dev/proxyCPU: 10m}}
     spec:
       serviceAccountName: NAME
       terminationGracePeriodSeconds: 30

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use tulle_e2e::cluster::{Cluster, Component};
 use tulle_e2e::harness::own_program;
@@ -164,7 +164,9 @@ impl Stage {
     fn all_refused(&self, attempts: &[Attempt<'_>]) -> Result<()> {
         std::thread::scope(|scope| {
             let running: Vec<_> = attempts.iter().map(|one| scope.spawn(|| self.refused(one))).collect();
-            let results = running.into_iter().map(|one| one.join().expect("no panic"));
+            let results = running
+                .into_iter()
+                .map(|one| one.join().unwrap_or_else(|_| Err(anyhow!("an attempt panicked"))));
             let failed: Vec<String> = results.filter_map(|one| Some(format!("{:#}", one.err()?))).collect();
             ensure!(failed.is_empty(), "{}", failed.join("\n"));
             Ok(())
@@ -331,10 +333,9 @@ fn held_stream(stage: &Stage) -> Result<()> {
         .here
         .kubectl(&["delete", "pod", THIEF.1, "--grace-period=0", "--force"])
         .and_then(|_| {
-            Ok(held
-                .reports
+            held.reports
                 .recv_timeout(END)
-                .context("the stream of a deleted pod goes on")?)
+                .context("the stream of a deleted pod goes on")
         });
     cluster.start(Component::Kubelet)?;
     let ended = ended?;

@@ -2,6 +2,10 @@
 //!
 //! The replicas are processes beside the cluster, the proxies simulated ones in Pods; nothing is intercepted. Runs only with
 //! `TULLE_CLUSTER_TESTS=1`, as `cluster` does.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a field that JSON does not have is null, and a test that cannot go on must stop"
+)]
 
 #[path = "kubernetes_status/stage.rs"]
 mod stage;
@@ -44,7 +48,7 @@ fn text<'a>(object: &'a Value, path: &str) -> &'a str {
     object.pointer(path).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn row<'a>(object: &'a Value) -> (&'a str, &'a str) {
+fn row(object: &Value) -> (&str, &str) {
     (text(object, "/status/synced"), text(object, "/status/state"))
 }
 
@@ -128,7 +132,7 @@ fn rows(stage: &Stage) -> Result<()> {
         orders[7].parse::<jiff::Timestamp>()? > jiff::Timestamp::now() && orders[8] == "Healthy",
         "{table}"
     );
-    let mesh = stage.cluster.kubectl(&["get", "meshes", "default", "--no-headers"])?;
+    let mesh = stage.cluster.kubectl(&["get", "mesh", "default", "--no-headers"])?;
     let expected = ["default", "4", "4/4", "Strict", "AllowUntilSelected", "0", "Healthy"];
     ensure!(columns(&mesh)[..7] == expected, "{mesh}");
     say(&format!("\n{table}{mesh}"));

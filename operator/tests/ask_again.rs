@@ -14,7 +14,8 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
-use asking::{PERMISSION, SERVICES, folder, run};
+use asking::{PERMISSION, SERVICES, folder, json, run};
+use tulle_operator::cli::answers::Objects;
 
 /// What a shell makes of a printed command.
 fn in_a_shell(command: &str, folder: &Path) -> Option<i32> {
@@ -94,4 +95,29 @@ fn a_control_plane_that_was_killed_is_not_asked() {
     assert_eq!(code, Some(0), "{error}");
     assert!(out.contains("as of the folder ."), "{out}");
     drop(dir);
+}
+
+#[test]
+fn a_program_gets_the_answers_that_the_commands_print() {
+    let (dir, mesh) = folder();
+    let new = dir.path().join("new");
+    fs::create_dir(&new).unwrap();
+    fs::write(new.join("services.yaml"), SERVICES).unwrap();
+    fs::write(new.join("permission.yaml"), PERMISSION.replace("/charges", "/refunds")).unwrap();
+    let (before, after) = (Objects::of_folder(&mesh).unwrap(), Objects::of_folder(&new).unwrap());
+    let (old, new) = (mesh.to_str().unwrap(), new.to_str().unwrap());
+    let question = ["shop/orders", "payments", "GET", "/charges"];
+    for (answer, command) in [
+        (
+            before.explain(question).unwrap(),
+            [&["explain"][..], &question, &["--folder", old]].concat(),
+        ),
+        (before.diff(&after).unwrap(), vec!["diff", "--folder", old, "-f", new]),
+    ] {
+        let (_, text, error) = run(&command, dir.path());
+        assert_eq!(answer.text, text, "{error}");
+        let (_, printed, error) = run(&[&command[..], &["-o", "json"]].concat(), dir.path());
+        assert_eq!(answer.json, json(&printed), "{error}");
+    }
+    assert!(before.explain(["shop/nobody", "payments"]).is_err());
 }

@@ -88,9 +88,9 @@ fn a_good_object_is_accepted_in_silence() {
     );
 }
 
-#[test]
-fn what_is_wrong_with_the_object_itself_is_refused() {
-    for (kind, spec, words) in [
+/// Kind, spec, and the first words about it.
+fn wrong_by_themselves() -> Vec<(&'static str, String, &'static str)> {
+    vec![
         (
             "TrafficPermission",
             GOOD.replace("http: [", "htpp: ["),
@@ -135,6 +135,12 @@ fn what_is_wrong_with_the_object_itself_is_refused() {
             GOOD.replace("action: Allow", "action: Permit"),
             "spec.action: Invalid: ",
         ),
+    ]
+}
+
+/// The same of the other kinds.
+fn other_kinds_wrong_by_themselves() -> Vec<(&'static str, String, &'static str)> {
+    vec![
         (
             "RateLimit",
             "{limits: [{name: a, rate: {requests: many, unit: Second}}]}".to_owned(),
@@ -162,7 +168,12 @@ fn what_is_wrong_with_the_object_itself_is_refused() {
         ),
         ("Workload", "{address: here}".to_owned(), "spec.address: Invalid: "),
         ("Workload", "{address: 5}".to_owned(), "spec.address: Invalid: "),
-    ] {
+    ]
+}
+
+#[test]
+fn what_is_wrong_with_the_object_itself_is_refused() {
+    for (kind, spec, words) in [wrong_by_themselves(), other_kinds_wrong_by_themselves()].concat() {
         let response = created(kind, &spec);
         assert_eq!(response["allowed"], false, "{spec}");
         assert_eq!(

@@ -17,6 +17,10 @@ use crate::names::{ADMIN_CLUSTER, ListenerName, READY_PATH, StatPrefix};
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Compiles it.
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the memo's input is a reference, also to nothing"
+)]
 pub(crate) fn ready(_: &()) -> Resource {
     let name = ListenerName::Ready.to_string();
     let prefix = StatPrefix::CatchAll("ready").to_string();

@@ -2,6 +2,7 @@
 //!
 //! The command line is asked, not the evaluator behind it: names, method, path and headers go the way that a user's go, and
 //! what is compared is what would be printed. A cause that the log names must stand in the text as well.
+#![allow(clippy::indexing_slicing, reason = "a field that JSON does not have is null")]
 
 use anyhow::{Context, Result};
 use config::evaluator::Answer;

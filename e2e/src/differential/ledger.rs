@@ -54,12 +54,11 @@ impl Pending {
     }
 
     fn is_complete(&self) -> bool {
-        let (arrives, leaves) = match self.ended {
-            Some(ended) => (ended.is_logged(true), ended.is_logged(false)),
-            None => {
-                let arrives = self.possible.iter().all(|one| one.entry.is_some());
-                (arrives, self.question.from != Asker::Plaintext)
-            }
+        let (arrives, leaves) = if let Some(ended) = self.ended {
+            (ended.is_logged(true), ended.is_logged(false))
+        } else {
+            let arrives = self.possible.iter().all(|one| one.entry.is_some());
+            (arrives, self.question.from != Asker::Plaintext)
         };
         (self.inbound > 0 || !arrives) && (self.outbound > 0 || !leaves)
     }

@@ -106,7 +106,7 @@ impl Walk {
         let own: Vec<_> = questions.into_iter().zip(fits.by_ref()).collect();
         let claims: Vec<_> = claims.into_iter().zip(fits.by_ref()).collect();
         if let Some(behind) = behind {
-            differences.extend(self.compare(&here, behind, &fits.collect::<Vec<_>>()));
+            differences.extend(self.compare(&here, &behind, &fits.collect::<Vec<_>>()));
         }
         self.behind = to_come.map(|diffed| Behind {
             diffed,
@@ -122,7 +122,7 @@ impl Walk {
     }
 
     /// Compares what was said about the change to this world with what was seen on both sides of it.
-    fn compare(&mut self, here: &Stage, behind: Behind, fits: &[Option<Vec<Possible>>]) -> Vec<Difference> {
+    fn compare(&mut self, here: &Stage, behind: &Behind, fits: &[Option<Vec<Possible>>]) -> Vec<Difference> {
         let mut wrong = Vec::new();
         let mut differs = |question: &Question, reason: String, fits: &[Possible], diffed: &Diffed| {
             wrong.push(here.differs(question, reason, fits, diffed.json().to_string()));
@@ -144,13 +144,12 @@ impl Walk {
                 .iter()
                 .filter(|(name, is)| was.get(*name).is_some_and(|was| was != *is))
             {
-                match behind.diffed.lists(model, question, workload, *allowed) {
-                    Some(listed) => *self.tried.changed.entry(listed).or_default() += 1,
-                    None => {
-                        let reason =
-                            format!("{workload} decides otherwise now (allowed: {allowed}), and diff does not say so");
-                        differs(question, reason, after, &behind.diffed);
-                    }
+                if let Some(listed) = behind.diffed.lists(model, question, workload, *allowed) {
+                    *self.tried.changed.entry(listed).or_default() += 1;
+                } else {
+                    let reason =
+                        format!("{workload} decides otherwise now (allowed: {allowed}), and diff does not say so");
+                    differs(question, reason, after, &behind.diffed);
                 }
             }
         }

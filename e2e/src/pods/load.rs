@@ -32,7 +32,7 @@ impl PodLoad {
         });
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": pod}});
         let object = json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": pod, "labels": {"app": pod}},
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": pod, "labels": {"app": pod}, "annotations": {"mesh.tulle.dev/proxyCPU": "10m"}},
             "spec": {
                 "serviceAccountName": pod, "restartPolicy": "Never", "terminationGracePeriodSeconds": 5,
                 "containers": [container],

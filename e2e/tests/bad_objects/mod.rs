@@ -3,5 +3,6 @@
 #![allow(clippy::indexing_slicing, reason = "helpers of a test")]
 
 pub(crate) mod judgement;
+pub(crate) mod plugin;
 pub(crate) mod stage;
 pub(crate) mod steps;

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use config::Model;
+use config::{Model, Objects};
 use operator::control_plane::{ClusterOptions, ClusterPlane, Replica, WebhookOptions};
 use operator::health::Health;
 use operator::process::AdminClient;
@@ -48,33 +48,35 @@ impl Applied {
 }
 
 impl Stage {
-    pub(crate) async fn set(cluster: Cluster) -> Result<Self> {
+    pub(crate) fn new(cluster: Cluster) -> Result<Self> {
         let own_kinds = cluster.kubectl(&["get", "crd", "meshes.mesh.tulle.dev"]).is_err();
-        for kind in crds::all() {
-            cluster.kubectl_with_input(
-                &["apply", "--server-side", "--force-conflicts", "--filename=-"],
-                &serde_json::to_string(&kind)?,
-            )?;
-        }
-        for namespace in [NAMESPACE, SYSTEM] {
-            cluster.kubectl(&["delete", "namespace", namespace, "--ignore-not-found", "--timeout=120s"])?;
-            cluster.kubectl(&["create", "namespace", namespace])?;
-        }
         let path = "--output=jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}";
         let node = cluster.kubectl(&["get", "nodes", path])?;
-        let free = std::net::TcpListener::bind((node.trim(), 0))?.local_addr()?;
-        let mut stage = Self {
+        Ok(Self {
             cluster,
             state: tempfile::tempdir()?,
-            address: free,
+            address: std::net::TcpListener::bind((node.trim(), 0))?.local_addr()?,
             plane: None,
             own_kinds,
-        };
-        stage.start().await?;
-        let applied = stage.apply(guarded_by_two(), &[])?;
+        })
+    }
+
+    /// Everything that is there before the first case.
+    pub(crate) async fn set(&mut self) -> Result<()> {
+        let force = ["apply", "--server-side", "--force-conflicts", "--filename=-"];
+        for kind in crds::all() {
+            self.cluster
+                .kubectl_with_input(&force, &serde_json::to_string(&kind)?)?;
+        }
+        for namespace in [NAMESPACE, SYSTEM] {
+            let delete = ["delete", "namespace", namespace, "--ignore-not-found", "--timeout=120s"];
+            self.cluster.kubectl(&delete)?;
+            self.cluster.kubectl(&["create", "namespace", namespace])?;
+        }
+        self.start().await?;
+        let applied = self.apply(guarded_by_two(), &[])?;
         ensure!(applied.accepted, "{}", applied.said);
-        stage.ask_us()?;
-        Ok(stage)
+        self.ask_us()
     }
 
     /// Starts the control plane and its webhook, as after a restart.
@@ -127,6 +129,12 @@ impl Stage {
         ))
     }
 
+    /// What is served.
+    pub(crate) fn objects(&self) -> Result<Arc<Objects>> {
+        let plane = self.plane.as_ref().context("the control plane runs")?;
+        Ok(Arc::clone(&plane.view().objects))
+    }
+
     /// The permissions with their status.
     pub(crate) async fn permissions(&self) -> Result<Vec<Value>> {
         let plane = self.plane.as_ref().context("the control plane runs")?;
@@ -134,6 +142,11 @@ impl Stage {
         let body = admin.get("/objects/trafficpermissions").await?;
         let list: Value = serde_json::from_slice(&body)?;
         Ok(list["items"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// kubectl on the cluster.
+    pub(crate) fn kubectl(&self) -> Command {
+        self.cluster.kubectl_command()
     }
 
     /// `kubectl apply`, as people do it.
@@ -167,7 +180,7 @@ impl Stage {
             .kubectl(&["delete", "validatingwebhookconfiguration", SYSTEM, "--ignore-not-found"])?;
         for namespace in [NAMESPACE, SYSTEM] {
             self.cluster
-                .kubectl(&["delete", "namespace", namespace, "--timeout=120s"])?;
+                .kubectl(&["delete", "namespace", namespace, "--ignore-not-found", "--timeout=120s"])?;
         }
         if self.own_kinds {
             for kind in crds::all() {

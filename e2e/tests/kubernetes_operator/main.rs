@@ -3,6 +3,8 @@
 //!
 //! Runs only with `TULLE_CLUSTER_TESTS=1`, as `cluster` does.
 
+#![allow(clippy::indexing_slicing, reason = "helpers of a test")]
+
 mod stage;
 
 use std::io::Write;

@@ -5,7 +5,7 @@ use tulle_e2e::harness::Steps;
 use tulle_e2e::probe::CallSummary;
 
 use super::reach::urls;
-use super::shop::{SHOP, Shop};
+use super::shop::{SHOP, Shop, until};
 
 pub(crate) fn steps(shop: &Shop, steps: &mut Steps) {
     if let Err(error) = shop.apply_policies() {
@@ -24,14 +24,14 @@ pub(crate) fn steps(shop: &Shop, steps: &mut Steps) {
 }
 
 fn permission(shop: &Shop) -> Result<()> {
-    shop.until("the permission holds", || {
+    until("the permission holds", || {
         Ok(shop.call("deploy/frontend", &["http://payments/charges"])?.all(403))
     })?;
     for url in urls(shop, "payments")? {
         let url = format!("{url}charges/7");
         // Connections that the frontend kept from before are cut at their next byte, which its callers see as 503.
         let mut served = 0;
-        shop.until("the frontend is refused", || {
+        until("the frontend is refused", || {
             let answers = shop.call("deploy/frontend", &[&url, "-n", "3", "--fresh"])?;
             served += answers.status(200);
             Ok(answers.all(403))
@@ -58,7 +58,7 @@ fn permission(shop: &Shop) -> Result<()> {
 fn connections(shop: &Shop) -> Result<()> {
     let address = shop.field(SHOP, "pod/ledger-1", ".status.podIP")?;
     for host in ["ledger-1.ledger", "ledger", &address] {
-        shop.until("strangers to the books are refused", || {
+        until("strangers to the books are refused", || {
             Ok(shop.banner(SHOP, "deploy/frontend", host, 5432)?.is_empty())
         })?;
         let banner = shop.banner(SHOP, "pod/ledger-0", host, 5432)?;
@@ -115,7 +115,7 @@ fn only(answers: &CallSummary, statuses: [u16; 2]) -> Result<()> {
 fn limit(shop: &Shop) -> Result<()> {
     for url in urls(shop, "ratings")? {
         // Two replicas with ten at once; each refills one a second.
-        shop.until("the caller's buckets are empty", || {
+        until("the caller's buckets are empty", || {
             let answers = shop.call("deploy/orders", &[&url, "-n", "100"])?;
             only(&answers, [200, 429])?;
             let refused = answers.outcomes.iter().find(|one| one.status == Some(429));
@@ -127,7 +127,7 @@ fn limit(shop: &Shop) -> Result<()> {
     let answers = shop.call("pod/ledger-0", &["http://ratings/", "-n", "10"])?;
     ensure!(answers.all(200), "{:?} {:?}", answers.statuses, answers.errors);
     shop.remove("ratelimit", "ratings")?;
-    shop.until("the limit is gone", || {
+    until("the limit is gone", || {
         Ok(shop.call("deploy/orders", &["http://ratings/", "-n", "100"])?.all(200))
     })
 }
@@ -143,7 +143,7 @@ fn fault(shop: &Shop) -> Result<()> {
         ensure!(others.all(200), "{url}: {:?}", others.statuses);
     }
     shop.remove("faultinjection", "broken-ratings")?;
-    shop.until("the fault is gone", || {
+    until("the fault is gone", || {
         Ok(shop.call("deploy/frontend", &["http://ratings/", "-n", "50"])?.all(200))
     })
 }

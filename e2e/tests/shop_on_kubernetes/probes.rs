@@ -7,7 +7,7 @@ use serde_json::Value;
 use tulle_e2e::harness::Steps;
 use tulle_e2e::install::TULLE;
 
-use super::shop::{SHOP, Shop};
+use super::shop::{SHOP, Shop, until};
 
 /// Three Pods; in each a container for every kind of probe.
 const PODS: &str = r#"
@@ -67,8 +67,11 @@ fn apply(shop: &Shop, name: &str, ready: bool, live: bool) -> Result<()> {
     shop.apply(SHOP, &objects)
 }
 
-/// The application's containers of a Pod: name, ready, started, how often restarted.
-fn containers(shop: &Shop, name: &str) -> Result<Vec<(String, bool, bool, u64)>> {
+/// A container: name, ready, started, how often restarted.
+type Seen = (String, bool, bool, u64);
+
+/// The application's containers of a Pod.
+fn containers(shop: &Shop, name: &str) -> Result<Vec<Seen>> {
     let pod: Value = serde_json::from_str(&shop.kubectl(SHOP, &["get", "pod", name, "--output=json"])?)?;
     let list = pod.pointer("/status/containerStatuses").and_then(Value::as_array);
     let read = |one: &Value| {
@@ -84,15 +87,15 @@ fn probes(shop: &Shop) -> Result<()> {
     apply(shop, "good", true, true)?;
     apply(shop, "unready", false, true)?;
     apply(shop, "dead", true, false)?;
-    let three = |name: &str, wanted: &dyn Fn(&(String, bool, bool, u64)) -> bool| -> Result<bool> {
+    let three = |name: &str, wanted: &dyn Fn(&Seen) -> bool| -> Result<bool> {
         let all = containers(shop, name)?;
         Ok(all.len() == 3 && all.iter().all(wanted))
     };
-    shop.until("all probes succeed", || three("good", &|one| one.1 && one.2))?;
-    shop.until("containers that are not alive are started again", || {
+    until("all probes succeed", || three("good", &|one| one.1 && one.2))?;
+    until("containers that are not alive are started again", || {
         three("dead", &|one| one.3 > 0)
     })?;
-    shop.until("containers start", || three("unready", &|one| one.2))?;
+    until("containers start", || three("unready", &|one| one.2))?;
     for (name, ready) in [("good", true), ("unready", false)] {
         let all = containers(shop, name)?;
         let as_wanted = all.iter().all(|one| one.1 == ready && one.3 == 0);
@@ -118,7 +121,7 @@ fn hooks(shop: &Shop) -> Result<()> {
     let follow = follow.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     let logs = Logs(Some(follow));
     shop.kubectl(SHOP, &["delete", "pod", "good", "--timeout=120s"])?;
-    let said = logs.to_the_end()?;
+    let said = logs.into_text()?;
     let hooks: Vec<&str> = said.lines().filter(|line| line.contains("/hooks/")).collect();
     ensure!(hooks == ["GET /hooks/start", "GET /hooks/stop"], "{said}");
     // The shop's own, too.
@@ -137,7 +140,7 @@ fn hooks(shop: &Shop) -> Result<()> {
 struct Logs(Option<Child>);
 
 impl Logs {
-    fn to_the_end(mut self) -> Result<String> {
+    fn into_text(mut self) -> Result<String> {
         let child = self.0.take().context("it is followed once")?;
         Ok(String::from_utf8(child.wait_with_output()?.stdout)?)
     }

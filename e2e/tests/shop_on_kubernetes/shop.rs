@@ -149,10 +149,10 @@ impl Shop {
         ensure!(!addresses.is_empty(), "no Pod has {selector}");
         Ok(addresses)
     }
+}
 
-    pub(crate) fn until(&self, what: &str, mut ask: impl FnMut() -> Result<bool>) -> Result<()> {
-        wait_until(what, LIMIT, Duration::from_millis(500), || Ok(ask()?.then_some(())))
-    }
+pub(crate) fn until(what: &str, mut ask: impl FnMut() -> Result<bool>) -> Result<()> {
+    wait_until(what, LIMIT, Duration::from_millis(500), || Ok(ask()?.then_some(())))
 }
 
 fn outcomes(lines: &str) -> Result<CallSummary> {

@@ -58,34 +58,10 @@ fn row(rule: &str, destination: &str) -> CallerRow {
     }
 }
 
-#[test]
-fn calls_are_added_up_by_caller_destination_and_rule() {
-    let denied = "TrafficPermission/shop/no-admin/admin";
-    let default =
-        json!({"allowed_by": "default/Deny/http", "details": "rbac_access_denied_matched_policy[default/Deny/http]"});
-    let log = [
-        request(&json!({})),
-        request(&json!({"shadow_denied_by": "TrafficPermission/shop/shadow/x"})),
-        request(&json!({"limited_by": "RateLimit/shop/l", "status": 429})),
-        request(&json!({"fault": "FaultInjection/shop/f/slow"})),
-        request(
-            &json!({"denied_by": denied, "allowed_by": null, "details": format!("rbac_access_denied_matched_policy[{denied}]")}),
-        ),
-        request(&default),
-        request(
-            &json!({"peer": null, "allowed_by": null, "details": "rbac_access_denied_matched_policy[default/Deny/http]"}),
-        ),
-        connection(&json!({})),
-        connection(&json!({"allowed_by": READ})),
-        connection(&json!({"tls_failure": SAN, "denied_by": "default/Deny/db"})),
-        connection(
-            &json!({"tls_failure": "TLS_error:|1:CERTIFICATE_VERIFY_FAILED:verify_cert_failed:_X509_verify_cert:_x"}),
-        ),
-        connection(&json!({"termination": "rbac_access_denied_matched_policy[revoked/api]"})),
-    ];
-    let report = sum(Destination::Announced, &log.concat());
+/// What [`calls_are_added_up_by_caller_destination_and_rule`] adds up.
+fn added_up(denied: &str) -> [CallerRow; 9] {
     let (http, tcp) = ("shop/payments:80", "shop/payments:70");
-    let expected = [
+    [
         CallerRow {
             requests: 1,
             denied: 1,
@@ -136,8 +112,36 @@ fn calls_are_added_up_by_caller_destination_and_rule() {
             denied: 1,
             ..row("default/Deny/http", http)
         },
+    ]
+}
+
+#[test]
+fn calls_are_added_up_by_caller_destination_and_rule() {
+    let denied = "TrafficPermission/shop/no-admin/admin";
+    let default =
+        json!({"allowed_by": "default/Deny/http", "details": "rbac_access_denied_matched_policy[default/Deny/http]"});
+    let log = [
+        request(&json!({})),
+        request(&json!({"shadow_denied_by": "TrafficPermission/shop/shadow/x"})),
+        request(&json!({"limited_by": "RateLimit/shop/l", "status": 429})),
+        request(&json!({"fault": "FaultInjection/shop/f/slow"})),
+        request(
+            &json!({"denied_by": denied, "allowed_by": null, "details": format!("rbac_access_denied_matched_policy[{denied}]")}),
+        ),
+        request(&default),
+        request(
+            &json!({"peer": null, "allowed_by": null, "details": "rbac_access_denied_matched_policy[default/Deny/http]"}),
+        ),
+        connection(&json!({})),
+        connection(&json!({"allowed_by": READ})),
+        connection(&json!({"tls_failure": SAN, "denied_by": "default/Deny/db"})),
+        connection(
+            &json!({"tls_failure": "TLS_error:|1:CERTIFICATE_VERIFY_FAILED:verify_cert_failed:_X509_verify_cert:_x"}),
+        ),
+        connection(&json!({"termination": "rbac_access_denied_matched_policy[revoked/api]"})),
     ];
-    assert_eq!(report.items, expected);
+    let report = sum(Destination::Announced, &log.concat());
+    assert_eq!(report.items, added_up(denied));
     assert_eq!((report.foreign, report.outbound), (0, 0));
 }
 

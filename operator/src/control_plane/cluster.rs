@@ -129,9 +129,8 @@ impl ClusterPlane {
         })?;
         health.done(Step::Engine);
         health.done(Step::Xds);
-        let views = running.engine.subscribe();
         // The channel closes with the engine's thread.
-        let figures = Arc::clone(&running.figures);
+        let (views, figures) = (running.engine.subscribe(), Arc::clone(&running.figures));
         health.connect(move || views.has_changed().is_ok(), move || figures());
         let system = (&options.client, &*options.system_namespace);
         let status = write_status(options.replica.clone(), system, &ca, (&running.status, source.pods())).await?;

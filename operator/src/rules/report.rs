@@ -109,7 +109,8 @@ pub struct RuleReport {
 impl RuleReport {
     /// Adds what another replica counts: each counts what its own proxies report.
     pub fn add(&mut self, other: Self) {
-        self.since = self.since.clone().min(other.since);
+        // Before the younger one began, another one counted, and that is lost.
+        self.since = std::mem::take(&mut self.since).max(other.since);
         self.unknown = self.unknown.saturating_add(other.unknown);
         for row in other.items {
             match self

@@ -232,3 +232,19 @@ fn shadow_rules_show_what_would_be() {
         (Some(Effect::Allow), 1, 0)
     );
 }
+
+#[test]
+fn replicas_are_added_up() {
+    let (model, one, other) = (model(MESH), RuleTotals::new(at(0)), RuleTotals::new(at(60)));
+    record(&one, &model, "payments-1", READ, 3);
+    record(&one, &model, "payments-2", READ, 1);
+    record(&other, &model, "payments-2", READ, 20);
+    let mut sum = report(&model, &one);
+    sum.add(report(&model, &other));
+    assert_eq!(sum.since, "1970-01-01T00:01:00Z");
+    let read = row(&sum, READ);
+    assert_eq!((read.allowed, read.concerned), (24, 2));
+    assert_eq!(read.last_matched.as_deref(), Some("1970-01-01T00:00:20Z"));
+    let by_proxy: Vec<_> = read.proxies.iter().map(|at| (at.proxy.as_str(), at.allowed)).collect();
+    assert_eq!(by_proxy, [("shop/payments-1", 3), ("shop/payments-2", 21)]);
+}

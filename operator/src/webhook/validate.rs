@@ -110,7 +110,7 @@ fn judge(kind: &str, object: &DynamicObject, view: &SourceView, settings: &Setti
     object.insert_into(&mut alone);
     let own = config::parse::parse(&alone, now).diagnostics;
     let reference = object.reference();
-    let model = config::build(&beside(view, object), settings, now);
+    let model = config::build(&beside(view, &object), settings, now);
     let with_others = model.diagnostics.iter().filter(|finding| *finding.object == reference);
     let mut all: Vec<Diagnostic> = own.iter().chain(with_others).cloned().collect();
     all.sort();
@@ -126,7 +126,7 @@ fn judge(kind: &str, object: &DynamicObject, view: &SourceView, settings: &Setti
 }
 
 /// What is served, with the object in it.
-fn beside(view: &SourceView, object: Object) -> Objects {
+fn beside(view: &SourceView, object: &Object) -> Objects {
     let mut objects = Objects::default();
     let reference = object.reference();
     for (_, other) in view.by_name.iter().filter(|(name, _)| **name != reference) {

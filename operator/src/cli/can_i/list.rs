@@ -57,7 +57,7 @@ pub(super) fn render(model: &Model, filter: &Filter, output: Output) -> anyhow::
     let rows: Vec<Line> = rows.iter().map(|row| Line::of(row, trust_domain)).collect();
     let table = match output {
         Output::Json => return Ok(format!("{:#}\n", as_json(&rows))),
-        Output::Text if rows.iter().map(|row| row.cells.len()).sum::<usize>() <= FEW_PAIRS => pairs(&rows),
+        Output::Text if rows.iter().map(|row| row.cells.len().max(1)).sum::<usize>() <= FEW_PAIRS => pairs(&rows),
         Output::Text => summary(&rows),
     };
     Ok(table + &truncated(&rows))

@@ -65,7 +65,7 @@ impl Cluster {
     /// What its control plane serves, as far as objects say it.
     pub(in crate::cli) async fn view(&self) -> anyhow::Result<Arc<SourceView>> {
         let view = read_once(&self.client, &self.system_namespace).await;
-        let view = view.map_err(|error| self.why(&format!("list {}", error.what), error.source))?;
+        let view = view.map_err(|error| self.why(&format!("list {}", error.what), &error.source))?;
         for problem in &view.problems {
             eprintln!("warning: {problem}");
         }
@@ -80,7 +80,7 @@ impl Cluster {
             _ => (crds::GROUP, crds::VERSION),
         };
         let objects = list(&self.client, group, version, &kind.kind, &kind.plural).await;
-        let objects = objects.map_err(|error| self.why(&format!("list {}", kind.plural), error))?;
+        let objects = objects.map_err(|error| self.why(&format!("list {}", kind.plural), &error))?;
         let api_version = if group.is_empty() {
             version.to_owned()
         } else {
@@ -101,8 +101,8 @@ impl Cluster {
     }
 
     /// What is wrong, in words for who asked.
-    pub(in crate::cli) fn why(&self, what: &str, error: kube::Error) -> anyhow::Error {
-        match &error {
+    pub(in crate::cli) fn why(&self, what: &str, error: &kube::Error) -> anyhow::Error {
+        match error {
             // The API server answers so to kinds that it does not know; everything else that is listed always exists.
             kube::Error::Api(status) if status.code == 404 => anyhow!(
                 "the API server at {} does not know Tulle's kinds; install them with `helm install tulle-crds`, or choose another \
@@ -119,7 +119,7 @@ impl Cluster {
                 status.message
             ),
             kube::Error::Api(status) => anyhow!("the API server refuses to {what}: {}", status.message),
-            _ => anyhow!(chain(&error)).context(format!(
+            _ => anyhow!(chain(error)).context(format!(
                 "cannot {what}: the API server at {} does not answer; is the cluster up, and is it the right context?",
                 self.url
             )),

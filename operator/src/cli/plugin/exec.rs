@@ -24,7 +24,7 @@ impl Cluster {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &self.system_namespace);
         let pods = api.list(&ListParams::default().labels(SELECTOR)).await;
         let pods = pods
-            .map_err(|error| self.why("find the control plane's Pods", error))?
+            .map_err(|error| self.why("find the control plane's Pods", &error))?
             .items;
         let ready: Vec<&Pod> = pods.iter().filter(|pod| is_ready(pod)).collect();
         ensure!(
@@ -54,7 +54,7 @@ impl Cluster {
         let mut process = api
             .exec(pod, command.iter().copied(), &params)
             .await
-            .map_err(|error| self.why(&format!("run `{}` in {pod}", command.join(" ")), error))?;
+            .map_err(|error| self.why(&format!("run `{}` in {pod}", command.join(" ")), &error))?;
         let (mut out, mut err) = (String::new(), String::new());
         let (mut stdout, mut stderr) = (process.stdout(), process.stderr());
         let read_out = async {

@@ -19,7 +19,7 @@ pub(super) async fn read(
     let of = |namespace: &str| -> Api<Pod> { Api::namespaced(cluster.client.clone(), namespace) };
     let api = namespace.map_or_else(|| Api::all(cluster.client.clone()), of);
     let pods = api.list(&ListParams::default().labels(INJECTED_LABEL)).await;
-    let pods = pods.map_err(|error| cluster.why("list pods", error))?.items;
+    let pods = pods.map_err(|error| cluster.why("list pods", &error))?.items;
     ensure!(
         !pods.is_empty(),
         "no Pod with a proxy{}; -n NAMESPACE or -A shows others",

@@ -35,7 +35,7 @@ pub struct Plugin {
     #[arg(
         long,
         global = true,
-        default_value = "warn",
+        default_value = "warn,kube_client=off",
         env = "TULLE_LOG",
         value_name = "FILTER"
     )]

@@ -10,7 +10,7 @@ use kube::{Client, Config};
 pub enum ConnectError {
     /// A KUBECONFIG that cannot be used.
     #[error(
-        "cannot use the KUBECONFIG {path}: {source}; correct it, or give another one with --kubeconfig or another context with --context"
+        "cannot use the KUBECONFIG {path}; correct it, or give another one with --kubeconfig or another context with --context"
     )]
     Kubeconfig {
         /// The file.
@@ -37,7 +37,7 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> 
 /// A client for a person: by this KUBECONFIG or the one that kubectl would take, and this context or the current one.
 pub async fn connect_by(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<(Client, Config), ConnectError> {
     let broken = |source| ConnectError::Kubeconfig {
-        path: kubeconfig.map_or_else(|| "of kubectl".into(), Path::to_owned),
+        path: kubeconfig.map_or_else(|| "that kubectl would take".into(), Path::to_owned),
         source,
     };
     let read = match kubeconfig {

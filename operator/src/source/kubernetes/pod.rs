@@ -15,6 +15,9 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use crate::inject::excluded_inbound_ports;
 use crate::inject::names::{CONTAINERS, EXCLUDED_PORTS_ANNOTATION, INJECTED_LABEL, PORTS};
 
+/// The kubelet's word on all containers.
+pub(super) const CONTAINERS_READY: &str = "ContainersReady";
+
 /// What is known of a Pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodInfo {
@@ -146,6 +149,17 @@ fn service_account(pod: &Pod) -> &str {
     spec.and_then(|spec| spec.service_account_name.as_deref())
         .filter(|name| !name.is_empty())
         .unwrap_or("default")
+}
+
+/// Whether the Pod is ready as far as its kubelet and its own readiness gates say.
+pub(super) fn kubelet_says_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref());
+    let holds = |kind: &str| {
+        let mut all = conditions.unwrap_or_default().iter();
+        all.any(|one| one.type_ == kind && one.status == "True")
+    };
+    let gates = pod.spec.iter().flat_map(|spec| spec.readiness_gates.iter().flatten());
+    holds(CONTAINERS_READY) && gates.map(|gate| &gate.condition_type).all(|kind| holds(kind))
 }
 
 fn on_host_network(pod: &Pod) -> bool {

@@ -1,11 +1,12 @@
 //! What of each object is kept. The rest is dropped before it is stored: it would only cost memory, and make an object look
 //! changed of which nothing that we read changed.
 
-use k8s_openapi::api::core::v1::{Container, Namespace, Pod, PodSpec, PodStatus, Service};
+use k8s_openapi::api::core::v1::{Container, Namespace, Pod, PodCondition, PodSpec, PodStatus, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DynamicObject;
 
+use super::pod::CONTAINERS_READY;
 use crate::inject::names::EXCLUDED_PORTS_ANNOTATION;
 
 /// An object of ours: all but what the API server and controllers note in it.
@@ -41,7 +42,7 @@ pub(super) fn slice(object: &mut EndpointSlice) {
     }
 }
 
-/// A Pod: who it is, where it is and which ports it declares.
+/// A Pod: who it is, where it is, which ports it declares, and whether it is ready but for its node.
 pub(super) fn pod(object: &mut Pod) {
     metadata(&mut object.metadata);
     object.metadata.generation = None;
@@ -55,14 +56,33 @@ pub(super) fn pod(object: &mut Pod) {
         init_containers: spec
             .init_containers
             .map(|containers| containers.into_iter().map(container).collect()),
+        readiness_gates: spec.readiness_gates,
         ..PodSpec::default()
     });
+    let gates = object.spec.as_ref().and_then(|spec| spec.readiness_gates.clone());
+    let counts = |kind: &str| {
+        let mut gates = gates.iter().flatten();
+        kind == CONTAINERS_READY || gates.any(|gate| gate.condition_type == kind)
+    };
     object.status = object.status.take().map(|status| PodStatus {
         phase: status.phase,
         pod_ip: status.pod_ip,
         pod_ips: status.pod_ips,
+        conditions: status.conditions.map(|conditions| {
+            let kept = conditions.into_iter().filter(|one| counts(&one.type_));
+            kept.map(condition).collect()
+        }),
         ..PodStatus::default()
     });
+}
+
+/// Without its times, which change when nothing else does.
+fn condition(condition: PodCondition) -> PodCondition {
+    PodCondition {
+        type_: condition.type_,
+        status: condition.status,
+        ..PodCondition::default()
+    }
 }
 
 fn container(container: Container) -> Container {

@@ -187,6 +187,44 @@ fn an_endpoint_without_its_pod_waits() {
     );
 }
 
+/// Only the kubelet and gates of the Pod's own say that it is not ready; the node controller only doubts its node.
+#[test]
+fn an_endpoint_on_a_doubted_node_serves_as_the_last_resort() {
+    let conditions = |containers: &str, gate: &str| {
+        json!([{"type": "Ready", "status": "False"}, {"type": "ContainersReady", "status": containers},
+               {"type": "example.com/gate", "status": gate}])
+    };
+    let (ready, terminating) = (
+        json!({"ready": false, "serving": false, "terminating": false}),
+        json!({"ready": false, "serving": false, "terminating": true}),
+    );
+    let gates = json!([{"conditionType": "example.com/gate"}]);
+    let cases = [
+        (conditions("True", "False"), json!([]), &ready, true),
+        (conditions("False", "True"), json!([]), &ready, false),
+        (json!([]), json!([]), &ready, false),
+        (conditions("True", "False"), gates.clone(), &ready, false),
+        (conditions("True", "True"), gates, &ready, true),
+        (conditions("True", "True"), json!([]), &terminating, false),
+    ];
+    for (conditions, gates, endpoint_conditions, serves) in cases {
+        let mut pod = pod_value("orders-1", "uid-1", "10.88.0.7");
+        pod["status"]["conditions"] = conditions;
+        pod["spec"]["readinessGates"] = gates;
+        let mut one = endpoint("orders-1", "uid-1", "10.88.0.7");
+        one["conditions"] = endpoint_conditions.clone();
+        let view = gathered(vec![raw_pod(&pod), slice(&json!([one]))]);
+        let found = view.objects.endpoint_slices[0].endpoints[0].conditions.clone().unwrap();
+        let draining = (Some(false), Some(serves), Some(true));
+        let expected = if serves {
+            draining
+        } else {
+            (Some(false), Some(false), endpoint_conditions["terminating"].as_bool())
+        };
+        assert_eq!((found.ready, found.serving, found.terminating), expected, "{pod}");
+    }
+}
+
 #[test]
 fn what_does_not_change_stays_the_same_allocation_and_makes_no_view() {
     let raws = || {
@@ -231,7 +269,7 @@ fn what_does_not_change_stays_the_same_allocation_and_makes_no_view() {
 fn a_workload_object_cannot_pose_as_a_pod() {
     let pod = raw_pod(&pod_value("orders-1", "uid-1", "10.88.0.7"));
     let mut plain = pod_value("plain", "uid-2", "10.88.0.8");
-    plain["metadata"]["annotations"] = json!({});
+    plain["metadata"]["labels"] = json!({});
     let workload = |name: &str, address: &str| {
         ours(
             "Workload",
