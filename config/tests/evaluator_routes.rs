@@ -338,8 +338,12 @@ fn addresses_of_workloads() {
         ("pod/10.0.0.4/8080", "/b")
     );
     assert_eq!(decision.arrivals[0].identity.as_ref(), Some(&identity("shop/orders")));
-    // Another address is one outside the mesh: plaintext, if at all.
+    // A port that another Service leads to: its bytes arrive as the caller's, whatever is asked of routes.
     let decision = ask(&model, "shop/orders", workload("shop/payments-1", 8080));
+    assert_eq!(decision.route, None);
+    assert_eq!(decision.arrivals[0].identity.as_ref(), Some(&identity("shop/orders")));
+    // Another address is one outside the mesh: plaintext, if at all.
+    let decision = ask(&model, "shop/orders", workload("shop/payments-1", 7777));
     assert_eq!(decision.route, None);
     assert!(
         decision
@@ -349,7 +353,7 @@ fn addresses_of_workloads() {
     );
     let closed = world(&[mesh("egress: {defaultAction: Deny}")]);
     assert_eq!(
-        ask(&closed, "shop/orders", workload("shop/payments-1", 8080)).arrivals,
+        ask(&closed, "shop/orders", workload("shop/payments-1", 7777)).arrivals,
         []
     );
     assert_eq!(
