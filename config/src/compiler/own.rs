@@ -143,6 +143,7 @@ fn routes(
         limits: Arc::clone(&port.limits),
         refuse_path_parameters: port.refuse_path_parameters,
         denial_header: world.model.mesh.denial_header,
+        plaintext: port.mtls == MtlsMode::Permissive,
     };
     memos.inbound_routes.get(name, input)
 }

@@ -32,6 +32,8 @@ pub(crate) struct InboundRoutesInput {
     pub(crate) refuse_path_parameters: bool,
     /// Whether a 403 names its cause in a header.
     pub(crate) denial_header: bool,
+    /// Whether there are callers without a certificate.
+    pub(crate) plaintext: bool,
 }
 
 /// Compiles a port's route configuration.
@@ -55,7 +57,12 @@ fn application(input: &InboundRoutesInput) -> route::Route {
     let rate_limits = rate_limit::envoy::actions(&input.limits, &input.trust_domain);
     let (default, denied) = (&input.permission.default.name, input.permission.default.denied());
     let names = [("default", &**default), (denial_header::DENIED, &denied)];
-    let permissions = traffic_permission::envoy::per_route(&input.permission, &input.trust_domain, input.denial_header);
+    let permissions = traffic_permission::envoy::per_route(
+        &input.permission,
+        &input.trust_domain,
+        input.denial_header,
+        input.plaintext,
+    );
     route::Route {
         name: "application".to_owned(),
         r#match: Some(prefix_match()),

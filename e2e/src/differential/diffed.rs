@@ -52,6 +52,8 @@ pub enum Listed {
     Access,
     /// As a route that changes.
     Route,
+    /// As `;` in paths being refused or taken now.
+    PathParameters,
     /// As a port of which there are more examples than were asked.
     Unsure,
 }
@@ -101,10 +103,13 @@ impl Diffed {
             }
             Target::Workload(_) => false,
         });
+        let semicolon = list(&self.0["effects"])
+            .any(|effect| effect["subject"] == "paths with `;`" && list(&effect["callees"]).any(callee));
         let unsure = list(&self.0["unsure"]).any(|place| *place == format!("{group}:{port}"));
         let all = [
             (access, Listed::Access),
             (route, Listed::Route),
+            (semicolon && has_parameters(question), Listed::PathParameters),
             (unsure, Listed::Unsure),
         ];
         all.into_iter().find_map(|(is, listed)| is.then_some(listed))
@@ -225,7 +230,10 @@ fn claims(change: &Value) -> Vec<Claim> {
 
 fn question(from: Asker, callee: &Value, example: &Value) -> Option<Question> {
     let named = callee["workload"].as_str()?;
-    let number = u16::try_from(callee["port"].as_u64()?).ok()?;
+    // All undeclared ports have the number 0.
+    let number = u16::try_from(callee["port"].as_u64()?)
+        .ok()
+        .filter(|number| *number > 0)?;
     let callee = CALLEES.into_iter().chain([MANY]).find(|one| one.id() == named)?;
     let port = PORTS.into_iter().find(|port| port.workload == number && callee != MANY);
     let server_first = port.map_or(world::MANY_BANNER.contains(&number), world::Port::server_first);
@@ -271,6 +279,13 @@ fn raw(example: &Value) -> Option<RawRequest> {
         authority: text(&example["host"])?,
         headers: headers.collect::<Option<_>>()?,
     })
+}
+
+fn has_parameters(question: &Question) -> bool {
+    let (Does::Http(raw) | Does::Grpc(raw)) = &question.does else {
+        return false;
+    };
+    raw.target.contains(';')
 }
 
 fn workload_port(question: &Question) -> u16 {

@@ -106,7 +106,11 @@ impl Ended {
                     && flags == "UC"
                     && details.starts_with("upstream_reset_before_response_started{connection_termination")
             }
-            Self::Refused => line.inbound && field("chain") == "plain" && line.field("allowed_by").is_none(),
+            Self::Refused => {
+                let refused =
+                    details.starts_with("rbac_access_denied") || line.number("status").as_deref() == Some("400");
+                line.inbound && field("chain") == "plain" && refused
+            }
             Self::Drained => false,
         };
         if good {

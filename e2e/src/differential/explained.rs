@@ -31,7 +31,9 @@ impl Explained {
         // What nothing takes is answered without a route.
         let said = name(&self.0.json["route"]["rule"]).filter(|rule| !rule.is_empty());
         same("the route", said, line.field("rule"))?;
-        self.says(line.field("rule"))
+        let malformed = self.0.json["route"]["fate"]["status"] == 400;
+        // The route that refuses path parameters is nobody's; the text says what is wrong with the path.
+        self.says(if malformed { Some("400") } else { line.field("rule") })
     }
 
     /// What is wrong with a line of the destination's proxy.

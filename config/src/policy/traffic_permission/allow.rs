@@ -27,7 +27,7 @@ pub(super) fn entries(view: View<'_>, trust_domain: &str) -> Vec<(Predicate, OnM
     let mut rules: Vec<_> = view
         .allow
         .iter()
-        .filter_map(|rule| Some((rule.origin.to_string(), condition(rule, trust_domain)?)))
+        .filter_map(|rule| Some((rule.origin.to_string(), condition(rule, view.plaintext, trust_domain)?)))
         .collect();
     rules.sort_by(|a, b| a.0.cmp(&b.0));
     let default = view.default;
@@ -46,8 +46,9 @@ pub(super) fn entries(view: View<'_>, trust_domain: &str) -> Vec<(Predicate, OnM
 }
 
 /// When a rule allows; absent when it allows nobody. An Allow without sources, which parse refuses, allows nobody.
-fn condition(rule: &PermissionRule, trust_domain: &str) -> Option<Predicate> {
-    let sources = rule.sources.iter().flatten();
+fn condition(rule: &PermissionRule, plaintext: bool, trust_domain: &str) -> Option<Predicate> {
+    let named = |source: &&Source| plaintext || **source != Source::Unauthenticated;
+    let sources = rule.sources.iter().flatten().filter(named);
     let callers = any_of(sources.map(|source| caller(source, trust_domain)).collect())?;
     let Some(http) = &rule.http else { return Some(callers) };
     let requests: Vec<_> = http.iter().map(request).collect();

@@ -16,9 +16,19 @@ use crate::envoy::reported::{
 use crate::envoy::slots;
 use crate::model::{Candidate, PortPermission};
 
-/// Per-route configuration of the filters for permissions. `blame` finds out beforehand which Deny rule will deny.
-pub(crate) fn per_route(permission: &PortPermission, trust_domain: &str, blame: bool) -> BTreeMap<String, Any> {
-    let view = View::from(permission);
+/// Per-route configuration of the filters for permissions. `blame` finds out beforehand which Deny rule will deny. A port that is
+/// not `plaintext` (any more) lets in no caller without a certificate, whatever a rule says: such connections may still be
+/// open from the time before.
+pub(crate) fn per_route(
+    permission: &PortPermission,
+    trust_domain: &str,
+    blame: bool,
+    plaintext: bool,
+) -> BTreeMap<String, Any> {
+    let view = View {
+        plaintext,
+        ..View::from(permission)
+    };
     let mut deny = http_rbac::Rbac {
         rules: Some(deny::rules(view.deny, trust_domain)),
         rules_stat_prefix: DENY_PREFIX.to_owned(),

@@ -10,6 +10,8 @@ pub(super) struct View<'a> {
     pub(super) deny: &'a [Arc<PermissionRule>],
     pub(super) allow: &'a [Arc<PermissionRule>],
     pub(super) default: &'a DefaultVerdict,
+    /// Whether an Allow rule may let in callers without a certificate.
+    pub(super) plaintext: bool,
 }
 
 impl<'a> From<&'a PortPermission> for View<'a> {
@@ -18,6 +20,7 @@ impl<'a> From<&'a PortPermission> for View<'a> {
             deny: &permission.deny,
             allow: &permission.allow,
             default: &permission.default,
+            plaintext: true,
         }
     }
 }
@@ -28,6 +31,7 @@ impl<'a> From<&'a Candidate> for View<'a> {
             deny: &candidate.deny,
             allow: &candidate.allow,
             default: &candidate.default,
+            plaintext: true,
         }
     }
 }
