@@ -1,7 +1,7 @@
 //! What a proxy may see. Proxies with equal scopes share everything outbound.
 //!
-//! For now every Service is visible to everyone, and what differs is the caller's namespace, whose consumer routes replace
-//! the producers'. A proxy does not get the outbound listeners of its own workload's addresses: those are its inbound side, and
+//! For now every Service is visible to everyone. What differs is the caller's namespace, whose consumer routes replace the
+//! producers', and whether the caller dials endpoints of Services that have an address of their own. A proxy does not get the outbound listeners of its own workload's addresses: those are its inbound side, and
 //! another listener there would take the connections of its callers, past every inbound filter.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +18,8 @@ use crate::names::ListenerName;
 pub struct Scope {
     /// The caller's namespace.
     pub namespace: Arc<str>,
+    /// Whether the caller dials endpoints by their own addresses: a listener for each, which the others are spared.
+    pub dials_endpoints: bool,
 }
 
 impl Scope {
@@ -25,6 +27,7 @@ impl Scope {
     pub fn of(workload: &Workload) -> Self {
         Self {
             namespace: Arc::clone(&workload.key.namespace),
+            dials_endpoints: workload.dials_endpoints,
         }
     }
 
@@ -48,7 +51,8 @@ pub(crate) fn hidden(dialled: &BTreeSet<(IpAddr, u16)>, workload: &Workload) -> 
         .collect()
 }
 
-/// Workload ports behind Services that have an address of their own, with the first such Service by name.
+/// Workload ports behind Services that have an address of their own, with the first such Service by name. Only who dials
+/// endpoints has listeners for them.
 pub(crate) fn direct(model: &Model) -> BTreeMap<(IpAddr, u16), (Key, u16)> {
     let mut places = BTreeMap::new();
     let services = model.services.values().filter(|service| !service.addresses.is_empty());

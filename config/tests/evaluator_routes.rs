@@ -31,7 +31,7 @@ const WORLD: &str = r"
 ---
 {apiVersion: mesh.tulle.dev/v1alpha1, kind: Workload, metadata: {name: pod-2, namespace: shop, labels: {app: pods}}, spec: {address: 10.0.0.5, serviceAccount: pods, ports: [{name: http, port: 8080}]}}
 ---
-{apiVersion: mesh.tulle.dev/v1alpha1, kind: Workload, metadata: {name: orders, namespace: shop}, spec: {address: 10.0.0.6, serviceAccount: orders}}
+{apiVersion: mesh.tulle.dev/v1alpha1, kind: Workload, metadata: {name: orders, namespace: shop, annotations: {mesh.tulle.dev/dialEndpoints: 'true'}}, spec: {address: 10.0.0.6, serviceAccount: orders}}
 ---
 {apiVersion: mesh.tulle.dev/v1alpha1, kind: Workload, metadata: {name: audit, namespace: audit}, spec: {address: 10.0.0.7, serviceAccount: audit}}
 ";
@@ -338,10 +338,12 @@ fn addresses_of_workloads() {
         ("pod/10.0.0.4/8080", "/b")
     );
     assert_eq!(decision.arrivals[0].identity.as_ref(), Some(&identity("shop/orders")));
-    // A port that another Service leads to: its bytes arrive as the caller's, whatever is asked of routes.
+    // A port that another Service leads to, from who dials endpoints: its bytes arrive as the caller's, whatever is asked of routes.
     let decision = ask(&model, "shop/orders", workload("shop/payments-1", 8080));
     assert_eq!(decision.route, None);
     assert_eq!(decision.arrivals[0].identity.as_ref(), Some(&identity("shop/orders")));
+    let decision = ask(&model, "audit/audit", workload("shop/payments-1", 8080));
+    assert!(decision.arrivals.iter().all(|one| one.identity.is_none()));
     // Another address is one outside the mesh: plaintext, if at all.
     let decision = ask(&model, "shop/orders", workload("shop/payments-1", 7777));
     assert_eq!(decision.route, None);

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use common::*;
-use crds::workload::{EXCLUDED_PORTS, POD};
+use crds::workload::{DIAL_ENDPOINTS, EXCLUDED_PORTS, POD};
 use tulle_config::model::{Model, Protocol};
 use tulle_config::{Compiler, Settings};
 use xds::{Kind, Snapshot};
@@ -74,9 +74,14 @@ fn who_is_no_pod_excludes_nothing() {
     assert!(model.workloads[&key("shop/web-0")].ports.contains_key(&9100));
 }
 
+/// The Pods, all of which dial endpoints.
+fn dialling() -> String {
+    format!(", {DIAL_ENDPOINTS}: 'true'")
+}
+
 #[test]
 fn a_pods_address_is_dialled_by_others_and_never_by_itself() {
-    let model = model_of(&pods(""));
+    let model = model_of(&pods(&dialling()));
     let at = |address: &str| [8080, 9100].map(|port| format!("out/{address}/{port}"));
     let (first, second) = (at("10.9.0.1"), at("10.9.0.2"));
     let caller = snapshot(&model, "shop/caller");
@@ -95,12 +100,33 @@ fn a_pods_address_is_dialled_by_others_and_never_by_itself() {
 }
 
 #[test]
+fn who_does_not_dial_endpoints_pays_for_none() {
+    for annotations in [
+        "".to_owned(),
+        dialling().replace("true", "false"),
+        dialling().replace("true", "yes"),
+    ] {
+        let caller = snapshot(&model_of(&pods(&annotations)), "shop/caller");
+        assert_eq!(names(&caller, Kind::Listener, "out/10.9"), BTreeSet::new());
+        assert_eq!(names(&caller, Kind::Cluster, "direct/"), BTreeSet::new());
+    }
+    let model = model_of(&pods(&dialling().replace("true", "yes")));
+    let found: Vec<_> = model.diagnostics.iter().map(ToString::to_string).collect();
+    assert!(
+        found
+            .iter()
+            .any(|text| text.contains("dialEndpoints") && text.contains("neither")),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn a_port_that_only_somebody_elses_service_knows_is_hidden_too() {
     // Another namespace's slice: the Pod does not know the port, and the caller's listener for it must not take what comes in.
     let foreign = "\n---\nkind: Service\nmetadata: {name: odd, namespace: other}\nspec: {clusterIP: 240.9.9.8, ports: [{name: odd, port: 7777}]}\n---\n\
          kind: EndpointSlice\nmetadata: {name: odd-x, namespace: other, labels: {kubernetes.io/service-name: odd}}\naddressType: IPv4\n\
          ports: [{name: odd, port: 7777}]\nendpoints: [{addresses: [10.9.0.1], conditions: {ready: true}}]";
-    let model = model_of(&(pods("") + foreign));
+    let model = model_of(&(pods(&dialling()) + foreign));
     let odd = "out/10.9.0.1/7777".to_owned();
     assert!(names(&snapshot(&model, "shop/caller"), Kind::Listener, "out/").contains(&odd));
     assert!(!names(&snapshot(&model, "shop/web-0"), Kind::Listener, "out/").contains(&odd));

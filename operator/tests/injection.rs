@@ -253,6 +253,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "port 15006 is the proxy's",
     ),
     (
+        "{annotations: {mesh.tulle.dev/dialEndpoints: 'yes'}}",
+        "{}",
+        "\"yes\" is neither \"true\" nor \"false\"; write \"true\" for a pod that calls others",
+    ),
+    (
         "{annotations: {mesh.tulle.dev/excludeOutboundPorts: '70000'}}",
         "{}",
         "\"70000\" is no port",

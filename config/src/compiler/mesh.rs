@@ -14,10 +14,10 @@ use crate::envoy::endpoint::EndpointsInput;
 use crate::envoy::fixed_cluster;
 use crate::envoy::outbound::CatchAllInput;
 use crate::envoy::secret::{Peers, ValidationInput};
-use crate::model::{Key, Model, Protocol, ServicePort};
+use crate::model::{Key, ServicePort};
 use crate::names::{ClusterName, SecretName};
 use crate::placement::Placement;
-use crate::scope::{Pod, direct, pods};
+use crate::scope::{Pod, pods};
 
 /// All resources of the layer.
 pub(super) fn resources(memos: &mut Memos, world: &World<'_>) -> Vec<Arc<Resource>> {
@@ -30,11 +30,6 @@ pub(super) fn resources(memos: &mut Memos, world: &World<'_>) -> Vec<Arc<Resourc
     for service in model.services.values() {
         for port in service.ports.values() {
             service_port(memos, world, &service.key, port, &mut all);
-        }
-    }
-    if settings.placement == Placement::Intercepted {
-        for (service, port) in direct(model).into_values().collect::<BTreeSet<_>>() {
-            all.extend(direct_cluster(memos, model, &service, port));
         }
     }
     for ((address, port), pod) in pods(model) {
@@ -83,21 +78,6 @@ fn service_port(memos: &mut Memos, world: &World<'_>, service: &Key, port: &Serv
         server,
         Peers::Identities(Arc::clone(&port.identities)),
     ));
-}
-
-/// How workloads behind a Service are reached by their own addresses.
-fn direct_cluster(memos: &mut Memos, model: &Model, service: &Key, port: u16) -> Option<Arc<Resource>> {
-    let facts = model.services.get(service)?.ports.get(&port)?;
-    let name = ClusterName::Direct(service.clone(), port);
-    let input = ClusterInput {
-        name: name.clone(),
-        service: service.clone(),
-        port,
-        protocol: Protocol::Tcp,
-        server: SecretName::Server(service.clone(), port),
-        upstream: Arc::clone(&facts.upstream),
-    };
-    Some(memos.directs.get(name, input))
 }
 
 fn headless_endpoint(

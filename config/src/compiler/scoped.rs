@@ -1,6 +1,6 @@
 //! The layer that the proxies of a scope share: routes, and outbound listeners unless each proxy has addresses of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,11 +9,12 @@ use xds::Resource;
 use super::World;
 use super::memos::Memos;
 use crate::envoy::access_log::LogTo;
+use crate::envoy::cluster::ClusterInput;
 use crate::envoy::listener::Takes;
 use crate::envoy::outbound::{Destination, OutboundInput};
 use crate::envoy::route::RoutesInput;
-use crate::model::{Key, RouteTable, ServicePort};
-use crate::names::{ClusterName, ListenerName, RouteName};
+use crate::model::{Key, Model, Protocol, RouteTable, ServicePort};
+use crate::names::{ClusterName, ListenerName, RouteName, SecretName};
 use crate::placement::Placement;
 use crate::scope::{Scope, direct, pods};
 
@@ -51,17 +52,39 @@ pub(super) fn resources(memos: &mut Memos, world: &World<'_>, scope: &Scope) -> 
             all.push(routes(memos, (route, None), cluster, None));
         }
     }
-    for ((address, number), (service, port)) in direct(world.model) {
-        // Bytes: whatever the port speaks, the workload's own proxy reads the requests.
-        let destination = Destination::Tcp(ClusterName::Direct(service.clone(), port));
-        let input = listener(address, number, (&service, port), &destination, &log);
-        listeners.entry((address, number)).or_insert(input);
+    if world.settings.placement != Placement::Intercepted {
+        return all;
+    }
+    if scope.dials_endpoints {
+        let direct = direct(world.model);
+        for ((address, number), (service, port)) in &direct {
+            // Bytes: whatever the port speaks, the workload's own proxy reads the requests.
+            let destination = Destination::Tcp(ClusterName::Direct(service.clone(), *port));
+            let input = listener(*address, *number, (service, *port), &destination, &log);
+            listeners.entry((*address, *number)).or_insert(input);
+        }
+        for (service, port) in direct.into_values().collect::<BTreeSet<_>>() {
+            all.extend(direct_cluster(memos, world.model, &service, port));
+        }
     }
     let listener = |((address, port), input)| memos.outbound.get(ListenerName::Outbound(address, port), input);
-    if world.settings.placement == Placement::Intercepted {
-        all.extend(listeners.into_iter().map(listener));
-    }
+    all.extend(listeners.into_iter().map(listener));
     all
+}
+
+/// How workloads behind a Service are reached by their own addresses.
+fn direct_cluster(memos: &mut Memos, model: &Model, service: &Key, port: u16) -> Option<Arc<Resource>> {
+    let facts = model.services.get(service)?.ports.get(&port)?;
+    let name = ClusterName::Direct(service.clone(), port);
+    let input = ClusterInput {
+        name: name.clone(),
+        service: service.clone(),
+        port,
+        protocol: Protocol::Tcp,
+        server: SecretName::Server(service.clone(), port),
+        upstream: Arc::clone(&facts.upstream),
+    };
+    Some(memos.directs.get(name, input))
 }
 
 /// Where a Service port's listener sends what it takes.

@@ -126,14 +126,14 @@ impl<'m> Evaluator<'m> {
         (Some(decision), visits)
     }
 
-    /// An endpoint of a headless Service is dialled as the mesh's, and so is one of another Service, whose bytes the caller's proxy
-    /// passes on as they are; any other address is one outside, whatever is there.
+    /// An endpoint of a headless Service is dialled as the mesh's, and so is one of another Service if the caller says that it
+    /// dials endpoints: its proxy passes on the bytes as they are; any other address is one outside, whatever is there.
     fn to_workload(&self, caller: &Workload, to: &Key, port: u16, operation: &Operation) -> Calls<'m> {
         let Some(workload) = self.model.workloads.get(to).filter(|_| *to != caller.key) else {
             return (None, Vec::new());
         };
         let Some((service, service_port)) = self.headless(workload, port) else {
-            if direct(self.model).contains_key(&(workload.address, port)) {
+            if caller.dials_endpoints && direct(self.model).contains_key(&(workload.address, port)) {
                 return (None, vec![visit(workload, port, Some(&caller.identity), operation)]);
             }
             let plain = visit(workload, port, None, operation);

@@ -94,6 +94,7 @@ pub(super) fn workloads(
             address: place.node.address,
             identity: place.identity.clone(),
             group: group.into(),
+            dials_endpoints: place.node.dials_endpoints,
             labels: Arc::clone(labels),
             ports,
             undeclared,

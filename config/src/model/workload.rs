@@ -46,6 +46,8 @@ pub struct Workload {
     pub identity: SpiffeId,
     /// Replicas of one thing share it: the label `app.kubernetes.io/name` or `app`, else the name.
     pub group: Arc<str>,
+    /// It calls endpoints by their own addresses, past the Services that lead there.
+    pub dials_endpoints: bool,
     /// Labels.
     pub labels: Arc<BTreeMap<String, String>>,
     /// Declared ports by number.

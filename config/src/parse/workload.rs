@@ -36,6 +36,8 @@ pub(crate) struct WorkloadNode {
     pub(crate) by_slices: bool,
     /// Ports that its proxy does not take: reached in plaintext, and out of reach of policies.
     pub(crate) excluded: BTreeSet<u16>,
+    /// It calls endpoints by their own addresses.
+    pub(crate) dials_endpoints: bool,
 }
 
 /// Parses a Workload; `None` if it has no usable address or name: then nobody can reach it or be it.
@@ -64,6 +66,7 @@ pub(crate) fn parse(workload: &crds::Workload) -> (Option<WorkloadNode>, Vec<Dia
         }
     }
     let ports = ports(&spec.ports, &mut findings);
+    let dials_endpoints = dials_endpoints(workload, &mut findings);
     let is_pod = note(workload, crds::workload::POD).is_some();
     let node = address.filter(|_| usable).map(|address| WorkloadNode {
         key: Key::new(namespace, name),
@@ -72,6 +75,7 @@ pub(crate) fn parse(workload: &crds::Workload) -> (Option<WorkloadNode>, Vec<Dia
         labels: Arc::new(workload.metadata.labels.clone().unwrap_or_default()),
         ports,
         by_slices: is_pod,
+        dials_endpoints,
         excluded: if is_pod { excluded(workload) } else { BTreeSet::new() },
         object,
     });
@@ -80,6 +84,20 @@ pub(crate) fn parse(workload: &crds::Workload) -> (Option<WorkloadNode>, Vec<Dia
 
 fn note<'a>(workload: &'a crds::Workload, name: &str) -> Option<&'a String> {
     workload.metadata.annotations.as_ref()?.get(name)
+}
+
+fn dials_endpoints(workload: &crds::Workload, findings: &mut Findings) -> bool {
+    match note(workload, crds::workload::DIAL_ENDPOINTS).map(String::as_str) {
+        Some("true") => true,
+        None | Some("false") => false,
+        Some(other) => {
+            let path = format!("metadata.annotations[{}]", crds::workload::DIAL_ENDPOINTS);
+            let message =
+                format!("{other:?} is neither \"true\" nor \"false\", so its calls to endpoints stay outside the mesh");
+            findings.error(&path, Reason::Invalid, message);
+            false
+        }
+    }
 }
 
 /// As the source wrote them.

@@ -3,6 +3,7 @@
 //! Names collide on purpose: `shop` and `shop-eu` are namespaces of which one is a prefix of the other, and two accounts are
 //! called `orders`. Only policies and the Mesh object change from world to world.
 
+use crds::workload::DIAL_ENDPOINTS;
 use serde_json::{Value, json};
 
 /// A caller in the mesh.
@@ -202,7 +203,11 @@ fn many_ports() -> Vec<NamedPort> {
 fn caller(caller: Caller) -> Value {
     json!({
         "apiVersion": "mesh.tulle.dev/v1alpha1", "kind": "Workload",
-        "metadata": {"name": caller.workload(), "namespace": caller.namespace, "labels": {"app": caller.account}},
+        "metadata": {
+            "name": caller.workload(), "namespace": caller.namespace, "labels": {"app": caller.account},
+            // Some reach endpoints as the mesh's, some as strangers.
+            "annotations": {DIAL_ENDPOINTS: (caller.account == "orders").to_string()},
+        },
         "spec": {"serviceAccount": caller.account, "process": {"command": ["tulle", "shop-app", "--name", caller.account]}},
     })
 }

@@ -12,7 +12,7 @@ use super::quantity;
 use super::refusal::Refusal;
 use crate::intercept::Cidr;
 
-const KNOWN: &str = "known are excludeInboundPorts, excludeOutboundPorts, excludeOutboundCIDRs, proxyCPU, proxyMemory and proxyLogLevel";
+const KNOWN: &str = "known are excludeInboundPorts, excludeOutboundPorts, excludeOutboundCIDRs, dialEndpoints, proxyCPU, proxyMemory and proxyLogLevel";
 const LOG_LEVELS: [&str; 7] = ["trace", "debug", "info", "warning", "error", "critical", "off"];
 
 /// The annotations of a pod, read.
@@ -52,6 +52,14 @@ pub(super) fn parse(annotations: &BTreeMap<String, String>) -> Result<Options, R
             }
             "excludeOutboundCIDRs" => {
                 options.outbound_blocks = list(value, Cidr::from_str).map_err(|e| refused(e, BLOCK_ADVICE))?;
+            }
+            // Only the control plane looks at it, by the Pod.
+            "dialEndpoints" if ["true", "false"].contains(&value.as_str()) => {}
+            "dialEndpoints" => {
+                return Err(refused(
+                    format!("{value:?} is neither \"true\" nor \"false\""),
+                    "write \"true\" for a pod that calls others by their own addresses",
+                ));
             }
             "proxyCPU" if quantity::is_cpu(value) => options.cpu = Some(value.clone()),
             "proxyCPU" => {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use crds::workload::{EXCLUDED_PORTS, POD, WorkloadPort};
+use crds::workload::{DIAL_ENDPOINTS, EXCLUDED_PORTS, POD, WorkloadPort};
 use k8s_openapi::api::core::v1::{Container, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -127,13 +127,17 @@ pub(super) fn workload(pod: &Pod) -> Option<crds::Workload> {
 /// What the compiler has to know of a Pod, and a Workload has no field for.
 fn notes(pod: &Pod) -> BTreeMap<String, String> {
     let mut notes = BTreeMap::from([(POD.to_owned(), pod.metadata.uid.clone().unwrap_or_default())]);
-    let excluded = pod.metadata.annotations.as_ref();
-    let excluded = excluded.and_then(|all| all.get(EXCLUDED_PORTS_ANNOTATION));
+    let annotation = |name| pod.metadata.annotations.as_ref().and_then(|all| all.get(name));
+    let excluded = annotation(EXCLUDED_PORTS_ANNOTATION);
     // Injection refuses what it cannot read; somebody may have changed it since, which changes nothing in the Pod.
     let ports = excluded.and_then(|text| excluded_inbound_ports(text).ok());
     if let Some(ports) = ports {
         let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
         notes.insert(EXCLUDED_PORTS.to_owned(), ports.join(","));
+    }
+    // Likewise, and nothing but "true" grants anything.
+    if annotation(DIAL_ENDPOINTS).is_some_and(|text| text == "true") {
+        notes.insert(DIAL_ENDPOINTS.to_owned(), "true".to_owned());
     }
     notes
 }

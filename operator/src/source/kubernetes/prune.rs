@@ -8,6 +8,7 @@ use kube::core::DynamicObject;
 
 use super::pod::CONTAINERS_READY;
 use crate::inject::names::EXCLUDED_PORTS_ANNOTATION;
+use crds::workload::DIAL_ENDPOINTS;
 
 /// An object of ours: all but what the API server and controllers note in it.
 pub(super) fn ours(object: &mut DynamicObject) {
@@ -47,7 +48,7 @@ pub(super) fn pod(object: &mut Pod) {
     metadata(&mut object.metadata);
     object.metadata.generation = None;
     if let Some(annotations) = &mut object.metadata.annotations {
-        annotations.retain(|name, _| name == EXCLUDED_PORTS_ANNOTATION);
+        annotations.retain(|name, _| name == EXCLUDED_PORTS_ANNOTATION || name == DIAL_ENDPOINTS);
     }
     object.spec = object.spec.take().map(|spec| PodSpec {
         service_account_name: spec.service_account_name,

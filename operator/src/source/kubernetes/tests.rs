@@ -19,7 +19,7 @@ fn pod_value(name: &str, uid: &str, address: &str) -> Value {
     json!({
         "metadata": {
             "name": name, "namespace": "shop", "uid": uid, "resourceVersion": "7", "labels": {"app": "orders", "mesh.tulle.dev/injected": "a1"},
-            "annotations": {"mesh.tulle.dev/excludeInboundPorts": "9100, 9101", "other": "x"}, "managedFields": [{"manager": "kubectl"}],
+            "annotations": {"mesh.tulle.dev/excludeInboundPorts": "9100, 9101", "mesh.tulle.dev/dialEndpoints": "true", "other": "x"}, "managedFields": [{"manager": "kubectl"}],
         },
         "spec": {
             "serviceAccountName": "orders", "nodeName": "node",
@@ -100,6 +100,7 @@ fn a_meshed_pod_is_a_workload() {
     );
     let notes = workload.metadata.annotations.as_ref().unwrap();
     assert_eq!(notes[crds::workload::EXCLUDED_PORTS], "9100,9101");
+    assert_eq!(notes[crds::workload::DIAL_ENDPOINTS], "true");
     assert!(get(&view, "Workload", "shop", "orders-1").is_some());
     assert_eq!(view.problems, []);
 }
