@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use config::names::ListenerName;
 use xds::Kind;
 use xds::proto::envoy::config::core::v3::Node;
 use xds::proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
@@ -37,7 +38,6 @@ pub struct Session {
     /// Nonces of CDS responses whose ACK waits for them.
     unacked: Vec<String>,
     listening: bool,
-    listened: bool,
 }
 
 impl Session {
@@ -72,7 +72,8 @@ impl Session {
         let has = |kind: &Kind, name: &String| self.held.get(kind).is_some_and(|held| held.contains_key(name));
         // Only Envoys with a limit across replicas get members of the local cluster; only revocations need the runtime.
         let optional = |name: &str| name == RUNTIME || name == LOCAL;
-        self.listened
+        // What says ready is sent when everything else has been answered.
+        has(&Kind::Listener, &ListenerName::Ready.to_string())
             && self.warming.is_empty()
             && self
                 .subscribed
@@ -128,7 +129,6 @@ impl Session {
             .removed_resources
             .iter()
             .for_each(|name| self.remove(kind, name));
-        self.listened |= kind == Kind::Listener;
         let mut requests = self.acks(kind, response);
         if refers {
             requests.extend(self.resubscribe(&before));
