@@ -52,8 +52,7 @@ pub(crate) fn inbound(input: &InboundInput) -> Resource {
     let http = input.protocol.is_http();
     let name = ListenerName::Inbound(input.address, input.port);
     let mut chains = vec![mtls_chain(input)];
-    let strict = input.mtls == MtlsMode::Strict;
-    if !strict {
+    if input.mtls == MtlsMode::Permissive {
         chains.push(plain_chain(input));
     }
     let message = listener::Listener {
@@ -62,11 +61,8 @@ pub(crate) fn inbound(input: &InboundInput) -> Resource {
         listener_filters_timeout: (!http).then(|| duration(SILENT_CALLER)),
         continue_on_listener_filters_timeout: !http,
         filter_chains: chains,
-        access_log: if strict {
-            access_log::unmatched(&input.log)
-        } else {
-            Vec::new()
-        },
+        // In Permissive, where nobody is unmatched, as well: only a listener that differs in its chains alone is changed in place.
+        access_log: access_log::unmatched(&input.log),
         ..listener_at(&name, input.address, input.port, input.takes)
     };
     Resource::new(Kind::Listener, name.to_string(), &message).with_references(references(input))
