@@ -184,6 +184,15 @@ impl Compiled {
         let let_in = id.is_none_or(|id| interpreter::validates(callers.unwrap(), id));
         let_in.then(|| ((true, String::new()), None))
     }
+
+    /// Whether a request without an identity is let in, and would be; its connection may be older than the port's refusing plaintext.
+    fn kept_plaintext(&self) -> [bool; 2] {
+        let Some(permission) = &self.permission else {
+            return [false; 2];
+        };
+        let shadow = permission.shadow(None);
+        [permission.enforced(None).0, shadow.is_some_and(|(let_in, _)| let_in)]
+    }
 }
 
 /// Compares one model; returns how many decisions it was, how many were let in, and how many a candidate was asked about.
@@ -216,6 +225,7 @@ fn compare(compiler: &mut Compiler, settings: &Settings, model: &Arc<Model>, wha
                 assert_eq!(compiled, Some(((let_in, rule), shadow.clone())), "{}", at());
             } else if caller.is_none() && !permissive {
                 assert_eq!((let_in, &*rule), (false, ""), "{}", at());
+                assert_eq!(resources.kept_plaintext(), [false, false], "{}", at());
             }
             counts[0] += 1;
             counts[1] += usize::from(let_in);

@@ -121,7 +121,8 @@ pub(crate) fn inbound_requests(to: &LogTo, faults: &[ExtensionName]) -> Vec<acce
     let default = operator("METADATA", &format!("ROUTE:{METADATA}:default"));
     let mut order = vec![limited.clone(), denied.clone()];
     order.extend(faults.iter().cloned());
-    order.extend([allowed.clone(), default.clone()]);
+    // Not the default: without a verdict nobody decided.
+    order.push(allowed.clone());
     let (rule, fault) = (first_of(&order), first_of(&faults));
     let (limited, denied, allowed) = (first_of(&[limited]), first_of(&[denied]), first_of(&[allowed]));
     let default = first_of(&[default]);

@@ -61,7 +61,7 @@ pub(crate) fn inbound(input: &InboundInput) -> Resource {
         listener_filters_timeout: (!http).then(|| duration(SILENT_CALLER)),
         continue_on_listener_filters_timeout: !http,
         filter_chains: chains,
-        // In both modes, though Permissive leaves nobody unmatched: Envoy swaps chains in place only if nothing else changes.
+        // In Permissive, where nobody is unmatched, as well: only a listener that differs in its chains alone is changed in place.
         access_log: access_log::unmatched(&input.log),
         ..listener_at(&name, input.address, input.port, input.takes)
     };

@@ -176,6 +176,19 @@ mod tests {
     }
 
     #[test]
+    fn a_regex_that_takes_all_that_is_close_gets_a_path_that_it_does_not_take() {
+        let close = HttpMatch {
+            path: Some(PathMatch::Regex("/a.*".into())),
+            ..HttpMatch::default()
+        };
+        for grpc in [false, true] {
+            let lines = lines(std::slice::from_ref(&close), grpc);
+            let misses = lines.iter().filter(|line| !line.contains(" /a"));
+            assert!(misses.count() > 0, "{lines:?}");
+        }
+    }
+
+    #[test]
     fn their_number_is_bounded() {
         let many: Vec<HttpMatch> = (0..300)
             .map(|number| HttpMatch {

@@ -220,7 +220,8 @@ pub fn inbound(possible: &[Possible], line: &Line) -> Result<(), String> {
     };
     match verdict.answer {
         // Nobody asked a permission.
-        Answer::Malformed(_) | Answer::Refused => return Ok(()),
+        Answer::Malformed(_) => return says("rule", None),
+        Answer::Refused => return Ok(()),
         Answer::Allowed => {
             says("rule", Some(entry.fault.as_deref().unwrap_or(&verdict.rule)))?;
             says("allowed_by", Some(&verdict.rule))?;

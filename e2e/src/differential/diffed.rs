@@ -172,12 +172,19 @@ pub fn decisions(fits: &[Possible]) -> BTreeMap<String, bool> {
     }))
 }
 
-/// Whether Shadow permissions would let it in, or else what was enforced.
+/// Whether Shadow permissions would let it in, or else what was enforced; whom Strict refuses no permission is asked about.
 fn reported(fits: &[Possible]) -> BTreeMap<String, bool> {
     consistent(fits.iter().filter_map(|one| {
-        let entry = one.entry.as_ref()?;
-        let verdict = entry.shadow.as_ref().unwrap_or(&entry.verdict);
-        Some((entry.workload.clone(), verdict.answer == Answer::Allowed))
+        let verdict = one
+            .entry
+            .as_ref()
+            .map(|entry| entry.shadow.as_ref().unwrap_or(&entry.verdict));
+        let allowed = match verdict {
+            Some(verdict) => verdict.answer == Answer::Allowed,
+            None if matches!(one.sees, Sees::Closed) => false,
+            None => return None,
+        };
+        Some((one.arrives.as_ref()?.0.to_string(), allowed))
     }))
 }
 

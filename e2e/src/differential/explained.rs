@@ -41,7 +41,7 @@ impl Explained {
         let mut wrong = format!("explain does not say that it may arrive at {}", line.proxy);
         for arrival in self.arrivals().iter().filter(|one| one["workload"] == *line.proxy) {
             match arrived(arrival, line) {
-                // The log names the port's default for what is malformed, although nobody asked it.
+                // No rule is named; the text says what is wrong with the request.
                 Ok(()) if arrival["verdict"]["answer"] == "malformed" => return self.says(Some("400")),
                 Ok(()) => return self.says(line.field("rule")),
                 Err(reason) => wrong = reason,

@@ -203,9 +203,10 @@ impl Fields {
         if self.handshake() == Handshake::Failed {
             return None;
         }
-        let default = || self.text("default").filter(|_| self.is_request());
+        let refusal = self.refusal();
+        let default = || self.text("default").filter(|_| self.is_request() && refusal.is_some());
         self.text("denied_by")
-            .or_else(|| self.refusal().as_deref().and_then(named).map(ToOwned::to_owned))
+            .or_else(|| refusal.as_deref().and_then(named).map(ToOwned::to_owned))
             .or_else(|| self.text("allowed_by"))
             .or_else(default)
     }

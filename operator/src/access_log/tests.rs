@@ -69,6 +69,8 @@ fn what_a_request_means() {
             Unasked,
             None,
         ),
+        // A path with `;` has a route, and with it the port's default, but nobody asked for it.
+        (json!({"status": 400, "details": "direct_response"}), Unasked, None),
         // A TLS error that ends the connection later decided nothing.
         (
             json!({"allowed_by": RULE, "tls_failure": "TLS_error:|1:x"}),

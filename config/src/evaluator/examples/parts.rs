@@ -4,12 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::sample;
+use crate::evaluator::re2;
 use crate::model::{HeaderMatchType, HttpMatch, PathMatch};
 
 /// Methods to try where rules name some. The last one is none that a rule may name, so one is always left.
 const METHODS: [&str; 9] = [
     "GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS", "TRACE", "PURGE",
 ];
+
+/// Paths that are close to nothing that anybody names.
+const STRANGERS: [&str; 4] = ["/other.Service/Other", "/0.X/0", "/~", "/-/_/-"];
 
 /// Names and values.
 pub(super) type Pairs = Vec<(Arc<str>, Arc<str>)>;
@@ -140,11 +144,22 @@ fn near(one: &PathMatch) -> Vec<Arc<str>> {
     if bare.is_empty() {
         return vec!["/x".into()];
     }
-    vec![
+    let mut all = vec![
         format!("{bare}/x").into(),
         format!("{bare}x").into(),
         format!("{bare}/").into(),
-    ]
+    ];
+    if let PathMatch::Regex(regex) = one {
+        all.extend(stranger(regex));
+    }
+    all
+}
+
+/// A path that is not taken: `/a.*` takes all that is close to what it takes.
+fn stranger(regex: &str) -> Option<Arc<str>> {
+    let regex = re2::compile(regex)?;
+    let stranger = STRANGERS.into_iter().find(|path| !regex.is_match(path.as_bytes()));
+    stranger.map(Arc::from)
 }
 
 fn value(one: &HeaderMatchType) -> Arc<str> {

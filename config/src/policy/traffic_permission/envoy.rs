@@ -14,7 +14,7 @@ use crate::envoy::reported::{
     ALLOW_PREFIX, BLAME_PREFIX, DENY_PREFIX, SHADOW_ALLOW_PREFIX, SHADOW_DEFAULT_PREFIX, SHADOW_DENY_PREFIX,
 };
 use crate::envoy::slots;
-use crate::model::{Candidate, PortPermission};
+use crate::model::PortPermission;
 
 /// Per-route configuration of the filters for permissions. `blame` finds out beforehand which Deny rule will deny. A port that is
 /// not `plaintext` (any more) lets in no caller without a certificate, whatever a rule says: such connections may still be
@@ -25,10 +25,7 @@ pub(crate) fn per_route(
     blame: bool,
     plaintext: bool,
 ) -> BTreeMap<String, Any> {
-    let view = View {
-        plaintext,
-        ..View::from(permission)
-    };
+    let view = View::of(permission, plaintext);
     let mut deny = http_rbac::Rbac {
         rules: Some(deny::rules(view.deny, trust_domain)),
         rules_stat_prefix: DENY_PREFIX.to_owned(),
@@ -41,10 +38,14 @@ pub(crate) fn per_route(
         track_per_rule_stats: true,
         ..Default::default()
     };
-    let shadow = permission
-        .candidate
-        .as_ref()
-        .map(|candidate| shadowed(candidate, trust_domain, &mut deny, &mut allow));
+    let shadow = permission.candidate.as_ref().map(|candidate| {
+        shadowed(
+            View::would_be(candidate, plaintext),
+            trust_domain,
+            &mut deny,
+            &mut allow,
+        )
+    });
     let blame = (blame && !view.deny.is_empty()).then(|| http_rbac::Rbac {
         shadow_rules: Some(deny::rules(view.deny, trust_domain)),
         shadow_rules_stat_prefix: BLAME_PREFIX.to_owned(),
@@ -67,17 +68,17 @@ pub(crate) fn per_route(
 /// Deny rules in force, its default beside the Allow rules. Whoever the deny filter refuses the candidate refuses as well, by
 /// name, so that nothing is missed where the last of them is not reached.
 fn shadowed(
-    candidate: &Candidate,
+    candidate: View<'_>,
     trust_domain: &str,
     deny: &mut http_rbac::Rbac,
     allow: &mut http_rbac::Rbac,
 ) -> http_rbac::Rbac {
-    deny.shadow_matcher = shadow::allowed(candidate.into(), trust_domain);
+    deny.shadow_matcher = shadow::allowed(candidate, trust_domain);
     SHADOW_ALLOW_PREFIX.clone_into(&mut deny.shadow_rules_stat_prefix);
-    allow.shadow_matcher = shadow::default(candidate.into());
+    allow.shadow_matcher = shadow::default(candidate);
     SHADOW_DEFAULT_PREFIX.clone_into(&mut allow.shadow_rules_stat_prefix);
     http_rbac::Rbac {
-        shadow_rules: Some(deny::rules(&candidate.deny, trust_domain)),
+        shadow_rules: Some(deny::rules(candidate.deny, trust_domain)),
         shadow_rules_stat_prefix: SHADOW_DENY_PREFIX.to_owned(),
         track_per_rule_stats: true,
         ..Default::default()

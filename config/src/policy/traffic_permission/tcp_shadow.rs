@@ -39,7 +39,8 @@ pub(crate) fn filter(input: &ShadowInput) -> Resource {
         ..Default::default()
     };
     if let Some(candidate) = &input.candidate {
-        let view = View::from(&**candidate);
+        // Where plaintext is refused there is no chain that asks.
+        let view = View::would_be(candidate, true);
         let (matcher, prefix) = match input.part {
             ShadowPart::Denied => (denied(view, &input.trust_domain), SHADOW_DENY_PREFIX),
             ShadowPart::Allowed => (allowed(view, &input.trust_domain), SHADOW_ALLOW_PREFIX),

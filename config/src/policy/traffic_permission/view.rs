@@ -14,24 +14,24 @@ pub(super) struct View<'a> {
     pub(super) plaintext: bool,
 }
 
-impl<'a> From<&'a PortPermission> for View<'a> {
-    fn from(permission: &'a PortPermission) -> Self {
+impl<'a> View<'a> {
+    /// What is in force.
+    pub(super) fn of(permission: &'a PortPermission, plaintext: bool) -> Self {
         Self {
             deny: &permission.deny,
             allow: &permission.allow,
             default: &permission.default,
-            plaintext: true,
+            plaintext,
         }
     }
-}
 
-impl<'a> From<&'a Candidate> for View<'a> {
-    fn from(candidate: &'a Candidate) -> Self {
+    /// What would be.
+    pub(super) fn would_be(candidate: &'a Candidate, plaintext: bool) -> Self {
         Self {
             deny: &candidate.deny,
             allow: &candidate.allow,
             default: &candidate.default,
-            plaintext: true,
+            plaintext,
         }
     }
 }

@@ -125,12 +125,13 @@ fn arrival(it: &Explanation<'_>, same: &[&Arrival], nearest: Option<&Nearest>, t
     let view = &it.world.view;
     let by = |rule: &str, what: String| format!("{what} by {rule}{}", say::place(view, rule));
     let verdict = &first.verdict;
-    let word = if verdict.answer == Answer::Allowed {
-        "allowed"
-    } else {
-        "denied"
+    let decided = match verdict.answer {
+        Answer::Allowed => by(&say::rule(verdict), "allowed".to_owned()),
+        // Of several arrivals the first line does not say it.
+        Answer::Malformed(reason) => format!("none is asked: 400, {reason}"),
+        Answer::Forbidden | Answer::Refused => by(&say::rule(verdict), "denied".to_owned()),
     };
-    step(text, "permission", &by(&say::rule(verdict), word.to_owned()));
+    step(text, "permission", &decided);
     step(text, "", &format!("at {}", workloads(same)));
     if let Some(nearest) = nearest {
         let rule = nearest.origin.to_string();
