@@ -102,7 +102,7 @@ fn a_pods_address_is_dialled_by_others_and_never_by_itself() {
 #[test]
 fn who_does_not_dial_endpoints_pays_for_none() {
     for annotations in [
-        "".to_owned(),
+        String::new(),
         dialling().replace("true", "false"),
         dialling().replace("true", "yes"),
     ] {
