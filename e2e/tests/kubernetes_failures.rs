@@ -1,5 +1,5 @@
-//! What breaks and what changes under 200 requests a second between pods of the mesh: replicas of the operator, the API server, the
-//! service account of a Deployment, all pods of another one. No request fails, and what is applied afterwards holds.
+//! What breaks and what changes under 200 requests a second between pods of the mesh: replicas of the operator, a node, the API server,
+//! the service account of a Deployment, all pods of another one. No request fails, and what is applied afterwards holds.
 //!
 //! Requests are sent once and nothing is retried, neither by the load nor by the mesh. Runs only with `TULLE_CLUSTER_TESTS=1`, as
 //! `cluster` does.
@@ -54,7 +54,8 @@ spec:
           image: IMAGE
           command: [tulle-e2e, app, --name, NAME, --http, \"8080\", --tcp, \"7000\"]
           ports: [{name: http, containerPort: 8080}, {name: echo, containerPort: 7000}]
-          readinessProbe: {httpGet: {path: /, port: http}, periodSeconds: 1}
+          # On a busy machine a second is short, and nobody is asked who is not ready.
+          readinessProbe: {httpGet: {path: /, port: http}, periodSeconds: 1, timeoutSeconds: 5}
           lifecycle: {preStop: {sleep: {seconds: 5}}}
           resources: {requests: {cpu: 10m}}
 ";
@@ -198,9 +199,12 @@ fn no_request_fails() -> Result<()> {
         rollouts(&stage)
     });
     if cluster.is_own() {
+        steps.run("a node is not heard of", || doubted_node(&stage));
         steps.run("the API server is away for two minutes", || api_server_away(&stage));
     } else {
-        say("SKIPPED: the API server is away: that of a given cluster is not ours to be stopped");
+        say(
+            "SKIPPED: a node is not heard of, the API server is away: those of a given cluster are not ours to be stopped",
+        );
     }
     steps.run("not one request of all failed", || {
         let report = stage.load.stop()?;
@@ -277,6 +281,41 @@ fn rollouts(stage: &Stage) -> Result<()> {
         .all(|pod| text(pod, "/spec/serviceAccountName") == "ratings-next");
     ensure!(pods.len() == 3 && all, "every pod has the new account");
     stage.load.nothing_failed().map(drop)
+}
+
+/// The kubelet is silent until the node controller has taken readiness from every pod. All of them serve on, for nothing is
+/// known of the pods that was not known before.
+fn doubted_node(stage: &Stage) -> Result<()> {
+    let cluster = stage.installation.cluster();
+    cluster.suspend(Component::Kubelet, true)?;
+    let ready = [
+        "get",
+        "endpointslices",
+        "--output=jsonpath={.items[*].endpoints[*].conditions.ready}",
+    ];
+    let doubted = until("no endpoint is ready", || {
+        Ok(!stage.namespace.kubectl(&ready)?.contains("true"))
+    })
+    // Proxies have heard of that when they have heard of something later.
+    .and_then(|()| enforced(stage, "unheard"));
+    cluster.suspend(Component::Kubelet, false)?;
+    doubted?;
+    stage.converges("doubted")?;
+    until("every endpoint is ready", || {
+        Ok(!stage.namespace.kubectl(&ready)?.contains("false"))
+    })
+}
+
+/// A permission that is applied now is enforced soon, as its status says: nobody can be asked where there is no kubelet.
+fn enforced(stage: &Stage, name: &str) -> Result<()> {
+    stage.namespace.apply(&DENIAL.replace("NAME", name))?;
+    let (object, path) = (
+        format!("trafficpermission/{name}"),
+        r#"{.status.conditions[?(@.type=="Enforced")].status}"#,
+    );
+    until("a policy is enforced", || {
+        Ok(stage.namespace.field(&object, path)? == "True")
+    })
 }
 
 /// The processes of the operator, by pod.

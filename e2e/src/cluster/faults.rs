@@ -1,5 +1,5 @@
 //! What tests do to a cluster of their own, and no user can: sign tokens as its issuer, look into the network of a pod, find the
-//! processes of a container without asking the API server.
+//! processes of a container without asking the API server, suspend a component.
 
 use std::fs;
 use std::net::IpAddr;
@@ -7,8 +7,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use operator::process::Pid;
+use rustix::process::Signal;
 
-use super::{Cluster, cgroups, network, shell};
+use super::component::Component;
+use super::{Cluster, cgroups, network, process, record, shell};
 
 impl Cluster {
     /// Whether it was started here; a given one is not ours to be harmed.
@@ -44,5 +46,15 @@ impl Cluster {
             name.trim_end() == program
         };
         Ok(cgroups::of_pod(uid)?.into_iter().filter(runs).collect())
+    }
+
+    /// Stops a component where it is, or lets it go on. Nobody hears of it meanwhile, and it forgets nothing.
+    pub fn suspend(&self, component: Component, suspended: bool) -> Result<()> {
+        self.only_own("changed")?;
+        let registry = record::open(&self.layout)?.context("the cluster is down")?;
+        let running = process::running(component, &registry)?;
+        let signal = if suspended { Signal::STOP } else { Signal::CONT };
+        let running = running.with_context(|| format!("{} does not run", component.name()))?;
+        Ok(running.signal(signal)?)
     }
 }

@@ -6,15 +6,38 @@
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use kube::Api;
 use kube::runtime::reflector::{Lookup, Store, store::Writer};
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{self, DefaultBackoff, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+
+/// Between two tries at last. A watch that goes on waiting when the API server is back serves the endpoints of before.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// kube's waiting, but never longer than `LONGEST`: it spares API servers that have thousands of clients like us.
+#[derive(Default)]
+struct Impatient(DefaultBackoff);
+
+impl Iterator for Impatient {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.0.next().map(|pause| pause.min(LONGEST))
+    }
+}
+
+impl Backoff for Impatient {
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+}
 
 /// Where watches run, and what they wake.
 pub(crate) struct Feeds {
@@ -40,7 +63,7 @@ impl Feeds {
         let writer = Writer::new(kind);
         let store = writer.as_reader();
         let events = watch(api, self.config.clone())
-            .default_backoff()
+            .backoff(Impatient::default())
             .modify(prune)
             .reflect(writer);
         let dirty = Arc::clone(&self.dirty);
