@@ -210,10 +210,6 @@ pub struct Identity {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24), regex(pattern = crate::duration::PATTERN))]
     pub leaf_lifetime: Option<String>,
-    /// The Secret that holds a supplied root or intermediate; absent means an own root.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
-    pub ca_secret: Option<String>,
     /// Fields that nobody knows.
     #[serde(flatten)]
     #[schemars(skip)]
