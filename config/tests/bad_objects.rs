@@ -340,6 +340,7 @@ fn bad_meshes_and_workloads() {
         ),
         ("trustDomain: 'A B'", "spec.trustDomain", "Invalid"),
         ("revocationTime: 1ms", "spec.revocationTime", "Invalid"),
+        ("identity: {leafLifetime: 9m}", "spec.identity.leafLifetime", "Invalid"),
         ("rateLimitService: 'a:1'", "spec.rateLimitService", "NotSupportedYet"),
         (
             "observability: {tracing: 'a:1'}",

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use common::*;
 use crds::workload::{DIAL_ENDPOINTS, EXCLUDED_PORTS, POD};
+use tulle_config::evaluator::{Answer, Caller, Destination, Operation, Request, evaluate};
 use tulle_config::model::{Model, Protocol};
 use tulle_config::{Compiler, Settings};
 use xds::{Kind, Snapshot};
@@ -66,6 +67,42 @@ fn an_excluded_port_is_plaintext_and_out_of_reach_of_policies() {
         .map(|(_, port)| *port)
         .collect();
     assert_eq!(concerned, [8080].into());
+}
+
+#[test]
+fn an_excluded_port_lets_in_everybody_and_the_evaluator_says_so() {
+    let model = model_of(&pods(&format!(", {EXCLUDED_PORTS}: '9100'")));
+    let ask = |port: u16| {
+        let request = Request {
+            from: Caller::Plaintext,
+            to: Destination::Workload {
+                workload: key("shop/web-0"),
+                port,
+            },
+            operation: Operation::Connect,
+        };
+        let decision = evaluate(&model, &request);
+        let verdict = &decision.arrivals[0].verdict;
+        (verdict.answer, verdict.rule.to_string())
+    };
+    assert_eq!(ask(9100), (Answer::Allowed, "excluded/9100".to_owned()));
+    assert_eq!(ask(8080).0, Answer::Refused);
+    assert_eq!(ask(7).0, Answer::Refused);
+}
+
+#[test]
+fn a_workload_object_takes_no_endpoint_of_another_namespace() {
+    let database = "\n---\nkind: Service\nmetadata: {name: db, namespace: shop}\nspec: {clusterIP: 240.9.9.7, ports: [{name: tcp, port: 5432}]}\n---\n\
+         kind: EndpointSlice\nmetadata: {name: db-x, namespace: shop, labels: {kubernetes.io/service-name: db}}\naddressType: IPv4\n\
+         ports: [{name: tcp, port: 5432}]\nendpoints: [{addresses: [10.9.7.7], conditions: {ready: true}}]";
+    let posing = |namespace: &str| {
+        format!(
+            "\n---\nkind: Workload\nmetadata: {{name: posing, namespace: {namespace}}}\nspec: {{address: 10.9.7.7, serviceAccount: posing}}"
+        )
+    };
+    let of = |namespace: &str| model_of(&(pods("") + database + &posing(namespace)));
+    assert!(service_port(&of("evil"), "shop/db", 5432).identities.is_empty());
+    assert_eq!(service_port(&of("shop"), "shop/db", 5432).identities.len(), 1);
 }
 
 #[test]

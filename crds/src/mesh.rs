@@ -1,6 +1,7 @@
 //! Mesh: settings of the whole mesh. The one named `default` counts.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -201,12 +202,16 @@ pub struct Normalization {
 }
 unknown_fields!(Normalization);
 
+/// Shorter certificates would end while their proxies wait for a control plane that restarts.
+pub const SHORTEST_LEAF_LIFETIME: Duration = Duration::from_mins(10);
+
 /// The built-in certificate authority.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct Identity {
-    /// How long a certificate is valid; `24h` unless said otherwise, renewed at half of it.
+    /// How long a certificate is valid, `10m` or more; `24h` unless said otherwise, renewed at half of it. The control plane reads it when
+    /// it starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24), regex(pattern = crate::duration::PATTERN))]
     pub leaf_lifetime: Option<String>,

@@ -223,6 +223,17 @@ fn a_line_of_the_access_log_is_explained() {
         out.contains("shop/orders -> shop/payments:80") && out.contains("another decision"),
         "{out}"
     );
+    // A rule that rewrites the path: which path was asked for is not in the log.
+    let rewriting = "apiVersion: mesh.tulle.dev/v1alpha1\nkind: TrafficRoute\nmetadata: {name: up, namespace: shop}\n\
+         spec: {parentRefs: [{name: payments}], rules: [{name: r, matches: [{path: {type: PathPrefix, value: /v1}}], \
+         filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /}}}]}]}\n";
+    fs::write(mesh.join("route.yaml"), rewriting).unwrap();
+    let rewritten = outbound.replace("shop/gone/r", "shop/up/r");
+    let (_, out, _) = run(&["explain", "--log-line", &rewritten, "--folder", "mesh"], dir.path());
+    assert!(
+        out.contains("rewrites the path") && out.contains("does not say what decided"),
+        "{out}"
+    );
     for (bad, wanted) in [
         ("x", "no JSON"),
         ("{}", "direction"),

@@ -215,7 +215,8 @@ fn admission(
         let name = ExtensionName::Cause(port.number);
         let cause = CauseInput {
             port: port.number,
-            permission: Some(Arc::clone(&port.permission)),
+            // Only the log reads it.
+            permission: model.mesh.access_log.then(|| Arc::clone(&port.permission)),
             known: Arc::clone(&model.identities),
             trust_domain: Arc::clone(&model.mesh.trust_domain),
         };

@@ -7,7 +7,7 @@ use super::common::text_struct;
 use super::{connection_cause, reported};
 use crate::input::Settings;
 use crate::model::Mesh;
-use crate::names::{ExtensionName, LIMITED_BY_HEADER, METADATA};
+use crate::names::{ExtensionName, LIMITED_BY_HEADER, METADATA, VERIFIED};
 
 /// Where the log goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +82,14 @@ pub(crate) fn inbound_connections(to: &LogTo, from: connection_cause::From) -> V
     let rule = first_of(&[denied.clone(), allowed.clone()]);
     let (denied, allowed) = (first_of(&[denied]), first_of(&[allowed]));
     let cause = [("rule", &*rule), ("denied_by", &denied), ("allowed_by", &allowed)];
-    let ours = [("direction", INBOUND)].into_iter().chain(cause).chain(shadow);
+    let verified = format!("%FILTER_STATE({VERIFIED}:PLAIN)%");
+    // Of a handshake that is broken off Envoy knows no failure, and it may know a certificate whose key nobody has proved.
+    let verified = (from == connection_cause::From::Mesh).then_some(("verified", &*verified));
+    let ours = [("direction", INBOUND)]
+        .into_iter()
+        .chain(verified)
+        .chain(cause)
+        .chain(shadow);
     log(to, text_struct(CONNECTION.into_iter().chain(ours)))
 }
 

@@ -7,7 +7,7 @@ use super::matching::{Matching, Reading, in_domain};
 use super::normalise::{Seen, Side, normalise};
 use super::permission::{Rules, What};
 use super::request::Operation;
-use crate::model::{InboundPort, Key, MtlsMode, SpiffeId, Workload};
+use crate::model::{InboundPort, Key, MtlsMode, Protocol, SpiffeId, Workload};
 
 /// Names the scheme by which a proxy was called.
 const SCHEME: &str = "x-forwarded-proto";
@@ -45,6 +45,14 @@ pub(super) fn arrive(matching: Matching<'_>, visit: &Visit<'_>) -> Arrival {
         limits: Vec::new(),
         faults: Vec::new(),
     };
+    if visit.workload.excluded.contains(&visit.port) {
+        arrival.protocol = Protocol::Tcp;
+        arrival.verdict = Verdict {
+            answer: Answer::Allowed,
+            rule: format!("excluded/{}", visit.port).into(),
+        };
+        return arrival;
+    }
     if !accepted(matching, port, identity) {
         return arrival;
     }

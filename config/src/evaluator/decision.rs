@@ -95,7 +95,7 @@ pub struct Verdict {
     /// What the caller sees.
     pub answer: Answer,
     /// The deciding rule, as Envoy's access log names it: `TrafficPermission/<namespace>/<name>/<rule>` or `default/<Allow|Deny>/<port>`;
-    /// empty where no permission was asked (malformed, plaintext in Strict).
+    /// `excluded/<port>` for a port that the proxy does not take, where everybody is let in; empty where no permission was asked (malformed, plaintext in Strict).
     pub rule: Arc<str>,
 }
 

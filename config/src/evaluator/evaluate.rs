@@ -8,7 +8,6 @@ use super::patterns::Patterns;
 use super::request::{Caller, Destination, Operation, Request};
 use super::route::route;
 use crate::model::{Endpoint, Key, Model, Service, ServicePort, SpiffeId, Workload};
-use crate::scope::direct;
 
 /// Decides requests about one model; compiles each regex once.
 #[derive(Debug)]
@@ -133,7 +132,7 @@ impl<'m> Evaluator<'m> {
             return (None, Vec::new());
         };
         let Some((service, service_port)) = self.headless(workload, port) else {
-            if caller.dials_endpoints && direct(self.model).contains_key(&(workload.address, port)) {
+            if caller.dials_endpoints && self.led_to(workload, port) {
                 return (None, vec![visit(workload, port, Some(&caller.identity), operation)]);
             }
             let plain = visit(workload, port, None, operation);
@@ -152,6 +151,15 @@ impl<'m> Evaluator<'m> {
         (Some(decision), visits)
     }
 
+    /// A Service with an address of its own leads to this port of the workload.
+    fn led_to(&self, workload: &Workload, port: u16) -> bool {
+        let mut services = self.model.services.values();
+        services.any(|service| {
+            let mut ports = service.ports.values();
+            !service.addresses.is_empty() && ports.any(|service_port| is_endpoint(service_port, workload, port))
+        })
+    }
+
     /// The first headless Service by name that has this endpoint.
     fn headless(&self, workload: &Workload, port: u16) -> Option<(&'m Service, &'m ServicePort)> {
         let services = self
@@ -160,13 +168,14 @@ impl<'m> Evaluator<'m> {
             .values()
             .filter(|service| service.addresses.is_empty());
         let mut ports = services.flat_map(|service| service.ports.values().map(move |port| (&**service, &**port)));
-        ports.find(|(_, service_port)| {
-            let mut endpoints = service_port.endpoints.iter();
-            endpoints.any(|endpoint| {
-                endpoint.address == workload.address && endpoint.port == port && endpoint.workload.is_some()
-            })
-        })
+        ports.find(|(_, service_port)| is_endpoint(service_port, workload, port))
     }
+}
+
+fn is_endpoint(service: &ServicePort, workload: &Workload, port: u16) -> bool {
+    let mut endpoints = service.endpoints.iter();
+    endpoints
+        .any(|endpoint| endpoint.address == workload.address && endpoint.port == port && endpoint.workload.is_some())
 }
 
 fn backings(decision: &RouteDecision) -> &[Backing] {

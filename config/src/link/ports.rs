@@ -96,6 +96,7 @@ pub(super) fn workloads(
             group: group.into(),
             dials_endpoints: place.node.dials_endpoints,
             labels: Arc::clone(labels),
+            excluded: place.node.excluded.clone(),
             ports,
             undeclared,
         };

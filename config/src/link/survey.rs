@@ -115,7 +115,7 @@ impl<'a> Index<'a> {
                 continue;
             };
             for one in &slice.endpoints {
-                let workload = self.at(one.address, *number);
+                let workload = self.at(one.address, *number, &node.key.namespace);
                 if let Some(workload) = workload {
                     behind.insert((workload.key.clone(), *number), workload);
                 }
@@ -148,13 +148,15 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// The workload at an address; of several (loopback) the one that declares the port.
-    fn at(&self, address: IpAddr, port: u16) -> Option<&'a WorkloadNode> {
-        let here = self.by_address.get(&address)?;
-        here.iter()
-            .find(|workload| workload.ports.contains_key(&port))
-            .or_else(|| here.first())
-            .copied()
+    /// The workload at an address; of several (loopback) the one that declares the port. A Pod proved its address; a Workload only
+    /// says it, so it counts for Services of its own namespace and takes no endpoint from others.
+    fn at(&self, address: IpAddr, port: u16, namespace: &str) -> Option<&'a WorkloadNode> {
+        let all = self.by_address.get(&address)?.iter().copied();
+        let here: Vec<_> = all
+            .filter(|workload| workload.by_slices || *workload.key.namespace == *namespace)
+            .collect();
+        let declares = here.iter().find(|workload| workload.ports.contains_key(&port));
+        declares.or_else(|| here.first()).copied()
     }
 }
 

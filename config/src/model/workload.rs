@@ -1,6 +1,6 @@
 //! Workloads: what one proxy stands in front of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -52,6 +52,8 @@ pub struct Workload {
     pub labels: Arc<BTreeMap<String, String>>,
     /// Declared ports by number.
     pub ports: BTreeMap<u16, Arc<InboundPort>>,
+    /// Ports that its proxy does not take: everybody reaches them, in plaintext, and no policy holds there.
+    pub excluded: BTreeSet<u16>,
     /// What holds for every other port: mTLS TCP. Number 0.
     pub undeclared: Arc<InboundPort>,
 }

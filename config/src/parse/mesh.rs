@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::conditions::Reason;
-use crds::mesh::{EgressAction, MeshSpec, Mtls, MtlsOverride, Observability};
+use crds::mesh::{EgressAction, MeshSpec, Mtls, MtlsOverride, Observability, SHORTEST_LEAF_LIFETIME};
 
 use super::findings::Findings;
 use super::{report_own_unknown, report_unknown, value};
@@ -80,6 +80,7 @@ fn spec(spec: &MeshSpec, findings: &mut Findings) -> MeshNode {
     });
     if let Some(identity) = &spec.identity {
         report_unknown(identity, "spec.identity", findings);
+        leaf_lifetime(identity.leaf_lifetime.as_deref(), findings);
     }
     if spec.rate_limit_service.is_some() {
         findings.error(
@@ -100,6 +101,16 @@ fn spec(spec: &MeshSpec, findings: &mut Findings) -> MeshNode {
         denial_header,
     };
     MeshNode { mesh, overrides }
+}
+
+fn leaf_lifetime(text: Option<&str>, findings: &mut Findings) {
+    let Some(text) = text else { return };
+    if crds::duration::parse(text).is_none_or(|lifetime| lifetime < SHORTEST_LEAF_LIFETIME) {
+        let message = format!(
+            "{text:?} is no duration of 10m or more, so certificates are valid for 24h; write one, `24h` for example"
+        );
+        findings.error("spec.identity.leafLifetime", Reason::Invalid, message);
+    }
 }
 
 fn trust_domain(text: Option<&str>, findings: &mut Findings) -> Arc<str> {

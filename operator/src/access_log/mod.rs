@@ -39,7 +39,7 @@ pub enum Decided {
     /// It was refused or ended for who called or what was asked: by a permission, or since the port takes nobody without an
     /// identity of the mesh.
     Denied,
-    /// It was answered before anybody asked a permission, as a malformed request is.
+    /// It was answered, or broken off, before anybody asked a permission, as a malformed request is.
     Unasked,
 }
 
@@ -122,7 +122,7 @@ impl Fields {
             direction,
             time: self.text("time").unwrap_or_default(),
             listener: self.text("listener").and_then(|name| ListenerName::parse(&name)),
-            caller: self.text("peer").filter(|_| self.handshake() != Handshake::Failed),
+            caller: self.text("peer").filter(|_| self.handshake().says_who()),
             downstream: address("downstream"),
             destination: address("destination"),
             announced: self.text("sni").as_deref().and_then(service),
@@ -159,6 +159,13 @@ impl Fields {
     }
 
     fn handshake(&self) -> Handshake {
+        if self.0.contains_key("verified")
+            && ["verified", "denied_by", "tls_failure"]
+                .iter()
+                .all(|one| self.text(one).is_none())
+        {
+            return Handshake::BrokenOff;
+        }
         let failure = self.text("tls_failure");
         // An error of TLS may also end a connection that was let in.
         if failure.is_none() || self.is_request() || self.text("allowed_by").is_some() {
@@ -189,7 +196,12 @@ impl Fields {
                 .text("flags")
                 .is_some_and(|flags| flags.split(',').any(|flag| flag == NO_CHAIN));
         let denied_by = !self.is_request() && self.text("denied_by").is_some();
-        if self.refusal().is_some() || self.handshake() != Handshake::Done || unmatched || denied_by {
+        let refused = match self.handshake() {
+            Handshake::BrokenOff => return Decided::Unasked,
+            Handshake::Refused | Handshake::Failed => true,
+            Handshake::Done => false,
+        };
+        if self.refusal().is_some() || refused || unmatched || denied_by {
             Decided::Denied
         } else if !self.is_request() || self.text("allowed_by").is_some() {
             Decided::Allowed
@@ -200,7 +212,7 @@ impl Fields {
 
     fn permission(&self) -> Option<String> {
         // Who failed to prove an identity was asked for nothing else.
-        if self.handshake() == Handshake::Failed {
+        if !self.handshake().says_who() {
             return None;
         }
         let refusal = self.refusal();
@@ -221,6 +233,18 @@ enum Handshake {
     Refused,
     /// There was no certificate, or none of the mesh: whatever it says is nobody's identity.
     Failed,
+    /// The caller left before it had proved anything: a certificate that it may have sent is anybody's.
+    BrokenOff,
+}
+
+impl Handshake {
+    /// Whether the identity is the caller's.
+    fn says_who(self) -> bool {
+        match self {
+            Self::Done | Self::Refused => true,
+            Self::Failed | Self::BrokenOff => false,
+        }
+    }
 }
 
 /// Envoy's words for a certificate of the mesh that is not accepted, as its log spells them.

@@ -85,7 +85,7 @@ fn what_a_request_means() {
 
 #[test]
 fn what_a_connection_means() {
-    use Decided::{Allowed, Denied};
+    use Decided::{Allowed, Denied, Unasked};
     let cases = [
         (
             json!({"allowed_by": RULE, "rule": RULE}),
@@ -102,6 +102,22 @@ fn what_a_connection_means() {
         // The table of causes was full.
         (json!({"tls_failure": REFUSED}), Denied, None, Some(ORDERS)),
         (json!({"tls_failure": FOREIGN}), Denied, None, None),
+        (json!({"verified": "yes"}), Allowed, None, Some(ORDERS)),
+        (
+            json!({"verified": "yes", "allowed_by": RULE}),
+            Allowed,
+            Some(RULE),
+            Some(ORDERS),
+        ),
+        // Broken off: the certificate came, the proof did not.
+        (json!({"verified": null}), Unasked, None, None),
+        (json!({"verified": null, "tls_failure": FOREIGN}), Denied, None, None),
+        (
+            json!({"verified": null, "tls_failure": REFUSED, "denied_by": RULE}),
+            Denied,
+            Some(RULE),
+            Some(ORDERS),
+        ),
         (json!({"tls_failure": NONE, "peer": null}), Denied, None, None),
         (json!({"flags": "NR", "peer": null}), Denied, None, None),
         (

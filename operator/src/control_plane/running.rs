@@ -129,6 +129,6 @@ fn leaf_policy(view: &SourceView) -> LeafPolicy {
         .and_then(|identity| identity.leaf_lifetime.as_deref());
     let lifetime = text
         .and_then(crds::duration::parse)
-        .filter(|lifetime| !lifetime.is_zero());
+        .filter(|lifetime| *lifetime >= crds::mesh::SHORTEST_LEAF_LIFETIME);
     lifetime.map_or_else(LeafPolicy::default, |lifetime| LeafPolicy { lifetime })
 }

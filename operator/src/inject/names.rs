@@ -11,8 +11,8 @@ pub const INJECTED_LABEL: &str = "mesh.tulle.dev/injected";
 /// The annotation with the probes as their author wrote them.
 pub const PROBES_ANNOTATION: &str = "mesh.tulle.dev/probes";
 
-/// The annotation with the ports that callers reach without Envoy.
-pub const EXCLUDED_PORTS_ANNOTATION: &str = "mesh.tulle.dev/excludeInboundPorts";
+/// The flag of `tulle intercept` with the ports that callers reach without Envoy.
+pub const EXCLUDED_PORTS_FLAG: &str = "--exclude-inbound-ports=";
 
 /// The init container that prepares interception.
 pub const INTERCEPT_CONTAINER: &str = "tulle-intercept";

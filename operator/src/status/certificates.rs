@@ -42,10 +42,12 @@ impl<S: SecretSource> SecretSource for CertificateBook<S> {
         };
         let proxy = identity.proxy.to_string();
         if let (Some(end), Some((namespace, name))) = (end, proxy.split_once('/')) {
-            self.ends
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(Key::new(namespace, name), end);
+            let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+            if ends.insert(Key::new(namespace, name), end).is_none() {
+                // Who has not come back for a new one is gone.
+                let now = SystemTime::now();
+                ends.retain(|_, end| *end > now);
+            }
         }
         Some(answer)
     }

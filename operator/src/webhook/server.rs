@@ -13,6 +13,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::post;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected as _;
@@ -71,21 +72,37 @@ pub fn serve(
     })
 }
 
+/// Each judgement compiles the whole mesh, and whoever reaches the port can ask for one: others wait, and proxies are served meanwhile.
+const JUDGED_AT_ONCE: usize = 1;
+
+struct Served {
+    webhook: Webhook,
+    judging: Semaphore,
+}
+
 fn router(webhook: Webhook) -> Router {
     Router::new()
         .route(MUTATE_PATH, post(mutate))
         .route(VALIDATE_PATH, post(judge))
         .layer(DefaultBodyLimit::max(LARGEST))
-        .with_state(Arc::new(webhook))
+        .with_state(Arc::new(Served {
+            webhook,
+            judging: Semaphore::new(JUDGED_AT_ONCE),
+        }))
 }
 
-async fn mutate(State(webhook): State<Arc<Webhook>>, body: Bytes) -> Response {
+async fn mutate(State(served): State<Arc<Served>>, body: Bytes) -> Response {
+    let webhook = &served.webhook;
     respond(&webhook.reviews, Question::Mutate, answer(&body, &webhook.inject))
 }
 
-async fn judge(State(webhook): State<Arc<Webhook>>, body: Bytes) -> Response {
+async fn judge(State(served): State<Arc<Served>>, body: Bytes) -> Response {
+    let webhook = &served.webhook;
     let Some(validator) = webhook.validator.clone() else {
         return StatusCode::NOT_FOUND.into_response();
+    };
+    let Ok(_turn) = served.judging.acquire().await else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
     // It compiles; connections must not wait for that.
     match tokio::task::spawn_blocking(move || validator.answer(&body)).await {

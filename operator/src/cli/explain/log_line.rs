@@ -15,6 +15,9 @@ use super::Explanation;
 use crate::access_log::{Decided, Direction, LogLine, LoggedRequest};
 use crate::cli::ask::names::{self, Who};
 
+/// Before the identity, where the log names what cut a connection (`config/src/envoy/revoke.rs`).
+const CUT: &str = "revoked/";
+
 /// A line, as an explanation shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Logged(LogLine);
@@ -137,10 +140,25 @@ impl Logged {
         self.0.limited_by.as_deref().or(self.0.fault.as_deref())
     }
 
+    /// Whether the rule that a caller's own proxy took rewrites paths: the log then has the path that went out, and another one
+    /// was asked for.
+    fn rewritten(&self, model: &Model) -> bool {
+        let line = &self.0;
+        let ports = model.services.values().flat_map(|service| service.ports.values());
+        let tables = ports.flat_map(|port| port.routes.iter().chain(port.consumer_routes.values()));
+        let mut entries = tables.flat_map(|table| &table.entries);
+        line.direction == Direction::Outbound
+            && entries
+                .any(|entry| entry.rewrite_path.is_some() && line.rule.as_deref() == Some(&*entry.origin.to_string()))
+    }
+
     /// Whether today's objects decide the same, for the same reason; absent if the line does not tell.
     fn same(&self, it: &Explanation<'_>) -> Option<bool> {
         let line = &self.0;
         if line.direction == Direction::Outbound {
+            if self.rewritten(it.model) {
+                return None;
+            }
             let rule = it.decision.route.as_ref().map(|route| &*route.rule);
             return line.rule.as_ref().map(|logged| rule == Some(logged));
         }
@@ -150,7 +168,9 @@ impl Logged {
             Answer::Forbidden | Answer::Refused => Decided::Denied,
             Answer::Malformed(_) => Decided::Unasked,
         };
-        let reason = line.rule.as_ref().is_none_or(|rule| *verdict.rule == **rule);
+        // A connection that was cut names whose it was, not what denied it.
+        let said = line.rule.as_ref().filter(|rule| !rule.starts_with(CUT));
+        let reason = said.is_none_or(|rule| *verdict.rule == **rule);
         Some(today == line.decided && reason)
     }
 
@@ -164,7 +184,12 @@ impl Logged {
     }
 
     /// What is not known.
-    pub(super) fn note(&self) -> Option<&'static str> {
+    pub(super) fn note(&self, model: &Model) -> Option<&'static str> {
+        if self.rewritten(model) {
+            return Some(
+                "(the rule rewrites the path: the log holds the new one only, and what follows is about that)",
+            );
+        }
         let refused = self.0.decided == Decided::Denied && self.0.caller.is_some();
         match &self.0.request {
             Some(_) => Some("(the log holds no request headers: rules that look at them are asked without)"),

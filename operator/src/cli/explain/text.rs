@@ -26,7 +26,7 @@ pub(super) fn render(it: &Explanation<'_>) -> String {
     if let Some(logged) = &it.logged {
         step(&mut text, "logged", &logged.say());
         step(&mut text, "today", &logged.today(it));
-        if let Some(note) = logged.note() {
+        if let Some(note) = logged.note(it.model) {
             step(&mut text, "", note);
         }
     }

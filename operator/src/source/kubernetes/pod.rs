@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use crate::inject::excluded_inbound_ports;
-use crate::inject::names::{CONTAINERS, EXCLUDED_PORTS_ANNOTATION, INJECTED_LABEL, PORTS};
+use crate::inject::names::{CONTAINERS, EXCLUDED_PORTS_FLAG, INJECTED_LABEL, INTERCEPT_CONTAINER, PORTS};
 
 /// The kubelet's word on all containers.
 pub(super) const CONTAINERS_READY: &str = "ContainersReady";
@@ -128,18 +128,25 @@ pub(super) fn workload(pod: &Pod) -> Option<crds::Workload> {
 fn notes(pod: &Pod) -> BTreeMap<String, String> {
     let mut notes = BTreeMap::from([(POD.to_owned(), pod.metadata.uid.clone().unwrap_or_default())]);
     let annotation = |name| pod.metadata.annotations.as_ref().and_then(|all| all.get(name));
-    let excluded = annotation(EXCLUDED_PORTS_ANNOTATION);
-    // Injection refuses what it cannot read; somebody may have changed it since, which changes nothing in the Pod.
-    let ports = excluded.and_then(|text| excluded_inbound_ports(text).ok());
+    // What interception was told: the annotation may have been changed since, which changes nothing in the Pod.
+    let ports = excluded_ports(pod).and_then(|text| excluded_inbound_ports(text).ok());
     if let Some(ports) = ports {
         let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
         notes.insert(EXCLUDED_PORTS.to_owned(), ports.join(","));
     }
-    // Likewise, and nothing but "true" grants anything.
+    // Injection refuses what it cannot read, and nothing but "true" grants anything.
     if annotation(DIAL_ENDPOINTS).is_some_and(|text| text == "true") {
         notes.insert(DIAL_ENDPOINTS.to_owned(), "true".to_owned());
     }
     notes
+}
+
+/// The flag of interception with the ports that it leaves alone.
+fn excluded_ports(pod: &Pod) -> Option<&str> {
+    let containers = pod.spec.as_ref()?.init_containers.as_deref()?;
+    let interception = containers.iter().find(|one| one.name == INTERCEPT_CONTAINER)?;
+    let mut flags = interception.args.iter().flatten();
+    flags.find_map(|flag| flag.strip_prefix(EXCLUDED_PORTS_FLAG))
 }
 
 /// Whether it was injected: it has a sidecar.

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DynamicObject;
 
 use super::pod::CONTAINERS_READY;
-use crate::inject::names::EXCLUDED_PORTS_ANNOTATION;
+use crate::inject::names::INTERCEPT_CONTAINER;
 use crds::workload::DIAL_ENDPOINTS;
 
 /// An object of ours: all but what the API server and controllers note in it.
@@ -48,7 +48,7 @@ pub(super) fn pod(object: &mut Pod) {
     metadata(&mut object.metadata);
     object.metadata.generation = None;
     if let Some(annotations) = &mut object.metadata.annotations {
-        annotations.retain(|name, _| name == EXCLUDED_PORTS_ANNOTATION || name == DIAL_ENDPOINTS);
+        annotations.retain(|name, _| name == DIAL_ENDPOINTS);
     }
     object.spec = object.spec.take().map(|spec| PodSpec {
         service_account_name: spec.service_account_name,
@@ -88,6 +88,7 @@ fn condition(condition: PodCondition) -> PodCondition {
 
 fn container(container: Container) -> Container {
     Container {
+        args: container.args.filter(|_| container.name == INTERCEPT_CONTAINER),
         name: container.name,
         ports: container.ports,
         restart_policy: container.restart_policy,

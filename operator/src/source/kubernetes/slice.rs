@@ -46,7 +46,11 @@ fn is_known(endpoint: &mut Endpoint, namespace: &str, pods: &Pods<'_>) -> bool {
     {
         (conditions.serving, conditions.terminating) = (Some(true), Some(true));
     }
-    let addresses = pod::addresses(pod);
+    let mut addresses = pod::addresses(pod);
+    if pod::injected(pod) {
+        // Its workload has one address. An endpoint at another one would be dialled in plaintext.
+        addresses.truncate(1);
+    }
     let lives_there = |text: &String| text.parse().is_ok_and(|address| addresses.contains(&address));
     (target.uid.is_none() || target.uid == pod.metadata.uid) && endpoint.addresses.iter().all(lives_there)
 }

@@ -19,7 +19,7 @@ fn pod_value(name: &str, uid: &str, address: &str) -> Value {
     json!({
         "metadata": {
             "name": name, "namespace": "shop", "uid": uid, "resourceVersion": "7", "labels": {"app": "orders", "mesh.tulle.dev/injected": "a1"},
-            "annotations": {"mesh.tulle.dev/excludeInboundPorts": "9100, 9101", "mesh.tulle.dev/dialEndpoints": "true", "other": "x"}, "managedFields": [{"manager": "kubectl"}],
+            "annotations": {"mesh.tulle.dev/excludeInboundPorts": "9100, 9101, 8080", "mesh.tulle.dev/dialEndpoints": "true", "other": "x"}, "managedFields": [{"manager": "kubectl"}],
         },
         "spec": {
             "serviceAccountName": "orders", "nodeName": "node",
@@ -30,6 +30,7 @@ fn pod_value(name: &str, uid: &str, address: &str) -> Value {
             ],
             "initContainers": [
                 {"name": "once", "ports": [{"containerPort": 1}]},
+                {"name": "tulle-intercept", "args": ["intercept", "--exclude-inbound-ports=9100,9101"]},
                 {"name": "beside", "restartPolicy": "Always", "ports": [{"name": "metrics", "containerPort": 9100}]},
                 {"name": "tulle-proxy", "restartPolicy": "Always", "ports": [{"name": "p", "containerPort": 15021}, {"containerPort": 1}]},
             ],
@@ -186,6 +187,25 @@ fn an_endpoint_without_its_pod_waits() {
         ["10.88.0.7", "10.88.0.9", "192.0.2.1"],
         "once its Pod is there"
     );
+}
+
+#[test]
+fn an_injected_pod_has_one_address_in_the_mesh() {
+    let ends = |pod: &Value| {
+        let endpoints = json!([
+            endpoint("orders-1", "uid-1", "10.88.0.7"),
+            endpoint("orders-1", "uid-1", "fd00::7")
+        ]);
+        let view = gathered(vec![raw_pod(pod), slice(&endpoints)]);
+        view.objects.endpoint_slices[0].endpoints.len()
+    };
+    let mut pod = pod_value("orders-1", "uid-1", "10.88.0.7");
+    assert_eq!(ends(&pod), 1);
+    pod["metadata"]["labels"]
+        .as_object_mut()
+        .unwrap()
+        .remove("mesh.tulle.dev/injected");
+    assert_eq!(ends(&pod), 2, "plaintext goes to both");
 }
 
 /// Only the kubelet and gates of the Pod's own say that it is not ready; the node controller only doubts its node.

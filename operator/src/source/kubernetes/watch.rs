@@ -113,9 +113,12 @@ pub async fn start(client: Client, system_namespace: &str) -> Result<KubernetesH
     })
 }
 
+/// How long one watch lasts. A connection that was lost without a word is noticed a few seconds later than that.
+const WATCH_SECONDS: u32 = 60;
+
 /// Streaming lists where the API server has them: it then need not hold a whole list in memory for us.
 pub(crate) async fn configuration(client: &Client) -> watcher::Config {
-    let config = watcher::Config::default();
+    let config = watcher::Config::default().timeout(WATCH_SECONDS);
     match client.apiserver_version().await {
         Ok(version) if streams_lists(&version.major, &version.minor) => config.streaming_lists(),
         _ => config,

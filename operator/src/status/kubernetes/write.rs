@@ -96,7 +96,8 @@ fn outcome(error: &kube::Error) -> Outcome {
     match status.code {
         404 | 409 => Outcome::Gone,
         _ if ending => Outcome::Gone,
-        429 | 500.. => Outcome::Away(status.message.clone()),
+        // A 500 may be about this object alone: a webhook that fails, for example.
+        429 | 501.. => Outcome::Away(status.message.clone()),
         _ => Outcome::Refused(status.message.clone()),
     }
 }
@@ -123,6 +124,7 @@ mod tests {
         assert!(matches!(outcome(&api(422, None)), Outcome::Refused(_)));
         assert!(matches!(outcome(&api(429, None)), Outcome::Away(_)));
         assert!(matches!(outcome(&api(503, None)), Outcome::Away(_)));
+        assert!(matches!(outcome(&api(500, None)), Outcome::Refused(_)));
         let away = kube::Error::Service("connection refused".into());
         assert!(matches!(outcome(&away), Outcome::Away(_)));
     }
