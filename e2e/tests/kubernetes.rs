@@ -17,6 +17,7 @@ use operator::health::Health;
 use operator::source::kubernetes;
 use tulle_e2e::cluster::Cluster;
 use tulle_e2e::harness::own_program;
+use tulle_e2e::install::Installation;
 use tulle_e2e::probe::ads::AdsReport;
 
 const SWITCH: &str = "TULLE_CLUSTER_TESTS";
@@ -255,6 +256,8 @@ async fn a_real_cluster_is_read_and_its_pods_are_themselves_only() -> Result<()>
     let Some(cluster) = Cluster::ensure()? else {
         return Ok(());
     };
+    // An installation would answer for the same objects.
+    Installation::absent(&cluster)?;
     let state = tempfile::tempdir()?;
     let stage = Stage::set(cluster, state.path()).await?;
     objects(&stage).await?;

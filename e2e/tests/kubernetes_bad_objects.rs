@@ -13,6 +13,7 @@ use bad_objects::stage::Stage;
 use bad_objects::steps;
 use tulle_e2e::cluster::Cluster;
 use tulle_e2e::harness::Steps;
+use tulle_e2e::install::Installation;
 
 const SWITCH: &str = "TULLE_CLUSTER_TESTS";
 
@@ -36,6 +37,8 @@ async fn bad_objects_are_refused_or_fail_closed() -> Result<()> {
     let Some(cluster) = Cluster::ensure()? else {
         return Ok(());
     };
+    // An installation would answer for the same objects.
+    Installation::absent(&cluster)?;
     let mut stage = Stage::new(cluster)?;
     let mut outcome = Steps::default();
     let done = async {

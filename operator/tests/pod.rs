@@ -34,7 +34,7 @@ use tulle_operator::control_plane::{ControlPlane, ControlPlaneOptions};
 use tulle_operator::envoy_binary::reachable_by;
 use tulle_operator::identity::{JoinKey, files};
 use tulle_operator::netns::Member;
-use tulle_operator::process::{ENVOY_UID, Supervisor};
+use tulle_operator::process::{AdminClient, ENVOY_UID, Supervisor};
 
 /// A service that nobody may call: Strict, and no permission.
 fn objects(address: Ipv4Addr) -> String {
@@ -55,6 +55,8 @@ fn probes() -> String {
         "liveness": {"tcp": {"port": 8081, "pace": pace}},
         "startup": {"grpc": {"port": 9000, "service": "shop.Web", "pace": pace}},
         "preStop": {"http": {"port": 8080, "path": "/redirect", "https": false, "ownHost": true}},
+    }, "late": {
+        "postStart": {"http": {"port": 8082, "path": "/hook", "https": false, "ownHost": false}},
     }})
     .to_string()
 }
@@ -261,6 +263,7 @@ async fn the_kubelet_is_answered_and_nobody_else() {
 
     http(&pod);
     tcp_and_grpc(&pod, &serving).await;
+    a_hook_waits_for_its_container(&pod).await;
     nothing_else(&pod);
     let complaints = std::fs::read_to_string(log).unwrap();
     assert!(
@@ -300,6 +303,24 @@ async fn tcp_and_grpc(pod: &Pod, serving: &AtomicBool) {
         serving.store(value, Ordering::SeqCst);
         is("GET /probe/app/startup", status).await;
     }
+}
+
+/// The kubelet asks before the container listens, and would take any answer for success.
+async fn a_hook_waits_for_its_container(pod: &Pod) {
+    let (outside, to) = (pod.outside.clone(), at(pod.member.address, 15021));
+    let asked = move || within(&outside, || exchange(to, "GET /probe/late/postStart"));
+    let asked = tokio::task::spawn_blocking(asked);
+    let admin = AdminClient::new(pod.folder.join("admin.sock"));
+    until("Envoy has tried in vain", async || {
+        let clusters = admin.get("/clusters").await.unwrap();
+        let clusters = String::from_utf8(clusters.to_vec()).unwrap();
+        let tried = |line: &str| line.starts_with("probe/late/postStart::") && line.contains("::cx_connect_fail::");
+        clusters.lines().any(|line| tried(line) && !line.ends_with("::0"))
+    })
+    .await;
+    application(Some(&pod.member.namespace), at(Ipv4Addr::UNSPECIFIED, 8082), "late");
+    let answer = asked.await.unwrap().unwrap();
+    assert!(answer.contains("late called by"), "{answer}");
 }
 
 /// Not by another method, not with a query, not the admin interface; and callers are still denied.

@@ -15,6 +15,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tulle_e2e::cluster::{Cluster, Component};
 use tulle_e2e::harness::{Operator, wait_until};
+use tulle_e2e::install::Installation;
 use tulle_e2e::sim::Server;
 
 use stage::{LIMIT, MESH, NAME, SYSTEM, Stage};
@@ -46,6 +47,8 @@ async fn replicas_are_one_control_plane() -> Result<()> {
     let Some(cluster) = Cluster::ensure()? else {
         return Ok(());
     };
+    // An installation would answer for the same objects.
+    Installation::absent(&cluster)?;
     let stage = Stage::set(cluster)?;
     let (mut first, mut second) = (stage.start("3s")?, stage.start("3s")?);
     first.until_ready()?;

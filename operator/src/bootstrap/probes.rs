@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{BootstrapError, BootstrapInput, text};
 use crate::inject::names::PROBE_PORT;
-use crate::inject::{Check, Pace, ProbeTable, probe_path};
+use crate::inject::{Check, Pace, ProbeTable, Use, probe_path};
 use crate::intercept::Family;
 
 /// The cluster of the listener that says "ready".
@@ -124,6 +124,9 @@ fn routes(probes: &Probes) -> Vec<Value> {
             let host = std::net::SocketAddr::new(probes.address, *port).to_string();
             fields.insert("host_rewrite_literal".to_owned(), host.into());
         }
+        if let Some(fields) = action.as_object_mut().filter(|_| purpose == Use::PostStart) {
+            fields.insert("retry_policy".to_owned(), until_it_listens());
+        }
         routes.push(json!({
             "match": {"path": asked, "headers": exactly(&asked)},
             "route": action,
@@ -132,6 +135,16 @@ fn routes(probes: &Probes) -> Vec<Value> {
         }));
     }
     routes
+}
+
+/// The kubelet asks as soon as the container runs. It takes every answer for success, 503 too, and only a refused connection for
+/// failure; Envoy has answered before it knows. So it goes on connecting, for about a minute, until the container listens.
+fn until_it_listens() -> Value {
+    json!({
+        "retry_on": "connect-failure",
+        "num_retries": 120,
+        "retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"},
+    })
 }
 
 /// GET of this path, with no query.
