@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{Model, PermissionRule, PortPermission, Source, SpiffeId};
+use crate::model::{InboundPort, Model, MtlsMode, PermissionRule, PortPermission, Source, SpiffeId};
 
 /// The known identities that have any access to a port: an Allow or the default admits them, and no Deny without a request
 /// match refuses them. Plaintext callers have no identity and are never in the set, in either mode.
@@ -23,6 +23,22 @@ pub fn allowed_identities(model: &Model, permission: &PortPermission) -> BTreeSe
         !denied && (granted || (permission.default.allow_mesh && in_domain(identity, trust_domain)))
     };
     model.identities.iter().filter(allowed).cloned().collect()
+}
+
+/// Whether callers without an identity have any access to a port, by the same measure.
+pub fn allows_plaintext(port: &InboundPort) -> bool {
+    let permission = &port.permission;
+    // A Deny without sources names everybody.
+    let named = |rule: &PermissionRule, absent: bool| {
+        let sources = rule.sources.as_ref();
+        sources.map_or(absent, |sources| sources.contains(&Source::Unauthenticated))
+    };
+    let denied = permission
+        .deny
+        .iter()
+        .any(|rule| rule.http.is_none() && named(rule, true));
+    let granted = permission.allow.iter().any(|rule| named(rule, false));
+    port.mtls == MtlsMode::Permissive && !denied && (granted || permission.default.allow_plaintext)
 }
 
 fn concerns(rule: &PermissionRule, identity: &SpiffeId, trust_domain: &str) -> bool {

@@ -68,6 +68,9 @@ pub const RUNTIME_LAYER: &str = "tulle";
 /// What stands before a rule's name in the names of Envoy's own counters of rules.
 pub const RULE_STATISTICS: &str = ".rbac.policy.";
 
+/// The name under which a cut connection of a caller without an identity is reported.
+pub const PLAIN_REVOCATION_RULE: &str = "revoked/plaintext";
+
 /// The namespace of our route metadata.
 pub const METADATA: &str = "tulle";
 
@@ -79,6 +82,11 @@ pub fn sni(service: &Key, port: u16) -> String {
 /// The runtime key that cuts the connections of one identity to one port.
 pub fn revocation_key(port: u16, identity: &SpiffeId) -> String {
     format!("tulle.revoke.{port}.{:016x}", xxh3_64(identity.as_str().as_bytes()))
+}
+
+/// The runtime key that cuts the connections of callers without an identity to one port.
+pub fn plain_revocation_key(port: u16) -> String {
+    format!("tulle.revoke.{port}.plaintext")
 }
 
 /// The name under which a cut connection is reported.

@@ -227,6 +227,15 @@ fn compare(compiler: &mut Compiler, settings: &Settings, model: &Arc<Model>, wha
                 assert_eq!((let_in, &*rule), (false, ""), "{}", at());
                 assert_eq!(resources.kept_plaintext(), [false, false], "{}", at());
             }
+            if caller.is_none() {
+                // Who is let in can be cut later; who is not is being cut, and told so on new connections.
+                assert_eq!(
+                    interpreter::cuts_plaintext(&snapshot, port),
+                    (let_in, !let_in),
+                    "{}",
+                    at()
+                );
+            }
             counts[0] += 1;
             counts[1] += usize::from(let_in);
             counts[2] += usize::from(shadow.is_some());

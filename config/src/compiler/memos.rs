@@ -9,7 +9,7 @@ use crate::envoy::inbound::{self, InboundInput};
 use crate::envoy::inbound_route::{InboundRoutesInput, inbound_routes};
 use crate::envoy::outbound::{self, OutboundInput};
 use crate::envoy::ready::ready;
-use crate::envoy::revoke::{RevokeInput, revoke};
+use crate::envoy::revoke::{RevokeInput, RevokePlainInput, revoke, revoke_plain};
 use crate::envoy::route::{RoutesInput, routes};
 use crate::envoy::runtime::{RuntimeInput, runtime};
 use crate::envoy::secret::{ValidationInput, validation};
@@ -67,6 +67,7 @@ memos! {
     limits: (Owner, ExtensionName) => rate_limit::envoy::SlotInput = rate_limit::envoy::slot;
     faults: (Owner, ExtensionName) => fault_injection::envoy::SlotInput = fault_injection::envoy::slot;
     revokes: (Owner, ExtensionName) => RevokeInput = revoke;
+    plain_revokes: (Owner, ExtensionName) => RevokePlainInput = revoke_plain;
     causes: (Owner, ExtensionName) => CauseInput = tcp_cause::filter;
     shadows: (Owner, ExtensionName) => ShadowInput = tcp_shadow::filter;
     runtimes: Owner => RuntimeInput = runtime;

@@ -64,9 +64,10 @@ fn filter(model: &Model, key: &Key, name: ExtensionName) -> Option<BTreeSet<Orig
             .get(&slot)?
             .origin
             .clone()])),
-        ExtensionName::Revoke(port) | ExtensionName::Shadow(port, _) | ExtensionName::Cause(port) => {
-            permission(model, key, port)
-        }
+        ExtensionName::Revoke(port)
+        | ExtensionName::RevokePlain(port)
+        | ExtensionName::Shadow(port, _)
+        | ExtensionName::Cause(port) => permission(model, key, port),
     }
 }
 

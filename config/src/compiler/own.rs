@@ -1,6 +1,6 @@
 //! The layer of one proxy: its inbound side, whom it lets in, what is being cut.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,17 +9,17 @@ use xds::Resource;
 
 use super::memos::{Memos, Owner};
 use super::{World, loopback};
-use crate::access::allowed_identities;
+use crate::access::{allowed_identities, allows_plaintext};
 use crate::envoy::access_log::LogTo;
 use crate::envoy::endpoint::LocalInput;
 use crate::envoy::inbound::{CatchAllInput, InboundInput};
 use crate::envoy::inbound_route::InboundRoutesInput;
 use crate::envoy::listener::Takes;
-use crate::envoy::revoke::RevokeInput;
-use crate::envoy::runtime::RuntimeInput;
+use crate::envoy::revoke::{RevokeInput, RevokePlainInput};
+use crate::envoy::runtime::{Revoked, RuntimeInput};
 use crate::envoy::secret::{Peers, ValidationInput};
 use crate::envoy::slots;
-use crate::model::{InboundPort, Key, MtlsMode, Protocol, SpiffeId, Workload};
+use crate::model::{InboundPort, Key, MtlsMode, Protocol, Workload};
 use crate::names::{AppProtocol, ClusterName, ExtensionName, ListenerName, RouteName, SecretName, ShadowPart};
 use crate::placement::{Placement, is_free_port};
 use crate::policy::traffic_permission::callers;
@@ -89,7 +89,7 @@ fn undeclared(
     owner: &Owner,
     group: &Key,
     all: &mut Vec<Arc<Resource>>,
-) -> BTreeSet<SpiffeId> {
+) -> Revoked {
     let undeclared = &workload.undeclared;
     let cluster = ClusterName::App(AppProtocol::Tcp, workload.address.is_ipv6());
     let catch_all = CatchAllInput {
@@ -188,12 +188,16 @@ fn admission(
     owner: &Owner,
     port: &InboundPort,
     all: &mut Vec<Arc<Resource>>,
-) -> BTreeSet<SpiffeId> {
+) -> Revoked {
     let model = world.model;
     let allowed = allowed_identities(model, &port.permission);
     // On an HTTP port who is being cut has no entry and may connect anew, to be told 403 with the rule; a TCP port has no
     // connections but of those with access.
-    let revoked: BTreeSet<SpiffeId> = model.identities.difference(&allowed).cloned().collect();
+    let revoked = Revoked {
+        identities: model.identities.difference(&allowed).cloned().collect(),
+        // Of a Strict port as well: it may have been Permissive.
+        plaintext: !allows_plaintext(port),
+    };
     let revoke = RevokeInput {
         port: port.number,
         identities: Arc::new(allowed),
@@ -203,6 +207,14 @@ fn admission(
             .revokes
             .get((owner.clone(), ExtensionName::Revoke(port.number)), revoke),
     );
+    if port.mtls == MtlsMode::Permissive {
+        let (name, access) = (ExtensionName::RevokePlain(port.number), !revoked.plaintext);
+        let plain = RevokePlainInput {
+            port: port.number,
+            access,
+        };
+        all.push(memos.plain_revokes.get((owner.clone(), name), plain));
+    }
     if !port.protocol.is_http() {
         let name = SecretName::Callers(port.number);
         let input = ValidationInput {

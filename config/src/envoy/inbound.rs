@@ -133,20 +133,16 @@ fn mtls_chain(input: &InboundInput) -> listener::FilterChain {
 /// Callers without one. Whom a TCP port refuses finds nobody behind the chain, so that the refusal is logged with its cause.
 fn plain_chain(input: &InboundInput) -> listener::FilterChain {
     let shadow = || network_rbac(ExtensionName::Shadow(input.port, ShadowPart::Plain));
-    let filters = if input.protocol.is_http() {
-        vec![requests(input)]
+    let mut filters = vec![network_rbac(ExtensionName::RevokePlain(input.port))];
+    if input.protocol.is_http() {
+        filters.push(requests(input));
     } else if input.plaintext {
-        vec![
-            cause(input.port),
-            shadow(),
-            bytes(input, &input.application, From::Plain),
-        ]
+        filters.extend([cause(input.port), shadow()]);
+        filters.push(bytes(input, &input.application, From::Plain));
     } else {
-        vec![
-            cause(input.port),
-            bytes(input, &ClusterName::Blackhole, From::PlainRefused),
-        ]
-    };
+        filters.push(cause(input.port));
+        filters.push(bytes(input, &ClusterName::Blackhole, From::PlainRefused));
+    }
     listener::FilterChain {
         name: "plain".to_owned(),
         filters,
@@ -199,17 +195,19 @@ fn bytes(input: &InboundInput, to: &ClusterName, from: From) -> listener::Filter
 }
 
 fn references(input: &InboundInput) -> Vec<Reference> {
+    let permissive = input.mtls == MtlsMode::Permissive;
     let mut all = vec![
         reference(Kind::Secret, &callers(input)),
         reference(Kind::ExtensionConfig, &ExtensionName::Revoke(input.port)),
     ];
+    let plain = permissive.then_some(ExtensionName::RevokePlain(input.port));
+    all.extend(plain.map(|name| reference(Kind::ExtensionConfig, &name)));
     if input.protocol.is_http() {
         all.push(reference(Kind::Route, &input.route));
         let filters = slots::limits(input.port).chain(slots::faults(input.port));
         all.extend(filters.map(|slot| reference(Kind::ExtensionConfig, &slot)));
     } else {
         all.push(reference(Kind::Cluster, &input.application));
-        let permissive = input.mtls == MtlsMode::Permissive;
         let plain = ExtensionName::Shadow(input.port, ShadowPart::Plain);
         let plain = (permissive && input.plaintext).then_some(plain);
         let filters = shadows(input.port)

@@ -7,26 +7,36 @@ use prost_types::{Struct, Value};
 use xds::{Kind, Resource};
 
 use crate::model::SpiffeId;
-use crate::names::{DENIAL_HEADER_KEY, RUNTIME_LAYER, revocation_key};
+use crate::names::{DENIAL_HEADER_KEY, RUNTIME_LAYER, plain_revocation_key, revocation_key};
 
 /// Every connection of the identity, every reply.
 const ALL_PERCENT: f64 = 100.0;
+
+/// Whose connections to a port are cut.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Revoked {
+    /// These.
+    pub(crate) identities: BTreeSet<SpiffeId>,
+    /// Those of callers without an identity.
+    pub(crate) plaintext: bool,
+}
 
 /// What the layer depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RuntimeInput {
     /// By port.
-    pub(crate) revoked: BTreeMap<u16, BTreeSet<SpiffeId>>,
+    pub(crate) revoked: BTreeMap<u16, Revoked>,
     /// Whether a 403 names its cause in a header.
     pub(crate) denial_header: bool,
 }
 
 /// Compiles the layer.
 pub(crate) fn runtime(input: &RuntimeInput) -> Resource {
-    let keys = input
-        .revoked
-        .iter()
-        .flat_map(|(port, ids)| ids.iter().map(|id| revocation_key(*port, id)));
+    let keys = input.revoked.iter().flat_map(|(port, revoked)| {
+        let plain = revoked.plaintext.then(|| plain_revocation_key(*port));
+        let identities = revoked.identities.iter().map(|id| revocation_key(*port, id));
+        identities.chain(plain)
+    });
     let keys = keys.chain(input.denial_header.then(|| DENIAL_HEADER_KEY.to_owned()));
     let all = Value {
         kind: Some(ValueKind::NumberValue(ALL_PERCENT)),

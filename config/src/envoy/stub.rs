@@ -8,7 +8,7 @@ use std::sync::Arc;
 use xds::{Kind, Resource};
 
 use super::endpoint::{LocalInput, local};
-use super::revoke::{RevokeInput, revoke};
+use super::revoke::{RevokeInput, RevokePlainInput, revoke, revoke_plain};
 use super::runtime::{RuntimeInput, runtime};
 use super::{endpoint, route, secret};
 use crate::names::{ClusterName, ExtensionName, LOCAL_ENDPOINTS, RUNTIME_LAYER, RouteName, SecretName};
@@ -29,6 +29,7 @@ pub fn stub(kind: Kind, name: &str) -> Option<Arc<Resource>> {
                 port,
                 identities: Arc::default(),
             }),
+            ExtensionName::RevokePlain(port) => revoke_plain(&RevokePlainInput { port, access: false }),
             ExtensionName::Shadow(port, part) => traffic_permission::tcp_shadow::filter(&ShadowInput {
                 port,
                 part,
@@ -72,6 +73,7 @@ mod tests {
             (Kind::ExtensionConfig, "limit/8080/7"),
             (Kind::ExtensionConfig, "fault/8080/3"),
             (Kind::ExtensionConfig, "revoke/8080"),
+            (Kind::ExtensionConfig, "revoke-plain/8080"),
             (Kind::ExtensionConfig, "shadow/5432/denied"),
             (Kind::ExtensionConfig, "cause/5432"),
             (Kind::Secret, "callers/5432"),

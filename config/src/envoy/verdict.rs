@@ -60,6 +60,14 @@ pub(crate) fn peer() -> TypedExtensionConfig {
     )
 }
 
+/// The caller's address, which every connection has.
+pub(crate) fn source_address() -> TypedExtensionConfig {
+    typed(
+        "envoy.matching.inputs.source_ip",
+        &ext::matching::common_inputs::network::v3::SourceIpInput {},
+    )
+}
+
 /// A request header; several occurrences are one value, joined by commas.
 pub(crate) fn header(name: &str) -> TypedExtensionConfig {
     let input = inputs::HttpRequestHeaderMatchInput {

@@ -41,6 +41,8 @@ pub enum ExtensionName {
     Fault(u16, u8),
     /// The network filter that cuts revoked identities: `revoke/<port>`.
     Revoke(u16),
+    /// The network filter that cuts callers without an identity: `revoke-plain/<port>`.
+    RevokePlain(u16),
     /// A network filter that reports what Shadow permissions would do: `shadow/<port>/<part>`.
     Shadow(u16, ShadowPart),
     /// The network filter that knows which rule decides about a connection: `cause/<port>`.
@@ -53,6 +55,7 @@ impl fmt::Display for ExtensionName {
             Self::Limit(port, slot) => write!(f, "limit/{port}/{slot}"),
             Self::Fault(port, slot) => write!(f, "fault/{port}/{slot}"),
             Self::Revoke(port) => write!(f, "revoke/{port}"),
+            Self::RevokePlain(port) => write!(f, "revoke-plain/{port}"),
             Self::Shadow(port, part) => write!(f, "shadow/{port}/{}", part.word()),
             Self::Cause(port) => write!(f, "cause/{port}"),
         }
@@ -67,6 +70,7 @@ impl ExtensionName {
             "limit" => Self::Limit(parts.value()?, parts.value()?),
             "fault" => Self::Fault(parts.value()?, parts.value()?),
             "revoke" => Self::Revoke(parts.value()?),
+            "revoke-plain" => Self::RevokePlain(parts.value()?),
             "shadow" => Self::Shadow(parts.value()?, ShadowPart::parse(parts.text()?)?),
             "cause" => Self::Cause(parts.value()?),
             _ => return None,

@@ -54,6 +54,7 @@ fn every_name_is_parsed_back() {
             ExtensionName::Limit(1, 2),
             ExtensionName::Fault(3, 0),
             ExtensionName::Revoke(9),
+            ExtensionName::RevokePlain(0),
             ExtensionName::Cause(5),
         ],
     );

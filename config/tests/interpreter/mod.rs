@@ -12,7 +12,7 @@ use xds::proto::envoy::config::rbac::v3::{self as rbac, permission, principal};
 use xds::proto::envoy::config::route::v3::{Route, RouteConfiguration};
 use xds::proto::envoy::extensions::filters::common::set_filter_state::v3::filter_state_value::{self, Key};
 use xds::proto::envoy::extensions::filters::http::rbac::v3::{Rbac, RbacPerRoute};
-use xds::proto::envoy::extensions::filters::network::rbac::v3::Rbac as NetworkRbac;
+use xds::proto::envoy::extensions::filters::network::rbac::v3::{Rbac as NetworkRbac, rbac::EnforcementType};
 use xds::proto::envoy::extensions::filters::network::set_filter_state::v3::Config as CauseConfig;
 use xds::proto::envoy::extensions::filters::network::tcp_proxy::v3::{TcpProxy, tcp_proxy};
 use xds::proto::envoy::extensions::matching::common_inputs::network::v3::{
@@ -20,7 +20,9 @@ use xds::proto::envoy::extensions::matching::common_inputs::network::v3::{
 };
 use xds::proto::envoy::extensions::matching::common_inputs::ssl::v3::UriSanInput;
 use xds::proto::envoy::extensions::matching::input_matchers::metadata::v3::Metadata;
+use xds::proto::envoy::extensions::matching::input_matchers::runtime_fraction::v3::RuntimeFraction;
 use xds::proto::envoy::extensions::transport_sockets::tls::v3::{Secret, secret};
+use xds::proto::envoy::service::runtime::v3::Runtime;
 use xds::proto::envoy::r#type::matcher::v3::{
     HttpRequestHeaderMatchInput, StringMatcher, string_matcher, value_matcher,
 };
@@ -183,6 +185,48 @@ pub(crate) fn connection_shadow(snapshot: &Snapshot, port: u16, identity: Option
     let verdicts: Vec<Verdict> = filters.collect();
     assert!(verdicts.len() < 2, "one verdict has one name: {verdicts:?}");
     verdicts.into_iter().next()
+}
+
+/// Of callers without an identity: whether a connection that is made now can be cut later, and whether older ones are being cut.
+pub(crate) fn cuts_plaintext(snapshot: &Snapshot, port: u16) -> (bool, bool) {
+    let key = format!("tulle.revoke.{port}.plaintext");
+    let layer: Runtime = find(snapshot, Kind::Runtime, "tulle").unwrap();
+    let cutting = layer.layer.unwrap().fields.contains_key(&key);
+    let Some(config) = find::<TypedExtensionConfig>(snapshot, Kind::ExtensionConfig, &format!("revoke-plain/{port}"))
+    else {
+        return (false, cutting);
+    };
+    let filter: NetworkRbac = config.typed_config.unwrap().to_msg().unwrap();
+    assert_eq!(filter.enforcement_type(), EnforcementType::Continuous);
+    let tree = filter.matcher.unwrap();
+    let verdict = |found: &tree::matcher::OnMatch| {
+        let Some(on_match::OnMatch::Action(action)) = &found.on_match else {
+            panic!("no verdict: {found:?}")
+        };
+        let action: rbac::Action = action.typed_config.as_ref().unwrap().to_msg().unwrap();
+        action.action()
+    };
+    assert_eq!(verdict(tree.on_no_match.as_ref().unwrap()), rbac::rbac::Action::Allow);
+    let Some(MatcherType::MatcherList(list)) = tree.matcher_type else {
+        return (false, cutting);
+    };
+    let [field] = list.matchers.as_slice() else {
+        panic!("one entry: {list:?}")
+    };
+    assert_eq!(verdict(field.on_match.as_ref().unwrap()), rbac::rbac::Action::Deny);
+    let Some(MatchType::SinglePredicate(single)) = &field.predicate.as_ref().unwrap().match_type else {
+        panic!("one test: {field:?}")
+    };
+    let Some(With::CustomMatch(test)) = &single.matcher else {
+        panic!("a test by runtime: {single:?}")
+    };
+    let test: RuntimeFraction = test.typed_config.as_ref().unwrap().to_msg().unwrap();
+    let fraction = test.runtime_fraction.unwrap();
+    assert_eq!(
+        (fraction.runtime_key, fraction.default_value.unwrap().numerator),
+        (key, 0)
+    );
+    (true, cutting)
 }
 
 fn report(reports: &mut Reports, filter: &Rbac, passes: bool) {
