@@ -19,11 +19,19 @@ pub enum Mutation {
     IdentityPrefix,
     /// The first Deny rule of each port is lost.
     FirstDeny,
+    /// TCP ports report nothing of Shadow permissions.
+    TcpShadow,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::PathPrefix, Self::Headers, Self::IdentityPrefix, Self::FirstDeny];
+    pub const ALL: [Self; 5] = [
+        Self::PathPrefix,
+        Self::Headers,
+        Self::IdentityPrefix,
+        Self::FirstDeny,
+        Self::TcpShadow,
+    ];
 
     /// What it is called.
     pub fn name(self) -> &'static str {
@@ -32,6 +40,7 @@ impl Mutation {
             Self::Headers => "headers",
             Self::IdentityPrefix => "identity-prefix",
             Self::FirstDeny => "first-deny",
+            Self::TcpShadow => "tcp-shadow",
         }
     }
 
@@ -52,7 +61,11 @@ impl Mutation {
     }
 
     fn port(self, port: &mut Arc<InboundPort>) {
-        let permission: &mut PortPermission = Arc::make_mut(&mut Arc::make_mut(port).permission);
+        let port = Arc::make_mut(port);
+        let permission: &mut PortPermission = Arc::make_mut(&mut port.permission);
+        if self == Self::TcpShadow && !port.protocol.is_http() {
+            permission.candidate = None;
+        }
         if self == Self::FirstDeny && !permission.deny.is_empty() {
             permission.deny.remove(0);
         }

@@ -11,6 +11,7 @@ use anyhow::Result;
 use config::Model;
 use config::evaluator::{Answer, Evaluator};
 use config::model::Key;
+use operator::access_log::{Decided, LogLine};
 use operator::cli::answers::Objects;
 use serde_json::Value;
 
@@ -38,10 +39,11 @@ pub struct Claim {
     after: String,
 }
 
-/// The rule that a claim names for one of its worlds.
+/// What a claim says about one of its worlds.
 #[derive(Clone, Debug)]
 pub struct Named {
     rule: String,
+    allowed: bool,
     shadow: bool,
 }
 
@@ -126,8 +128,14 @@ impl Claim {
     pub fn named(&self, after: bool) -> Named {
         Named {
             rule: if after { &self.after } else { &self.before }.clone(),
+            allowed: self.becomes_allowed == after,
             shadow: self.shadow,
         }
+    }
+
+    /// Whether a log tells what it is about: it does not of every connection that Shadow permissions would decide otherwise.
+    pub fn is_told(&self, fits: &[Possible]) -> bool {
+        !self.shadow || fits.iter().all(|one| one.tells_shadow(&self.question))
     }
 
     /// What is wrong with it, after what was seen in both worlds.
@@ -156,6 +164,24 @@ impl Named {
             return Ok(());
         }
         Err(format!("diff says that {self:?} decides, the log {logged:?}"))
+    }
+
+    /// What is wrong with its line about a connection; nothing if that does not `tell` of Shadow permissions and this is about them.
+    pub fn connected(&self, logged: &LogLine, tells: bool) -> Result<(), String> {
+        if self.shadow && !tells {
+            return Ok(());
+        }
+        let enforced = (logged.decided == Decided::Allowed, logged.rule.as_deref());
+        let said = match (&logged.would_allow, &logged.would_deny) {
+            (Some(rule), _) if self.shadow => (true, Some(&**rule)),
+            (None, Some(rule)) if self.shadow => (false, Some(&**rule)),
+            _ => enforced,
+        };
+        // Whom Strict refuses nobody asked a permission about.
+        if said == (self.allowed, Some(&*self.rule).filter(|rule| !rule.is_empty())) {
+            return Ok(());
+        }
+        Err(format!("diff says that {self:?} decides, the log {said:?}"))
     }
 }
 

@@ -58,6 +58,15 @@ pub struct Entry {
     pub fault: Option<String>,
 }
 
+impl Possible {
+    /// Whether the destination's log tells what Shadow permissions would do, if there are any: it does not of a connection that was
+    /// refused. A prober that was let in says something or at least ends the connection, and both are seen.
+    pub fn tells_shadow(&self, question: &Question) -> bool {
+        let Some(entry) = &self.entry else { return true };
+        question.is_request() || entry.verdict.answer == Answer::Allowed || entry.shadow.is_none()
+    }
+}
+
 /// All possible outcomes.
 pub fn possible(question: &Question, decision: &Decision, model: &Model) -> Vec<Possible> {
     let Some(route) = &decision.route else {

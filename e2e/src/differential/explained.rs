@@ -5,12 +5,11 @@
 #![allow(clippy::indexing_slicing, reason = "a field that JSON does not have is null")]
 
 use anyhow::{Context, Result};
-use config::evaluator::Answer;
+use operator::access_log::{Decided, LogLine};
 use operator::cli::answers::{self, Objects};
 use serde_json::Value;
 
 use super::access_log::Line;
-use super::expect::Possible;
 use super::prober::{Does, RawRequest};
 use super::question::{Question, Target};
 
@@ -50,21 +49,16 @@ impl Explained {
         Err(wrong)
     }
 
-    /// What is wrong with it for a connection that had this outcome, of which the log line is compared elsewhere.
-    pub fn connected(&self, outcome: &Possible) -> Result<(), String> {
-        let Some(entry) = &outcome.entry else {
-            return Ok(());
-        };
-        let says = |one: &Value| {
-            let allowed = one["verdict"]["answer"] == "allowed";
-            one["workload"] == *entry.workload
-                && allowed == (entry.verdict.answer == Answer::Allowed)
-                && name(&one["verdict"]["rule"]) == Some(&entry.verdict.rule)
-        };
-        if self.arrivals().iter().any(says) {
-            return self.says(Some(&entry.verdict.rule));
+    /// What is wrong with the line of the destination's proxy about a connection; of Shadow permissions only if it `tells`.
+    pub fn connected(&self, proxy: &str, logged: &LogLine, tells: bool) -> Result<(), String> {
+        let mut wrong = format!("explain does not say that it may arrive at {proxy}");
+        for arrival in self.arrivals().iter().filter(|one| one["workload"] == *proxy) {
+            match connected(arrival, logged, tells) {
+                Ok(()) => return self.says(logged.rule.as_deref()),
+                Err(reason) => wrong = reason,
+            }
         }
-        Err(format!("explain does not say {entry:?}"))
+        Err(wrong)
     }
 
     fn arrivals(&self) -> &[Value] {
@@ -83,6 +77,31 @@ impl Explained {
             _ => Ok(()),
         }
     }
+}
+
+fn connected(arrival: &Value, logged: &LogLine, tells: bool) -> Result<(), String> {
+    let allowed = arrival["verdict"]["answer"] == "allowed";
+    if allowed != (logged.decided == Decided::Allowed) {
+        let said = &arrival["verdict"];
+        return Err(format!(
+            "the connection: explain says {said}, the log {:?}",
+            logged.decided
+        ));
+    }
+    // Whom Strict refuses nobody asked a permission about.
+    let rule = name(&arrival["verdict"]["rule"]).filter(|rule| !rule.is_empty());
+    same("what decides", rule, logged.rule.as_deref())?;
+    if !tells {
+        return Ok(());
+    }
+    let shadow = &arrival["shadow"];
+    let would = |allow: bool| {
+        ((shadow["answer"] == "allowed") == allow)
+            .then(|| name(&shadow["rule"]))
+            .flatten()
+    };
+    same("what Shadow would allow", would(true), logged.would_allow.as_deref())?;
+    same("what Shadow would deny", would(false), logged.would_deny.as_deref())
 }
 
 fn arrived(arrival: &Value, line: &Line) -> Result<(), String> {

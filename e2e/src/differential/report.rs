@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
+use super::connections::Lines;
 use super::ended::Ended;
 use super::generate::Counts;
 use super::session::Difference;
@@ -24,8 +25,10 @@ pub struct Report {
     pub kept: u64,
     /// How often `tulle diff` was held against what happened.
     pub tried: Tried,
-    /// Access log lines that were compared.
+    /// Access log lines about requests that were compared.
     pub lines: u64,
+    /// Those about TCP connections.
+    pub connections: Lines,
     /// Answers by what was expected.
     pub expected: BTreeMap<&'static str, u64>,
     /// How often each feature occurred.
@@ -45,12 +48,21 @@ impl Display for Report {
         let count = u32::try_from(self.decisions).map_or(f64::INFINITY, f64::from);
         writeln!(
             f,
-            "seed {}: {} decisions in {} worlds, {} differences, {} access log lines compared",
+            "seed {}: {} decisions in {} worlds, {} differences, {} access log lines about requests compared",
             self.seed,
             self.decisions,
             self.worlds,
             self.differences.len(),
             self.lines
+        )?;
+        let Lines {
+            compared,
+            shadow,
+            unassigned,
+        } = self.connections;
+        writeln!(
+            f,
+            "{compared} access log lines about TCP connections compared, {shadow} of them with what Shadow permissions would do; {unassigned} more are nobody's",
         )?;
         writeln!(f, "{}", self.tried)?;
         writeln!(

@@ -80,23 +80,20 @@ impl Session {
             for id in ids {
                 let seen = outcomes.remove(&id).context("a probe without an outcome")?;
                 self.tally.kept += u64::from(seen.error.is_none() && seen.age > DRAINED);
-                match compare::outcome(&asked.question, &asked.possible, &seen) {
+                let fits = compare::outcome(&asked.question, &asked.possible, &seen);
+                if !asked.question.is_request() {
+                    self.connections.made(since, stage, &asked, fits.as_deref().ok());
+                }
+                match fits {
                     Ok(fits) => {
                         if asked.question.is_request() {
                             self.ledger.expect(id, Pending::new(stage, &asked, fits.clone()));
-                        } else if let Err(reason) = fits.iter().try_for_each(|one| asked.explained.connected(one)) {
-                            let seen = format!("{seen:?}");
-                            let differs = stage.differs(&asked.question, reason, &fits, seen);
-                            played.differences.push(differs);
                         }
                         fitting = fits;
                     }
                     Err(reason) => wrong = Some((id, seen, reason)),
                 }
             }
-            let fits = wrong.is_none();
-            self.connections
-                .made(since, &stage.objects, &asked.question, &asked.possible, fits);
             match wrong {
                 Some((id, seen, reason)) => misfits.push(Misfit {
                     asked,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
-use super::connections::Connections;
+use super::connections::{Connections, Lines};
 use super::generate::{Counts, Generator, tcp};
 use super::ledger::Ledger;
 use super::minimise::minimise;
@@ -103,16 +103,27 @@ fn first_difference(session: &mut Session, seed: u64, most: u64) -> Result<Optio
         let stage = session.stage(generator.world().objects)?;
         let asks: Vec<_> = (0..QUESTIONS).map(|_| Ask::plain(generator.question())).collect();
         decisions += u64::try_from(asks.len())?;
-        if let Some(found) = session.play(&stage, asks)?.differences.into_iter().next() {
+        let mut found = session.play(&stage, asks)?.differences;
+        found.extend(logged(session));
+        if let Some(found) = found.into_iter().next() {
             return Ok(Some((decisions, found)));
         }
     }
-    Ok(None)
+    session.finish_logs()?;
+    Ok(logged(session).into_iter().next().map(|found| (decisions, found)))
+}
+
+/// What differs in the logs since the last time.
+fn logged(session: &mut Session) -> Vec<Difference> {
+    let mut found = session.ledger.sweep();
+    found.extend(session.connections.sweep());
+    found
 }
 
 fn run(session: &mut Session, seed: u64, mut next: impl FnMut(&mut Counts) -> Option<Next>) -> Result<Report> {
     let start = Instant::now();
-    let lines = session.ledger.lines + session.connections.lines;
+    let lines = session.ledger.lines;
+    session.connections.lines = Lines::default();
     session.tally = Tally::default();
     let mut report = Report {
         seed,
@@ -122,8 +133,7 @@ fn run(session: &mut Session, seed: u64, mut next: impl FnMut(&mut Counts) -> Op
     while let Some((decisions, mut found)) = walk.step(session, || next(&mut report.features))? {
         report.decisions += decisions;
         report.worlds += 1;
-        found.extend(session.ledger.sweep());
-        found.extend(session.connections.sweep());
+        found.extend(logged(session));
         if !found.is_empty() {
             differing += 1;
             // The minimiser's worlds come between: nothing is said about a change from the last of them.
@@ -139,15 +149,15 @@ fn run(session: &mut Session, seed: u64, mut next: impl FnMut(&mut Counts) -> Op
         }
     }
     session.finish_logs()?;
-    let mut found = session.ledger.sweep();
-    found.extend(session.connections.sweep());
+    let found = logged(session);
     report.took = start.elapsed();
     report.tried = walk.tried;
     report.ended.clone_from(&session.tally.ended);
     report.kept = session.tally.kept;
     report.applying = session.tally.applying;
     report.expected.clone_from(&session.tally.expected);
-    report.lines = session.ledger.lines + session.connections.lines - lines;
+    report.lines = session.ledger.lines - lines;
+    report.connections = session.connections.lines;
     take(session, &mut report, found)?;
     Ok(report)
 }

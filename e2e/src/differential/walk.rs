@@ -27,6 +27,8 @@ pub type Next = (World, Vec<Question>);
 pub struct Tried {
     /// Claims of which the example was sent before and after.
     pub claims: u64,
+    /// Claims about Shadow permissions of which no log tells.
+    pub untold: u64,
     /// Questions that were asked before and after.
     pub asked: u64,
     /// Those of which the decision changed, by how that was listed.
@@ -37,8 +39,8 @@ impl Display for Tried {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "diff: {} claims tried in both worlds; of {} questions asked in both changed",
-            self.claims, self.asked
+            "diff: {} claims tried in both worlds, {} more that no log tells of; of {} questions asked in both changed",
+            self.claims, self.untold, self.asked
         )?;
         let listed = self.changed.iter();
         let listed: Vec<String> = listed.map(|(listed, count)| format!(" {count} ({listed:?})")).collect();
@@ -130,7 +132,12 @@ impl Walk {
         let (of_claims, of_again) = fits.split_at(behind.claims.len().min(fits.len()));
         for ((claim, before), after) in behind.claims.iter().zip(of_claims) {
             let Some(after) = after else { continue };
-            self.tried.claims += 1;
+            let told = claim.is_told(before) && claim.is_told(after);
+            *if told {
+                &mut self.tried.claims
+            } else {
+                &mut self.tried.untold
+            } += 1;
             if let Err(reason) = claim.compare(before, after) {
                 differs(&claim.question, reason, after, &behind.diffed);
             }

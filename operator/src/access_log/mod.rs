@@ -85,6 +85,8 @@ pub struct LogLine {
     pub fault: Option<String>,
     /// What in the candidate policy would have denied it.
     pub would_deny: Option<String>,
+    /// What in the candidate policy would have allowed it.
+    pub would_allow: Option<String>,
 }
 
 impl LogLine {
@@ -136,6 +138,7 @@ impl Fields {
             limited_by: self.text("limited_by"),
             fault: self.text("fault"),
             would_deny: self.text("shadow_denied_by"),
+            would_allow: self.text("shadow_allowed_by"),
         }
     }
 

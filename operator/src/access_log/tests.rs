@@ -193,3 +193,20 @@ fn other_lines_are_not_ours() {
     let odd = line(&json!({"peer": 7, "sni": {"a": 1}, "destination": [], "listener": "x/y"}));
     assert_eq!((odd.announced, odd.destination, odd.listener), (None, None, None));
 }
+
+#[test]
+fn what_shadow_permissions_would_do() {
+    let would = |changes: &Value| {
+        let line = line(changes);
+        (line.would_allow, line.would_deny)
+    };
+    let name = Some(RULE.to_owned());
+    assert_eq!(
+        would(&json!({"shadow_allowed_by": RULE, "shadow_denied_by": null})),
+        (name.clone(), None)
+    );
+    assert_eq!(
+        would(&json!({"shadow_allowed_by": null, "shadow_denied_by": RULE})),
+        (None, name)
+    );
+}

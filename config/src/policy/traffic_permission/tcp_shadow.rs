@@ -1,7 +1,7 @@
 //! What the candidate policy of a TCP port would do to a connection, as network filters that only report.
 //!
-//! They look at the first byte of the caller: one who never sends any is not reported, and who was refused in the TLS handshake
-//! has never come here. A filter gives a name to one side only, denied or allowed, since a report does not tell them apart.
+//! They look at the first byte of the caller, or at the orderly end of what it sends: one who does neither is not reported, and
+//! who was refused in the TLS handshake has never come here. A filter gives a name to one side only, denied or allowed, since a report does not tell them apart.
 
 use std::sync::Arc;
 
