@@ -1,4 +1,5 @@
 //! What the tests of revocation share: grants on payments, and when a caller is served.
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::time::Duration;
 
