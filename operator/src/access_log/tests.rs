@@ -85,7 +85,7 @@ fn what_a_request_means() {
 
 #[test]
 fn what_a_connection_means() {
-    use Decided::{Allowed, Denied, Unasked};
+    use Decided::{Allowed, Denied};
     let cases = [
         (
             json!({"allowed_by": RULE, "rule": RULE}),
@@ -102,22 +102,6 @@ fn what_a_connection_means() {
         // The table of causes was full.
         (json!({"tls_failure": REFUSED}), Denied, None, Some(ORDERS)),
         (json!({"tls_failure": FOREIGN}), Denied, None, None),
-        (json!({"verified": "yes"}), Allowed, None, Some(ORDERS)),
-        (
-            json!({"verified": "yes", "allowed_by": RULE}),
-            Allowed,
-            Some(RULE),
-            Some(ORDERS),
-        ),
-        // Broken off: the certificate came, the proof did not.
-        (json!({"verified": null}), Unasked, None, None),
-        (json!({"verified": null, "tls_failure": FOREIGN}), Denied, None, None),
-        (
-            json!({"verified": null, "tls_failure": REFUSED, "denied_by": RULE}),
-            Denied,
-            Some(RULE),
-            Some(ORDERS),
-        ),
         (json!({"tls_failure": NONE, "peer": null}), Denied, None, None),
         (json!({"flags": "NR", "peer": null}), Denied, None, None),
         (
@@ -148,6 +132,32 @@ fn what_a_connection_means() {
             json!({"allowed_by": RULE, "termination": "rbac_access_denied_matched_policy[revoked/api]"}),
             Denied,
             Some("revoked/api"),
+            Some(ORDERS),
+        ),
+    ];
+    for (changes, decided, rule, caller) in cases {
+        assert_eq!(means(&line(&changes)), (decided, rule, caller), "{changes}");
+    }
+}
+
+#[test]
+fn who_breaks_a_handshake_off_is_nobody() {
+    use Decided::{Allowed, Denied, Unasked};
+    let cases = [
+        (json!({"verified": "yes"}), Allowed, None, Some(ORDERS)),
+        (
+            json!({"verified": "yes", "allowed_by": RULE}),
+            Allowed,
+            Some(RULE),
+            Some(ORDERS),
+        ),
+        // The certificate came, the proof did not.
+        (json!({"verified": null}), Unasked, None, None),
+        (json!({"verified": null, "tls_failure": FOREIGN}), Denied, None, None),
+        (
+            json!({"verified": null, "tls_failure": REFUSED, "denied_by": RULE}),
+            Denied,
+            Some(RULE),
             Some(ORDERS),
         ),
     ];
