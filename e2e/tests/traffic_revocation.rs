@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
-use revoking::{LIMIT, MOMENT, PERMISSION, REVOCATION, grant, passes};
+use revoking::{LIMIT, MOMENT, PERMISSION, REVOCATION, grant, passes, slowest};
 use tulle_e2e::harness::yaml::{app, mesh as mesh_object};
 use tulle_e2e::harness::{Load, Mesh, Steps, can_run};
 use tulle_e2e::traffic::{FlowReport, GrpcFlow, HttpFlow, Report, Spec, TcpFlow, WebSocketFlow};
@@ -116,12 +116,6 @@ fn withdrawn(mesh: &Mesh, [loser, keeper]: [&str; 2], withdraw: impl FnOnce(&str
         ensure!(flow.status(200) == flow.answered, "others: {name}: {:?}", flow.statuses);
     }
     Ok(())
-}
-
-/// For so long the machine kept somebody waiting whom nothing was taken from.
-fn slowest(report: &Report) -> Duration {
-    let all = report.flows.values().map(|flow| flow.latency.max);
-    Duration::from_secs_f64(all.fold(0.0, f64::max) / 1000.0)
 }
 
 /// `moment` is what an acknowledged change and a look at the clock may take on this machine.

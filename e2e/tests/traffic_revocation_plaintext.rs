@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
-use revoking::{LIMIT, MOMENT, PERMISSION, REVOCATION};
+use revoking::{LIMIT, MOMENT, PERMISSION, REVOCATION, passes, slowest};
 use tulle_e2e::harness::yaml::{account, app, mesh as settings, object};
 use tulle_e2e::harness::{Load, Mesh, Namespace, Steps, can_run, tulle};
 use tulle_e2e::traffic::{GrpcFlow, HttpFlow, Report, Spec, TcpFlow, WebSocketFlow};
@@ -128,6 +128,7 @@ impl Stage {
     /// Takes the access of plaintext callers to all ports.
     fn withdrawn(&self, file: &str, text: &str) -> Result<()> {
         self.open()?;
+        passes(&self.mesh, "orders")?;
         let address = self.payments()?.address;
         let at = |port: u16| format!("{address}:{port}");
         let mut spec = streams(&at(8080), &at(9090), &at(7000));
@@ -254,12 +255,6 @@ fn streams(http: &str, grpc: &str, echo: &str) -> Spec {
     }
 }
 
-/// For so long the machine kept somebody waiting whom nothing was taken from.
-fn slowest(report: &Report) -> Duration {
-    let all = report.flows.values().map(|flow| flow.latency.max);
-    Duration::from_secs_f64(all.fold(0.0, f64::max) / 1000.0)
-}
-
 /// `moment` is what an acknowledged change and a look at the clock may take on this machine.
 fn in_time(report: &Report, acked: SystemTime, moment: Duration) -> Result<()> {
     let limit = Duration::from_secs(REVOCATION) + moment;
@@ -271,6 +266,7 @@ fn in_time(report: &Report, acked: SystemTime, moment: Duration) -> Result<()> {
             "{name} lived for {ended:?} after the ACK: {}",
             failure.cause
         );
+        eprintln!("{name} ended {} ms after the ACK", ended.as_millis());
     }
     Ok(())
 }

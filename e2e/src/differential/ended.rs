@@ -1,14 +1,15 @@
 //! Connections that a change ends by design: the one way in which an answer may not fit although everything is acknowledged.
 //!
 //! Who lost all access to a port loses the connections to it at their next byte, so the caller's proxy answers that one
-//! request with 503 (gRPC 14) in the place of a denial. A plaintext connection to a port that became Strict is not cut: each request on it is
-//! refused, until Envoy has drained it. Exactly that is recognised here, and the logs must bear it out; anything else is a difference.
+//! request with 503 (gRPC 14) in the place of a denial; a plaintext caller finds its connection closed. A plaintext connection on which there
+//! was no access when it was made is not cut when its port becomes Strict: each request on it is refused, until Envoy has drained it. Exactly
+//! that is recognised here, and the logs must bear it out; anything else is a difference.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use config::Model;
-use config::access::allowed_identities;
+use config::access::{allowed_identities, allows_plaintext};
 use config::model::{InboundPort, Key, MtlsMode};
 
 use super::access_log::Line;
@@ -27,6 +28,8 @@ pub enum Ended {
     Cut,
     /// The same, of a gRPC call.
     CutGrpc,
+    /// A revocation cut it; it is plaintext, so nobody answered.
+    CutPlain,
     /// It is plaintext, older than the port's being Strict, and the request was refused.
     Refused,
     /// It is plaintext, older than the port's having been Strict, and was closed.
@@ -60,12 +63,16 @@ impl StrictPorts {
         if seen.before == 0 || seen.headers.contains_key("x-app") {
             return None;
         }
-        if port(model, workload, *number)?.mtls == MtlsMode::Strict {
+        let port = port(model, workload, *number)?;
+        if port.mtls == MtlsMode::Strict {
             let refused = matches!(
                 (seen.status, seen.grpc_status),
                 (Some(400 | 403), _) | (_, Some(7 | 13))
             );
             return refused.then_some(Ended::Refused);
+        }
+        if seen.error.is_some() && !allows_plaintext(port) {
+            return Some(Ended::CutPlain);
         }
         let strict = self.0.get(&(workload.clone(), *number))?;
         let older = strict.elapsed().as_secs() <= seen.age;
@@ -111,7 +118,7 @@ impl Ended {
                     details.starts_with("rbac_access_denied") || line.number("status").as_deref() == Some("400");
                 line.inbound && field("chain") == "plain" && refused
             }
-            Self::Drained => false,
+            Self::CutPlain | Self::Drained => false,
         };
         if good {
             return Ok(());
@@ -126,7 +133,7 @@ impl Ended {
         match self {
             Self::Cut | Self::CutGrpc => !inbound,
             Self::Refused => inbound,
-            Self::Drained => false,
+            Self::CutPlain | Self::Drained => false,
         }
     }
 }

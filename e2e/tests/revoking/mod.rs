@@ -1,10 +1,11 @@
-//! What the tests of revocation share: grants on payments, and when a caller is served.
-#![allow(dead_code, reason = "each test binary uses its part")]
+//! What the tests of revocation share: grants on payments, when a caller is served, and what a busy machine may take.
+#![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::time::Duration;
 
 use anyhow::Result;
 use tulle_e2e::harness::{Mesh, yaml};
+use tulle_e2e::traffic::Report;
 
 /// What the mesh promises, in seconds.
 pub(crate) const REVOCATION: u64 = 5;
@@ -29,4 +30,10 @@ pub(crate) fn passes(mesh: &Mesh, caller: &str) -> Result<()> {
             .all(200)
             .then_some(()))
     })
+}
+
+/// For so long the machine kept somebody waiting whom nothing was taken from.
+pub(crate) fn slowest(report: &Report) -> Duration {
+    let all = report.flows.values().map(|flow| flow.latency.max);
+    Duration::from_secs_f64(all.fold(0.0, f64::max) / 1000.0)
 }
