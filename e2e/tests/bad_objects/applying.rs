@@ -128,10 +128,18 @@ fn words(permissions: &[Value], case: usize) -> BTreeSet<String> {
     let mut words = BTreeSet::new();
     for action in ["allow", "deny"] {
         let name = format!("case-{case}-{action}");
-        let object = permissions.iter().find(|one| one["metadata"]["name"] == name.as_str());
-        let problems = object.and_then(|object| object["status"]["problems"].as_array());
+        let object = permissions
+            .iter()
+            .find(|one| one.pointer("/metadata/name").is_some_and(|one| one == name.as_str()));
+        let problems = object.and_then(|object| object.pointer("/status/problems")?.as_array());
         for problem in problems.into_iter().flatten() {
-            let text = |field: &str| problem[field].as_str().unwrap_or_default().to_owned();
+            let text = |field: &str| {
+                problem
+                    .get(field)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned()
+            };
             words.insert(format!(
                 "TrafficPermission/{NAMESPACE}/{name}: {}: {}: {}",
                 text("path"),
