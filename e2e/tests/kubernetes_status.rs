@@ -10,7 +10,6 @@
 #[path = "kubernetes_status/stage.rs"]
 mod stage;
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -18,6 +17,8 @@ use serde_json::Value;
 use stage::{LONG, NAMESPACE, Stage, say};
 use tulle_e2e::cluster::Cluster;
 use tulle_e2e::harness::wait_until;
+use tulle_e2e::install::Installation;
+use tulle_e2e::pods::Written;
 
 const SWITCH: &str = "TULLE_CLUSTER_TESTS";
 /// What status promises.
@@ -73,6 +74,8 @@ fn status_is_true_soon_and_quiet() -> Result<()> {
     let Some(cluster) = Cluster::ensure()? else {
         return Ok(());
     };
+    // An installation would answer for the same objects.
+    Installation::absent(&cluster)?;
     let mut stage = Stage::set(cluster)?;
     let told = tell(&mut stage);
     if told.is_err() {
@@ -261,65 +264,17 @@ fn broken(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Every object of ours with its version.
-fn versions(stage: &Stage) -> Result<BTreeMap<String, String>> {
-    let kinds = "meshes,meshstatuses,trafficpermissions,trafficroutes,ratelimits,faultinjections";
-    let all = stage
-        .cluster
-        .kubectl(&["get", kinds, "--all-namespaces", "--output=json"])?;
-    let all: Value = serde_json::from_str(&all)?;
-    let items = all["items"].as_array().context("no list")?;
-    let version = |item: &Value| {
-        let name = format!("{}/{}", text(item, "/kind"), text(item, "/metadata/name"));
-        (name, text(item, "/metadata/resourceVersion").to_owned())
-    };
-    Ok(items.iter().map(version).collect())
-}
-
-/// Writes that the API server was asked for, by kind of request: those to our group, and all of which nobody else is the author.
-fn writes(stage: &Stage) -> Result<BTreeMap<String, u64>> {
-    let metrics = stage.cluster.kubectl(&["get", "--raw=/metrics"])?;
-    let mut counts = BTreeMap::new();
-    for line in metrics
-        .lines()
-        .filter(|line| line.starts_with("apiserver_request_total{"))
-    {
-        let writes = ["APPLY", "PATCH", "POST", "PUT", "DELETE", "DELETECOLLECTION"];
-        let ours = line.contains("group=\"mesh.tulle.dev\"");
-        if ours && writes.iter().any(|verb| line.contains(&format!("verb=\"{verb}\""))) {
-            let (series, value) = line.rsplit_once(' ').context("a metric has a value")?;
-            #[allow(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "Prometheus writes counts as floating-point numbers"
-            )]
-            counts.insert(series.to_owned(), value.parse::<f64>()? as u64);
-        }
-    }
-    ensure!(!counts.is_empty(), "the API server counts nothing");
-    Ok(counts)
-}
-
 /// Nothing happens, and nothing is written but the Lease.
 fn quiet(stage: &Stage) -> Result<()> {
-    // What was caused before is over once two looks are the same.
-    let mut last = versions(stage)?;
-    wait_until("status comes to rest", LONG, Duration::from_secs(3), || {
-        let now = versions(stage)?;
-        let same = now == last;
-        last = now;
-        Ok(same.then_some(()))
-    })?;
     let written = || -> Result<f64> { stage.replicas[stage.leader()?].figure("tulle_status_writes_total") };
-    let (before, start, transitions, own) = (writes(stage)?, Instant::now(), lease(stage)?, written()?);
+    let before = Written::at_rest(&stage.cluster)?;
+    let (start, transitions, own) = (Instant::now(), lease(stage)?, written()?);
     // Not a wait for anything: the time itself is what is asked for.
     std::thread::sleep(QUIET);
-    let (after, now) = (writes(stage)?, versions(stage)?);
-    let counted: u64 = after.values().sum::<u64>() - before.values().sum::<u64>();
-    let seconds = start.elapsed().as_secs();
-    say(&format!("{seconds} s: {counted} writes to objects of ours"));
-    ensure!(counted == 0 && after == before, "{before:?}\n{after:?}");
-    ensure!(now == last, "{last:?}\n{now:?}");
+    let after = Written::now(&stage.cluster)?;
+    let (seconds, counted) = (start.elapsed().as_secs(), after.count() - before.count());
+    say(&format!("{seconds} s: {counted} writes"));
+    ensure!(after == before, "{before:?}\n{after:?}");
     ensure!((written()? - own).abs() < 0.5, "the leader wrote");
     ensure!(lease(stage)? == transitions, "the Lease changed hands");
     Ok(())

@@ -173,12 +173,14 @@ pub fn guarded_by_two() -> String {
     service() + &one("guarded-1", "10.254.0.7", FIRST_ALLOWED) + &one("guarded-2", "10.254.0.8", FIRST_DENIED)
 }
 
-fn ports(first: u16) -> Vec<u16> {
+/// The ports of all cases from the first.
+pub fn ports(first: u16) -> Vec<u16> {
     let count = u16::try_from(cases().len()).unwrap_or(u16::MAX - first);
     (first..first + count).collect()
 }
 
-fn service() -> String {
+/// The Service alone, for a Pod that listens on all its ports.
+pub fn service() -> String {
     let list: Vec<String> = [ports(FIRST_ALLOWED), ports(FIRST_DENIED)]
         .concat()
         .iter()

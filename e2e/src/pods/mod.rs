@@ -4,6 +4,7 @@
 
 mod load;
 mod tokens;
+mod written;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -18,6 +19,7 @@ use crate::harness::wait_until;
 use crate::probe::call::CallSummary;
 pub use load::PodLoad;
 pub use tokens::Token;
+pub use written::Written;
 
 /// The machine may have other work.
 pub const LIMIT: Duration = Duration::from_mins(3);

@@ -21,7 +21,7 @@ pub(crate) fn answers(stage: &Stage, findings: &BTreeSet<String>) -> Result<()> 
     std::os::unix::fs::symlink(tulle()?, folder.path().join("kubectl-tulle"))?;
     let path = std::env::var("PATH").unwrap_or_default();
     let ask = |arguments: &[&str]| -> Result<Said> {
-        let mut kubectl: Command = stage.kubectl();
+        let mut kubectl: Command = stage.cluster().kubectl_command();
         kubectl.env("PATH", format!("{}:{path}", folder.path().display()));
         let output = kubectl.arg("tulle").args(arguments).output()?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -1,9 +1,6 @@
 //! The cluster with our kinds, the workload that is guarded, and a control plane that can be stopped and started again.
 
-use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +16,8 @@ use tulle_e2e::cluster::Cluster;
 use tulle_e2e::harness::broken::guarded_by_two;
 use tulle_e2e::harness::yaml::NAMESPACE;
 
+use super::applying::apply;
+
 /// The namespace of the installation, and the name of its Service and of its webhook configuration.
 const SYSTEM: &str = "tulle-e2e-bad-objects";
 /// The machine may have other work.
@@ -30,21 +29,6 @@ pub(crate) struct Stage {
     address: SocketAddr,
     plane: Option<ClusterPlane>,
     own_kinds: bool,
-}
-
-/// What `kubectl apply` did.
-pub(crate) struct Applied {
-    pub(crate) accepted: bool,
-    /// Standard error.
-    pub(crate) said: String,
-}
-
-impl Applied {
-    /// The lines in which findings about objects are said, without what stands in front.
-    pub(crate) fn findings(&self) -> BTreeSet<String> {
-        let of = |line: &str| Some(line.get(line.find("TrafficPermission/shop/")?..)?.to_owned());
-        self.said.lines().filter_map(of).collect()
-    }
 }
 
 impl Stage {
@@ -74,7 +58,7 @@ impl Stage {
             self.cluster.kubectl(&["create", "namespace", namespace])?;
         }
         self.start().await?;
-        let applied = self.apply(guarded_by_two(), &[])?;
+        let applied = apply(&self.cluster, guarded_by_two(), &[])?;
         ensure!(applied.accepted, "{}", applied.said);
         self.ask_us()
     }
@@ -115,7 +99,7 @@ impl Stage {
                    spec: {action: Deny, rules: [], unknown: 1}\n";
         let pause = Duration::from_millis(200);
         tulle_e2e::harness::wait_until("the API server asks the webhook", LIMIT, pause, || {
-            Ok((!self.apply(bad, &["--dry-run=server"])?.accepted).then_some(()))
+            Ok((!apply(&self.cluster, bad, &["--dry-run=server"])?.accepted).then_some(()))
         })
     }
 
@@ -144,32 +128,9 @@ impl Stage {
         Ok(list["items"].as_array().cloned().unwrap_or_default())
     }
 
-    /// kubectl on the cluster.
-    pub(crate) fn kubectl(&self) -> Command {
-        self.cluster.kubectl_command()
-    }
-
-    /// `kubectl apply`, as people do it.
-    pub(crate) fn apply(&self, yaml: impl AsRef<[u8]>, flags: &[&str]) -> Result<Applied> {
-        let mut child = self
-            .cluster
-            .kubectl_command()
-            .args(["apply", "--filename=-"])
-            .args(flags)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let mut stdin = child.stdin.take().context("kubectl has no standard input")?;
-        let text = yaml.as_ref().to_vec();
-        // kubectl may refuse before it has read all.
-        let feeding = std::thread::spawn(move || stdin.write_all(&text).ok());
-        let output = child.wait_with_output()?;
-        feeding.join().ok();
-        Ok(Applied {
-            accepted: output.status.success(),
-            said: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+    /// The cluster.
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     pub(crate) async fn clear(mut self) -> Result<()> {

@@ -1,0 +1,96 @@
+//! What was written to the API server: its own count of the requests that write, and the versions of all objects of ours.
+//!
+//! Leases are left out: who leads must say so. So is what only others write.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::LIMIT;
+use crate::cluster::Cluster;
+use crate::harness::wait_until;
+
+const VERBS: [&str; 6] = ["APPLY", "PATCH", "POST", "PUT", "DELETE", "DELETECOLLECTION"];
+/// What the operator writes besides objects of our group.
+const RESOURCES: [&str; 4] = [
+    "configmaps",
+    "secrets",
+    "mutatingwebhookconfigurations",
+    "validatingwebhookconfigurations",
+];
+const KINDS: &str = "meshes,meshstatuses,trafficpermissions,trafficroutes,ratelimits,faultinjections";
+
+/// Everything that was written until now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    requests: BTreeMap<String, u64>,
+    versions: BTreeMap<String, String>,
+}
+
+impl Written {
+    /// As it is.
+    pub fn now(cluster: &Cluster) -> Result<Self> {
+        Ok(Self {
+            requests: requests(cluster)?,
+            versions: versions(cluster)?,
+        })
+    }
+
+    /// Once what was caused before is over: two looks are the same.
+    pub fn at_rest(cluster: &Cluster) -> Result<Self> {
+        let mut last = Self::now(cluster)?;
+        wait_until("writing comes to rest", LIMIT, Duration::from_secs(3), || {
+            let now = Self::now(cluster)?;
+            let same = now == last;
+            last = now.clone();
+            Ok(same.then_some(now))
+        })
+    }
+
+    /// How many requests.
+    pub fn count(&self) -> u64 {
+        self.requests.values().sum()
+    }
+}
+
+fn requests(cluster: &Cluster) -> Result<BTreeMap<String, u64>> {
+    let metrics = cluster.kubectl(&["get", "--raw=/metrics"])?;
+    let label = |line: &str, name: &str, value: &str| line.contains(&format!("{name}=\"{value}\""));
+    let mut counts = BTreeMap::new();
+    for line in metrics
+        .lines()
+        .filter(|line| line.starts_with("apiserver_request_total{"))
+    {
+        let ours = label(line, "group", "mesh.tulle.dev") || RESOURCES.iter().any(|name| label(line, "resource", name));
+        if ours && VERBS.iter().any(|verb| label(line, "verb", verb)) {
+            let (series, value) = line.rsplit_once(' ').context("a metric has a value")?;
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "Prometheus writes counts as floating-point numbers"
+            )]
+            counts.insert(series.to_owned(), value.parse::<f64>()? as u64);
+        }
+    }
+    ensure!(!counts.is_empty(), "the API server counts nothing");
+    Ok(counts)
+}
+
+fn versions(cluster: &Cluster) -> Result<BTreeMap<String, String>> {
+    let all = cluster.kubectl(&["get", KINDS, "--all-namespaces", "--output=json"])?;
+    let all: Value = serde_json::from_str(&all)?;
+    let items = all.get("items").and_then(Value::as_array).context("no list")?;
+    let version = |item: &Value| {
+        let text = |path: &str| {
+            item.pointer(path)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let name = [text("/kind"), text("/metadata/namespace"), text("/metadata/name")].join("/");
+        (name, text("/metadata/resourceVersion"))
+    };
+    Ok(items.iter().map(version).collect())
+}
