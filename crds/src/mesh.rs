@@ -210,8 +210,7 @@ pub const SHORTEST_LEAF_LIFETIME: Duration = Duration::from_mins(10);
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct Identity {
-    /// How long a certificate is valid, `10m` or more; `24h` unless said otherwise, renewed at half of it. The control plane reads it when
-    /// it starts.
+    /// How long a certificate is valid, `10m` or more, `24h` unless said otherwise; renewed at half of it. Read at the operator's start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24), regex(pattern = crate::duration::PATTERN))]
     pub leaf_lifetime: Option<String>,

@@ -109,6 +109,9 @@ fn a_fresh_stream_asks_in_envoys_order_and_acks_clusters_once_they_are_warm() {
     assert!(!session.complete());
     let route = [("r", xds::proto::envoy::config::route::v3::RouteConfiguration::default())];
     session.on_response(&response(Kind::Route, "4", &route));
+    assert!(!session.complete(), "what says ready comes last");
+    let ready = xds::proto::envoy::config::listener::v3::Listener::default();
+    session.on_response(&response(Kind::Listener, "5", &[("ready", ready)]));
     assert!(session.complete());
 }
 
