@@ -27,6 +27,8 @@ pub(super) const BRIDGE: &str = "cni0";
 /// The API server's port.
 pub(super) const API_PORT: u16 = 6443;
 
+/// The state folder of tests and commands.
+const STATE: &str = "TULLE_E2E_STATE";
 const DEFAULT_STATE: &str = "/var/lib/tulle-e2e";
 
 /// The folders of one cluster.
@@ -37,7 +39,12 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The folders that the environment asks for.
+    /// The folders of the cluster that tests use.
+    pub fn from_environment() -> Self {
+        Self::new(std::env::var_os(STATE).map(PathBuf::from).as_deref())
+    }
+
+    /// The folders of a state folder.
     pub fn new(state: Option<&Path>) -> Self {
         let (xdg, home) = (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME"));
         let cache = default_cache_dir(true, xdg.as_deref(), home.as_deref());

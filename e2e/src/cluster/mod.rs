@@ -1,8 +1,8 @@
 //! A real Kubernetes on this machine, without a container engine: for tests, and for people who want to look.
 //!
 //! `Cluster::ensure` is what tests call: it starts a cluster or finds the one that is up, or takes the one that
-//! `TULLE_E2E_KUBECONFIG` names. The cluster outlives the test; `tulle-e2e cluster down` ends it. One node, one API
-//! server; nothing here is meant for anything but tests. docs/kubernetes-tests.md says what it needs.
+//! `TULLE_E2E_KUBECONFIG` names. Who started one ends it: `tulle-e2e cluster down` does, and so does the test `kubernetes`. One
+//! node, one API server; nothing here is meant for anything but tests. docs/kubernetes-tests.md says what it needs.
 
 mod args;
 mod cgroups;
@@ -46,7 +46,8 @@ const GIVEN: &str = "TULLE_E2E_KUBECONFIG";
 const GIVEN_LOAD: &str = "TULLE_E2E_LOAD_IMAGE";
 /// A failing component does not wait for its watchers, and a test should not either.
 const ABRUPT: Duration = Duration::from_secs(1);
-const STATE: &str = "TULLE_E2E_STATE";
+/// `0`: no test needs a cluster. `keep`: it stays up.
+const SWITCH: &str = "TULLE_CLUSTER_TESTS";
 
 /// A cluster that is up.
 #[derive(Clone, Debug)]
@@ -57,27 +58,43 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The cluster for tests. None, with the reason on standard error, where no cluster can run.
-    pub fn ensure() -> Result<Option<Self>> {
-        let layout = Layout::new(std::env::var_os(STATE).map(PathBuf::from).as_deref());
-        if let Some(kubeconfig) = std::env::var_os(GIVEN) {
-            let client = Client::given(Path::new(&kubeconfig));
-            client
-                .kubectl(&["get", "--raw=/readyz"])
-                .with_context(|| format!("the cluster of {GIVEN} does not answer"))?;
-            return Ok(Some(Self {
-                client,
-                layout,
-                given: true,
-            }));
+    /// Why tests have no cluster; none if they have.
+    pub fn refusal() -> Option<String> {
+        if switch() == Some("0") {
+            return Some(format!("{SWITCH}=0"));
         }
-        if let Some(reason) = machine::refusal(&layout) {
-            say(&format!(
-                "SKIPPED: no cluster can run here: {reason}. Give one by {GIVEN}."
-            ));
-            return Ok(None);
+        if std::env::var_os(GIVEN).is_some() {
+            return None;
         }
-        Self::up(layout).map(Some)
+        let layout = Layout::from_environment();
+        let reason = machine::refusal(&layout).or_else(|| others(&layout));
+        reason.map(|reason| format!("no cluster can run here: {reason}. {GIVEN} gives one"))
+    }
+
+    /// Whether tests leave the cluster up: it is up already, or somebody else's, or wanted afterwards.
+    pub fn stays() -> Result<bool> {
+        let up = match record::open(&Layout::from_environment())? {
+            Some(registry) => process::running(Component::ApiServer, &registry)?.is_some(),
+            None => false,
+        };
+        Ok(up || std::env::var_os(GIVEN).is_some() || switch() == Some("keep"))
+    }
+
+    /// The cluster for tests. An error where there is a `refusal`.
+    pub fn ensure() -> Result<Self> {
+        let layout = Layout::from_environment();
+        let Some(kubeconfig) = std::env::var_os(GIVEN) else {
+            return Self::up(layout);
+        };
+        let client = Client::given(Path::new(&kubeconfig));
+        client
+            .kubectl(&["get", "--raw=/readyz"])
+            .with_context(|| format!("the cluster of {GIVEN} does not answer"))?;
+        Ok(Self {
+            client,
+            layout,
+            given: true,
+        })
     }
 
     /// The cluster of these folders, started if it is not up.
@@ -206,6 +223,21 @@ pub fn helm_program() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).map(|folder| folder.join("helm"));
     std::iter::once(own).chain(folders).find(|program| program.is_file())
+}
+
+/// What the environment says of tests on a cluster.
+fn switch() -> Option<&'static str> {
+    let value = std::env::var_os(SWITCH)?;
+    ["0", "keep"].into_iter().find(|known| value == *known)
+}
+
+/// Whose cluster is in the way of ours. What a crash left of ours is not.
+fn others(layout: &Layout) -> Option<String> {
+    if record::open(layout).is_ok_and(|found| found.is_some()) {
+        return None;
+    }
+    let free = record::refuse_other_owner(layout).and_then(|()| machine::refuse_others());
+    free.err().map(|error| format!("{error:#}"))
 }
 
 /// For people who watch.

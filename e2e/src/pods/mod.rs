@@ -24,18 +24,6 @@ pub use written::Written;
 /// The machine may have other work.
 pub const LIMIT: Duration = Duration::from_mins(3);
 const LOOK: Duration = Duration::from_millis(200);
-const SWITCH: &str = "TULLE_CLUSTER_TESTS";
-
-/// The cluster for a test, where such tests are wanted and possible; says so if not.
-pub fn cluster(test: &str) -> Result<Option<Cluster>> {
-    if std::env::var_os(SWITCH).is_none_or(|value| value != "1") {
-        say(&format!(
-            "{test}: SKIPPED: set {SWITCH}=1 to run it; the first run builds Kubernetes"
-        ));
-        return Ok(None);
-    }
-    Cluster::ensure()
-}
 
 /// For people who watch, past the test harness.
 pub fn say(line: &str) {

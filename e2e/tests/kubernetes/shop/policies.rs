@@ -5,7 +5,7 @@ use tulle_e2e::harness::Steps;
 use tulle_e2e::probe::CallSummary;
 
 use super::reach::urls;
-use super::shop::{SHOP, Shop, until};
+use super::stage::{SHOP, Shop, until};
 
 pub(crate) fn steps(shop: &Shop, steps: &mut Steps) {
     if let Err(error) = shop.apply_policies() {

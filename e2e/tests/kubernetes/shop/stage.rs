@@ -1,6 +1,5 @@
 //! The shop on the cluster, and calls from its Pods.
 
-use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,11 +17,6 @@ pub(crate) const SHOP: &str = "shop";
 pub(crate) const OUTSIDE: &str = "tulle-e2e-outside";
 /// The machine may have other work.
 pub(crate) const LIMIT: Duration = Duration::from_mins(3);
-
-pub(crate) fn say(line: &str) {
-    // Not `eprintln!`: the test harness would keep it to itself.
-    writeln!(std::io::stderr(), "shop test: {line}").ok();
-}
 
 /// The applied shop.
 pub(crate) struct Shop {

@@ -1,6 +1,6 @@
 //! The charts as text: what they render is the same each time, complete, and refused if a value is wrong.
 //!
-//! `UPDATE_CHART=1 cargo test -p tulle-e2e --test chart` writes the part of the values' schema that is made from the kinds.
+//! `UPDATE_CHART=1 cargo test -p tulle-e2e --test kubernetes_charts` writes the part of the values' schema that is made from the kinds.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,7 +1,5 @@
 //! On a real cluster, with Tulle installed by its charts: a pod is let in as itself, and nobody as another one. Whatever else shows
 //! a token gets no certificate and no configuration, and the stream of a pod ends with it.
-//!
-//! Runs only with `TULLE_CLUSTER_TESTS=1`, as `cluster` does.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -13,7 +11,7 @@ use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use tulle_e2e::cluster::{Cluster, Component};
 use tulle_e2e::harness::own_program;
 use tulle_e2e::install::{Installation, load_tools};
-use tulle_e2e::pods::{self, LIMIT, Namespace, Token, say};
+use tulle_e2e::pods::{LIMIT, Namespace, Token, say, until};
 use tulle_e2e::probe::ads::AdsReport;
 
 const NAMESPACE: &str = "tulle-e2e-identity";
@@ -174,12 +172,8 @@ impl Stage {
     }
 }
 
-#[test]
-fn a_pod_is_itself_only() -> Result<()> {
-    let Some(cluster) = pods::cluster("impersonation")? else {
-        return Ok(());
-    };
-    let stage = Stage::set(&cluster)?;
+pub(crate) fn a_pod_is_itself_only(cluster: &Cluster) -> Result<()> {
+    let stage = Stage::set(cluster)?;
     let own = stage.file(ORDERS, "/token/token")?;
     stage.accepted("a pod is itself", &own)?;
     real_tokens(&stage, &own)?;
@@ -341,7 +335,7 @@ fn held_stream(stage: &Stage) -> Result<()> {
     let ended = ended?;
     ensure!(ended.ended.is_some(), "the control plane ended the stream: {ended:?}");
     say(&format!("the stream of a deleted pod: {:?}", ended.ended));
-    pods::until("the node is ready again", || {
+    until("the node is ready again", || {
         let path = "--output=jsonpath={.items[0].status.conditions[?(@.type==\"Ready\")].status}";
         Ok(cluster.kubectl(&["get", "nodes", path])? == "True")
     })?;

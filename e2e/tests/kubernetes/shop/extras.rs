@@ -1,6 +1,6 @@
 //! What the test adds to the shop: headless Services, somebody outside of the mesh, an ingress.
 
-use super::shop::{OUTSIDE, SHOP};
+use super::stage::{OUTSIDE, SHOP};
 
 /// Objects by namespace.
 pub(crate) const ALL: [(&str, &str); 3] = [(SHOP, IN_THE_SHOP), ("default", NAMESPACE), (OUTSIDE, OUT_THERE)];

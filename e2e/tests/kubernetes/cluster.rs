@@ -1,21 +1,16 @@
 //! The cluster that other tests stand on: what a mesh needs of Kubernetes works on it, and it leaves nothing behind.
-//!
-//! Runs only with `TULLE_CLUSTER_TESTS=1`, because the first start builds Kubernetes, which takes a quarter of an hour.
 
 use std::fs;
-use std::io::Write;
-use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::Value;
 use tulle_e2e::cluster::{Cluster, Component, Layout};
 use tulle_e2e::harness::{own_program, wait_until};
+use tulle_e2e::pods::say;
 use tulle_e2e::probe::call::CallSummary;
 
-const SWITCH: &str = "TULLE_CLUSTER_TESTS";
 const NAMESPACE: &str = "tulle-e2e-cluster";
 const IMAGE: &str = "localhost/tulle-e2e:cluster-test";
 const DOCKERFILE: &str = "FROM debian:bookworm-slim\n\
@@ -87,25 +82,6 @@ spec:
       projected: {sources: [{serviceAccountToken: {audience: tulle, path: token, expirationSeconds: 600}}]}
 "#;
 
-/// One test at a time: the second takes the cluster away.
-static TURN: Mutex<()> = Mutex::new(());
-
-fn say(line: &str) {
-    // Not `eprintln!`: the test harness would keep it to itself.
-    writeln!(std::io::stderr(), "cluster test: {line}").ok();
-}
-
-fn cluster() -> Result<Option<(Cluster, MutexGuard<'static, ()>)>> {
-    if std::env::var_os(SWITCH).is_none_or(|value| value != "1") {
-        say(&format!(
-            "SKIPPED: set {SWITCH}=1 to run it; the first run builds Kubernetes"
-        ));
-        return Ok(None);
-    }
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(Cluster::ensure()?.map(|cluster| (cluster, turn)))
-}
-
 /// kubectl in the test's namespace.
 fn kubectl(cluster: &Cluster, arguments: &[&str]) -> Result<String> {
     cluster.kubectl(&[&["--namespace", NAMESPACE][..], arguments].concat())
@@ -154,21 +130,17 @@ fn field(cluster: &Cluster, object: &str, path: &str) -> Result<String> {
     kubectl(cluster, &["get", object, &format!("--output=jsonpath={path}")])
 }
 
-#[test]
-fn what_a_mesh_needs_of_kubernetes_works() -> Result<()> {
-    let Some((cluster, _turn)) = cluster()? else {
-        return Ok(());
-    };
-    deploy(&cluster)?;
-    services(&cluster)?;
-    logs(&cluster)?;
-    tokens(&cluster)?;
+pub(crate) fn what_a_mesh_needs_of_kubernetes_works(cluster: &Cluster) -> Result<()> {
+    deploy(cluster)?;
+    services(cluster)?;
+    logs(cluster)?;
+    tokens(cluster)?;
     ensure!(
         cluster.helm(&["list", "--all-namespaces", "--output=json"])?.trim() == "[]",
         "no release was made"
     );
-    if std::env::var_os("TULLE_E2E_KUBECONFIG").is_none() {
-        api_server_away(&cluster)?;
+    if cluster.is_own() {
+        api_server_away(cluster)?;
     }
     cluster
         .kubectl(&["delete", "namespace", NAMESPACE, "--timeout=120s"])
@@ -258,21 +230,18 @@ fn api_server_away(cluster: &Cluster) -> Result<()> {
     field(cluster, "pod/caller", "{.metadata.uid}").map(drop)
 }
 
-#[test]
-fn down_leaves_nothing_and_the_next_start_is_clean() -> Result<()> {
-    let Some((cluster, _turn)) = cluster()? else {
-        return Ok(());
-    };
-    if std::env::var_os("TULLE_E2E_KUBECONFIG").is_some() {
+/// The cluster is another one afterwards, in the same place.
+pub(crate) fn down_leaves_nothing_and_the_next_start_is_clean(cluster: &Cluster) -> Result<()> {
+    if !cluster.is_own() {
         say("SKIPPED: a given cluster is not ours to be ended");
         return Ok(());
     }
-    let layout = Layout::new(std::env::var_os("TULLE_E2E_STATE").as_deref().map(Path::new));
+    let layout = Layout::from_environment();
     // With pods that would be made again, and others that nobody owns.
-    deploy(&cluster)?;
+    deploy(cluster)?;
     ensure!(!Cluster::leftovers(&layout)?.is_empty(), "a cluster that is up shows");
     let start = Instant::now();
-    cluster.down()?;
+    cluster.clone().down()?;
     say(&format!("down took {:.1} s", start.elapsed().as_secs_f64()));
     let left = Cluster::leftovers(&layout)?;
     ensure!(left.is_empty(), "{}", left.join("\n"));
@@ -287,7 +256,7 @@ fn down_leaves_nothing_and_the_next_start_is_clean() -> Result<()> {
         "--output=jsonpath={.items[*].metadata.namespace}",
     ])?;
     ensure!(pods == "kube-system", "only cluster DNS runs: {pods}");
-    let again = Cluster::ensure()?.context("it is up")?;
+    let again = Cluster::ensure()?;
     ensure!(again.kubeconfig() == cluster.kubeconfig(), "the same cluster");
     Ok(())
 }

@@ -1,8 +1,7 @@
 //! What breaks and what changes under 200 requests a second between pods of the mesh: replicas of the operator, a node, the API server,
 //! the service account of a Deployment, all pods of another one. No request fails, and what is applied afterwards holds.
 //!
-//! Requests are sent once and nothing is retried, neither by the load nor by the mesh. Runs only with `TULLE_CLUSTER_TESTS=1`, as
-//! `cluster` does.
+//! Requests are sent once and nothing is retried, neither by the load nor by the mesh.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -14,7 +13,7 @@ use serde_json::Value;
 use tulle_e2e::cluster::{Cluster, Component};
 use tulle_e2e::harness::Steps;
 use tulle_e2e::install::{Installation, NAMESPACE as SYSTEM, load_tools};
-use tulle_e2e::pods::{self, Namespace, PodLoad, say, until};
+use tulle_e2e::pods::{Namespace, PodLoad, say, until};
 use tulle_e2e::traffic::{HttpFlow, Spec, TcpFlow};
 
 const NAMESPACE: &str = "tulle-e2e-failures";
@@ -138,7 +137,7 @@ impl Stage {
     fn converges(&self, name: &str) -> Result<()> {
         self.namespace.apply(&DENIAL.replace("NAME", name))?;
         let url = format!("http://steady/{name}");
-        until("a policy is enforced", || {
+        until(&format!("{name}: ten requests are denied"), || {
             Ok(self.load.call(&[&url, "-n", "10"])?.all(403))
         })?;
         self.load.nothing_failed().map(drop)
@@ -184,12 +183,8 @@ fn is_ready(pod: &Value) -> bool {
         .any(|one| one["type"] == "Ready" && one["status"] == "True")
 }
 
-#[test]
-fn no_request_fails() -> Result<()> {
-    let Some(cluster) = pods::cluster("failures")? else {
-        return Ok(());
-    };
-    let stage = Stage::set(&cluster)?;
+pub(crate) fn no_request_fails(cluster: &Cluster) -> Result<()> {
+    let stage = Stage::set(cluster)?;
     let mut steps = Steps::default();
     steps.run("either replica of the operator is killed", || either_replica(&stage));
     steps.run("both are deleted", || both_replicas(&stage));
@@ -313,7 +308,7 @@ fn enforced(stage: &Stage, name: &str) -> Result<()> {
         format!("trafficpermission/{name}"),
         r#"{.status.conditions[?(@.type=="Enforced")].status}"#,
     );
-    until("a policy is enforced", || {
+    until(&format!("{name}: its status says that it is enforced"), || {
         Ok(stage.namespace.field(&object, path)? == "True")
     })
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tulle_e2e::harness::Steps;
 use tulle_e2e::install::TULLE;
 
-use super::shop::{SHOP, Shop, until};
+use super::stage::{SHOP, Shop, until};
 
 /// Three Pods; in each a container for every kind of probe.
 const PODS: &str = r#"

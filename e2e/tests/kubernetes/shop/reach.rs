@@ -5,7 +5,7 @@ use serde_json::Value;
 use tulle_e2e::harness::Steps;
 use tulle_e2e::probe::CallSummary;
 
-use super::shop::{OUTSIDE, SHOP, Shop};
+use super::stage::{OUTSIDE, SHOP, Shop};
 
 pub(crate) fn steps(shop: &Shop, steps: &mut Steps) {
     steps.run(

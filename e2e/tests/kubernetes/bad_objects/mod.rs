@@ -1,13 +1,10 @@
 //! The bad files and objects of `harness::broken` against the chart's installation, with real callers and a real Envoy: applied while
 //! the operator runs, with and without `--validate=ignore`, they are refused at once or warned of; applied while it is scaled to nothing
 //! they are accepted, and fail closed when it is back. No caller ever gets more than was written, and status says why in the same words.
-//!
-//! Runs only with `TULLE_CLUSTER_TESTS=1`, as `cluster` does.
 
-#[path = "bad_objects/applying.rs"]
 mod applying;
-#[path = "bad_objects/noticed.rs"]
 mod noticed;
+mod plugin;
 
 use std::collections::BTreeSet;
 
@@ -15,11 +12,12 @@ use anyhow::{Context, Result, ensure};
 use applying::{Said, down, plainly, restore, same_words};
 use noticed::{Notices, notices};
 use serde_json::Value;
+use tulle_e2e::cluster::Cluster;
 use tulle_e2e::harness::Steps;
 use tulle_e2e::harness::broken::{self, FIRST_ALLOWED, FIRST_DENIED, cases};
 use tulle_e2e::harness::yaml::NAMESPACE;
 use tulle_e2e::install::{Installation, load_tools};
-use tulle_e2e::pods::{self, Namespace, until};
+use tulle_e2e::pods::{Namespace, until};
 use tulle_e2e::probe::call::CallSummary;
 
 const POD: &str = r#"
@@ -50,12 +48,9 @@ struct Stage {
 }
 
 impl Stage {
-    fn set() -> Result<Option<Self>> {
-        let Some(cluster) = pods::cluster("bad objects")? else {
-            return Ok(None);
-        };
-        let installation = Installation::ensure(&cluster)?;
-        let namespace = Namespace::meshed(&cluster, NAMESPACE, &load_tools(&cluster)?)?;
+    fn set(cluster: &Cluster) -> Result<Self> {
+        let installation = Installation::ensure(cluster)?;
+        let namespace = Namespace::meshed(cluster, NAMESPACE, &load_tools(cluster)?)?;
         let listed: Vec<String> = ports().iter().map(ToString::to_string).collect();
         let pod = |name: &str, ports: &str| POD.replace("NAME", name).replace("PORTS", ports);
         namespace.apply(&(broken::service() + "---" + &pod("guarded", &listed.join(","))))?;
@@ -63,10 +58,10 @@ impl Stage {
             namespace.apply(&pod(caller, "7000"))?;
         }
         namespace.ready(&["pod/guarded", "pod/orders", "pod/frontend", "pod/stranger"])?;
-        Ok(Some(Self {
+        Ok(Self {
             installation,
             namespace,
-        }))
+        })
     }
 
     /// Every caller asks at every port.
@@ -157,12 +152,8 @@ fn case_of(port: u16) -> usize {
     )
 }
 
-#[test]
-fn bad_objects_on_an_installation() -> Result<()> {
-    let Some(stage) = Stage::set()? else {
-        return Ok(());
-    };
-    let cluster = stage.installation.cluster();
+pub(crate) fn bad_objects_on_an_installation(cluster: &Cluster) -> Result<()> {
+    let stage = Stage::set(cluster)?;
     restore(cluster)?;
     let mut written = BTreeSet::new();
     until("the good files are enforced", || {
@@ -195,6 +186,12 @@ fn bad_objects_on_an_installation() -> Result<()> {
     steps.run("each says why in its status, in the same words", || {
         same_words(&stage.permissions()?, &said)
     });
+    let of_parser = |(name, lines): (&&'static str, &BTreeSet<String>)| {
+        let told = notices(name) == Some(Notices::Parser);
+        told.then(|| lines.clone()).into_iter().flatten()
+    };
+    let findings: BTreeSet<String> = said.iter().flat_map(of_parser).collect();
+    steps.run("kubectl tulle answers", || plugin::answers(cluster, &findings));
     stage.namespace.leave()?;
     steps.finish()
 }

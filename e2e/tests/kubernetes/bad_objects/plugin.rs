@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
+use tulle_e2e::cluster::Cluster;
 use tulle_e2e::harness::broken::FIRST_ALLOWED;
 use tulle_e2e::harness::tulle;
-
-use super::stage::Stage;
 
 /// Case 4, of which nothing is wrong.
 const GOOD: u16 = FIRST_ALLOWED + 4;
@@ -16,12 +15,12 @@ const GOOD: u16 = FIRST_ALLOWED + 4;
 type Said = (Option<i32>, String, String);
 
 /// All its commands; `findings` are lines that were said of objects that are there now.
-pub(crate) fn answers(stage: &Stage, findings: &BTreeSet<String>) -> Result<()> {
+pub(crate) fn answers(cluster: &Cluster, findings: &BTreeSet<String>) -> Result<()> {
     let folder = tempfile::tempdir()?;
     std::os::unix::fs::symlink(tulle()?, folder.path().join("kubectl-tulle"))?;
     let path = std::env::var("PATH").unwrap_or_default();
     let ask = |arguments: &[&str]| -> Result<Said> {
-        let mut kubectl: Command = stage.cluster().kubectl_command();
+        let mut kubectl: Command = cluster.kubectl_command();
         kubectl.env("PATH", format!("{}:{path}", folder.path().display()));
         let output = kubectl.arg("tulle").args(arguments).output()?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

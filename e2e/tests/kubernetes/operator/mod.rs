@@ -1,13 +1,10 @@
 //! `tulle operator` on a real cluster, as processes beside it: replicas agree on one certificate authority, keep what Pods and
 //! the API server need, inject, say how they are, and end without anybody noticing.
-//!
-//! Runs only with `TULLE_CLUSTER_TESTS=1`, as `cluster` does.
 
 #![allow(clippy::indexing_slicing, reason = "helpers of a test")]
 
 mod stage;
 
-use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -16,40 +13,24 @@ use serde_json::{Value, json};
 use tulle_e2e::cluster::{Cluster, Component};
 use tulle_e2e::harness::{Operator, wait_until};
 use tulle_e2e::install::Installation;
+use tulle_e2e::pods::say;
 use tulle_e2e::sim::Server;
 
 use stage::{LIMIT, MESH, NAME, SYSTEM, Stage};
-
-const SWITCH: &str = "TULLE_CLUSTER_TESTS";
-
-fn say(line: &str) {
-    // Not `eprintln!`: the test harness would keep it to itself.
-    writeln!(std::io::stderr(), "kubernetes operator test: {line}").ok();
-}
 
 fn is_injected(pod: &Value) -> bool {
     pod["spec"]["initContainers"][1]["name"] == "tulle-proxy"
         && pod["metadata"]["labels"]["mesh.tulle.dev/injected"].is_string()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn replicas_are_one_control_plane() -> Result<()> {
-    if std::env::var_os(SWITCH).is_none_or(|value| value != "1") {
-        say(&format!(
-            "SKIPPED: set {SWITCH}=1 to run it; the first run builds Kubernetes"
-        ));
-        return Ok(());
-    }
-    if std::env::var_os("TULLE_E2E_KUBECONFIG").is_some() {
+pub(crate) async fn replicas_are_one_control_plane(cluster: &Cluster) -> Result<()> {
+    if !cluster.is_own() {
         say("SKIPPED: the API server of a given cluster may not reach this process");
         return Ok(());
     }
-    let Some(cluster) = Cluster::ensure()? else {
-        return Ok(());
-    };
     // An installation would answer for the same objects.
-    Installation::absent(&cluster)?;
-    let stage = Stage::set(cluster)?;
+    Installation::absent(cluster)?;
+    let stage = Stage::set(cluster.clone())?;
     let (mut first, mut second) = (stage.start("3s")?, stage.start("3s")?);
     first.until_ready()?;
     second.until_ready()?;

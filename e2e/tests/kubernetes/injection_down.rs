@@ -1,13 +1,11 @@
 //! While injection is down, a pod of the mesh is refused: it does not start without its proxy. What runs goes on, what left the
 //! mesh is not concerned, and what was refused starts when injection is back.
-//!
-//! Runs only with `TULLE_CLUSTER_TESTS=1`, as `cluster` does.
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
 use tulle_e2e::cluster::Cluster;
 use tulle_e2e::install::{Installation, load_tools};
-use tulle_e2e::pods::{self, Namespace, until};
+use tulle_e2e::pods::{Namespace, until};
 
 const NAMESPACE: &str = "tulle-e2e-injection";
 
@@ -81,13 +79,9 @@ fn scale(installation: &Installation, replicas: usize) -> Result<()> {
     })
 }
 
-#[test]
-fn without_injection_nothing_starts_unmeshed() -> Result<()> {
-    let Some(cluster) = pods::cluster("injection down")? else {
-        return Ok(());
-    };
-    let installation = Installation::ensure(&cluster)?;
-    let namespace = Namespace::meshed(&cluster, NAMESPACE, &load_tools(&cluster)?)?;
+pub(crate) fn without_injection_nothing_starts_unmeshed(cluster: &Cluster) -> Result<()> {
+    let installation = Installation::ensure(cluster)?;
+    let namespace = Namespace::meshed(cluster, NAMESPACE, &load_tools(cluster)?)?;
     for (name, meshed) in [("before", true), ("caller", true)] {
         namespace.apply(&pod(name, meshed))?;
     }
@@ -96,7 +90,7 @@ fn without_injection_nothing_starts_unmeshed() -> Result<()> {
     ensure!(has_proxy(&namespace, "before")?, "injection works");
 
     scale(&installation, 0)?;
-    let down = while_down(&cluster, &namespace);
+    let down = while_down(cluster, &namespace);
     scale(&installation, 2)?;
     down?;
 

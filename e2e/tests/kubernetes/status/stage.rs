@@ -1,7 +1,6 @@
 //! Two `tulle operator` processes beside a real cluster, and Pods whose simulated proxies are spread over both.
 
 use std::fs;
-use std::io::Write;
 use std::process::Command;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tulle_e2e::cluster::Cluster;
 use tulle_e2e::harness::{Operator, own_program, tulle, wait_until};
+use tulle_e2e::pods::say;
 
 /// The namespace of the test.
 pub(crate) const NAMESPACE: &str = "tulle-e2e-status";
@@ -69,11 +69,6 @@ spec:
 "#;
 
 /// Says something to who watches.
-pub(crate) fn say(line: &str) {
-    // Not `eprintln!`: the test harness would keep it to itself.
-    writeln!(std::io::stderr(), "kubernetes status test: {line}").ok();
-}
-
 /// The names of the replicas.
 pub(crate) const NAMES: [&str; 2] = ["tulle-a", "tulle-b"];
 

@@ -1,15 +1,10 @@
 //! Tulle is installed on a real cluster by its charts, tested, upgraded, uninstalled and installed again.
-//!
-//! Runs only with `TULLE_CLUSTER_TESTS=1`, as `cluster` does.
-
-use std::io::Write;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tulle_e2e::cluster::Cluster;
 use tulle_e2e::install::{Installation, NAMESPACE, TULLE};
 
-const SWITCH: &str = "TULLE_CLUSTER_TESTS";
 /// A namespace of the mesh with one policy of a user.
 const USER: &str = "tulle-e2e-install";
 const POLICY: &str = "
@@ -25,11 +20,6 @@ metadata: {name: plain, namespace: tulle-e2e-install}
 spec: {containers: [{name: app, image: 'IMAGE', command: [sleep, '60'], imagePullPolicy: IfNotPresent}]}
 ";
 const WEBHOOKS: [&str; 2] = ["mutatingwebhookconfiguration", "validatingwebhookconfiguration"];
-
-fn say(line: &str) {
-    // Not `eprintln!`: the test harness would keep it to itself.
-    writeln!(std::io::stderr(), "install test: {line}").ok();
-}
 
 /// What the API server has of these, or nothing.
 fn get(cluster: &Cluster, arguments: &[&str]) -> Result<Value> {
@@ -98,37 +88,27 @@ fn user(cluster: &Cluster) -> Result<()> {
     cluster.apply(POLICY)
 }
 
-#[test]
-fn charts_install_upgrade_uninstall_and_install_again() -> Result<()> {
-    if std::env::var_os(SWITCH).is_none_or(|value| value != "1") {
-        say(&format!(
-            "SKIPPED: set {SWITCH}=1 to run it; the first run builds Kubernetes"
-        ));
-        return Ok(());
-    }
-    let Some(cluster) = Cluster::ensure()? else {
-        return Ok(());
-    };
-    Installation::absent(&cluster)?;
-    needs_the_kinds(&cluster)?;
-    let installation = Installation::ensure(&cluster)?;
-    user(&cluster)?;
-    let (root, bundles_before) = (authority(&cluster)?, bundles(&cluster)?);
+pub(crate) fn charts_install_upgrade_uninstall_and_install_again(cluster: &Cluster) -> Result<()> {
+    Installation::absent(cluster)?;
+    needs_the_kinds(cluster)?;
+    let installation = Installation::ensure(cluster)?;
+    user(cluster)?;
+    let (root, bundles_before) = (authority(cluster)?, bundles(cluster)?);
     works(&installation)?;
     upgrade(&installation)?;
     ensure!(
-        bundles(&cluster)? == bundles_before,
+        bundles(cluster)? == bundles_before,
         "an upgrade touched the operator's fields"
     );
     uninstalled(&installation)?;
-    let installation = Installation::ensure(&cluster)?;
-    ensure!(authority(&cluster)? == root, "another root after a new installation");
+    let installation = Installation::ensure(cluster)?;
+    ensure!(authority(cluster)? == root, "another root after a new installation");
     ensure!(
-        bundles(&cluster)? == bundles_before,
+        bundles(cluster)? == bundles_before,
         "another caBundle after a new installation"
     );
     works(&installation)?;
-    removed(&cluster)
+    removed(cluster)
 }
 
 /// Without the kinds helm refuses, and says what to do.

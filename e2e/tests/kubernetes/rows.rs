@@ -1,7 +1,7 @@
 //! `kubectl get meshstatus` on the chart's installation: two replicas of the operator, real Envoys in Pods. A sidecar is killed, a
 //! Deployment is scaled, a policy is broken: the row says so within 5 s. Nothing happens: nothing is written.
 //!
-//! Runs only with `TULLE_CLUSTER_TESTS=1`, as `cluster` does. `kubernetes_status` looks closer, with simulated proxies.
+//! `kubernetes_status` looks closer, with simulated proxies.
 
 #![allow(
     clippy::indexing_slicing,
@@ -16,7 +16,7 @@ use serde_json::Value;
 use tulle_e2e::cluster::Cluster;
 use tulle_e2e::harness::{Steps, wait_until};
 use tulle_e2e::install::{Installation, NAMESPACE as SYSTEM, load_tools};
-use tulle_e2e::pods::{self, LIMIT, Namespace, Written, say, until};
+use tulle_e2e::pods::{LIMIT, Namespace, Written, say, until};
 
 const NAMESPACE: &str = "tulle-e2e-rows";
 /// What status promises.
@@ -83,19 +83,15 @@ fn ready(object: &Value) -> String {
     format!("{}/{}", text(ready, "/status"), text(ready, "/reason"))
 }
 
-#[test]
-fn rows_follow_and_rest() -> Result<()> {
-    let Some(cluster) = pods::cluster("rows")? else {
-        return Ok(());
-    };
+pub(crate) fn rows_follow_and_rest(cluster: &Cluster) -> Result<()> {
     let stage = Stage {
-        installation: Installation::ensure(&cluster)?,
-        namespace: Namespace::meshed(&cluster, NAMESPACE, &load_tools(&cluster)?)?,
+        installation: Installation::ensure(cluster)?,
+        namespace: Namespace::meshed(cluster, NAMESPACE, &load_tools(cluster)?)?,
     };
     let mut steps = Steps::default();
     deployed(&stage)?;
     if cluster.is_own() {
-        steps.run("a sidecar is dead", || killed(&stage, &cluster));
+        steps.run("a sidecar is dead", || killed(&stage, cluster));
     } else {
         say("SKIPPED: a sidecar is dead: processes of a given cluster are not ours to be killed");
     }

@@ -1,10 +1,7 @@
 //! The Kubernetes source and the tokens of Pods, on a real cluster: what is applied appears in the model, and a Pod is let in
 //! as itself only. The control plane runs in this process, beside the cluster; nothing is intercepted.
-//!
-//! Runs only with `TULLE_CLUSTER_TESTS=1`, as `cluster` does.
 
 use std::fs;
-use std::io::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +15,9 @@ use operator::source::kubernetes;
 use tulle_e2e::cluster::Cluster;
 use tulle_e2e::harness::own_program;
 use tulle_e2e::install::Installation;
+use tulle_e2e::pods::say;
 use tulle_e2e::probe::ads::AdsReport;
 
-const SWITCH: &str = "TULLE_CLUSTER_TESTS";
 const SYSTEM: &str = "tulle-system";
 const NAMESPACE: &str = "tulle-e2e-source";
 const OTHER: &str = "tulle-e2e-source-other";
@@ -73,11 +70,6 @@ spec:
   action: ACTION
   rules: [{name: all, sources: [{type: Authenticated}]}]
 ";
-
-fn say(line: &str) {
-    // Not `eprintln!`: the test harness would keep it to itself.
-    writeln!(std::io::stderr(), "kubernetes test: {line}").ok();
-}
 
 /// The cluster, with our kinds; those that this test made are removed by it.
 struct Stage {
@@ -241,25 +233,15 @@ fn workload<'a>(model: &'a Model, namespace: &str, name: &str) -> Option<&'a Wor
     model.workloads.get(&Key::new(namespace, name)).map(|found| &**found)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_real_cluster_is_read_and_its_pods_are_themselves_only() -> Result<()> {
-    if std::env::var_os(SWITCH).is_none_or(|value| value != "1") {
-        say(&format!(
-            "SKIPPED: set {SWITCH}=1 to run it; the first run builds Kubernetes"
-        ));
-        return Ok(());
-    }
-    if std::env::var_os("TULLE_E2E_KUBECONFIG").is_some() {
+pub(crate) async fn a_real_cluster_is_read(cluster: &Cluster) -> Result<()> {
+    if !cluster.is_own() {
         say("SKIPPED: Pods of a given cluster may not reach this process");
         return Ok(());
     }
-    let Some(cluster) = Cluster::ensure()? else {
-        return Ok(());
-    };
     // An installation would answer for the same objects.
-    Installation::absent(&cluster)?;
+    Installation::absent(cluster)?;
     let state = tempfile::tempdir()?;
-    let stage = Stage::set(cluster, state.path()).await?;
+    let stage = Stage::set(cluster.clone(), state.path()).await?;
     objects(&stage).await?;
     tokens(&stage).await?;
     stage.clear().await

@@ -1,0 +1,88 @@
+//! The cluster that the tests share: started by the first one that needs it, ended once.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+use libtest_mimic::Failed;
+use tokio::signal::unix::{SignalKind, signal};
+use tulle_e2e::cluster::Cluster;
+use tulle_e2e::pods::say;
+
+use super::Test;
+
+/// What a shell reports of a process that Ctrl-C ended.
+const INTERRUPTED: i32 = 130;
+
+/// Handles of it are the same session.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Session(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    cluster: Option<Cluster>,
+    /// The cluster is not ours to be ended: it was there before, or is wanted afterwards.
+    stays: bool,
+    /// Nothing is started any more.
+    ended: bool,
+}
+
+impl Session {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Runs a test on the cluster.
+    pub(crate) fn run(&self, test: Test) -> Result<(), Failed> {
+        let done = self.cluster().and_then(|cluster| test(&cluster));
+        done.map_err(|error| Failed::from(format!("{error:?}")))
+    }
+
+    fn cluster(&self) -> Result<Cluster> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        anyhow::ensure!(!state.ended, "the tests are being ended");
+        if let Some(cluster) = &state.cluster {
+            return Ok(cluster.clone());
+        }
+        state.stays = Cluster::stays()?;
+        let cluster = Cluster::ensure()?;
+        state.cluster = Some(cluster.clone());
+        Ok(cluster)
+    }
+
+    /// Takes the cluster down, if one was started here.
+    pub(crate) fn end(&self) -> Result<()> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.ended = true;
+        match state.cluster.take() {
+            Some(cluster) if !state.stays => cluster.down(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends it, and the process, when somebody interrupts the tests.
+    pub(crate) fn end_on_signals(&self) {
+        let session = self.clone();
+        std::thread::spawn(move || {
+            if let Err(error) = wait().and_then(|()| {
+                say("interrupted: the cluster is taken down");
+                session.end()
+            }) {
+                say(&format!("{error:#}"));
+            }
+            std::process::exit(INTERRUPTED);
+        });
+    }
+}
+
+/// Until the first signal.
+fn wait() -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    runtime.block_on(async {
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        tokio::select! {
+            one = interrupt.recv() => one,
+            one = terminate.recv() => one,
+        }
+        .context("no more signals")
+    })
+}
