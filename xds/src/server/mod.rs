@@ -7,6 +7,7 @@
 mod counters;
 mod events;
 mod peer;
+mod pending;
 mod stream;
 
 use std::fmt;
@@ -16,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::Stream;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -24,6 +25,7 @@ pub use counters::Counters;
 pub use events::{ProxyEvent, ProxyEvents};
 pub use generated::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
 pub use peer::{PeerAddr, WithPeer};
+use pending::Pending;
 
 use crate::identity::{Authenticator, SecretSource};
 use crate::proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse};
@@ -63,6 +65,8 @@ pub struct ServerConfig {
     pub max_age: Option<Duration>,
     /// How many streams may be unauthenticated at a time; more are told to come back later.
     pub max_pending: usize,
+    /// How many of them may come from one address, so that nobody can take the places of all others.
+    pub max_pending_of_one: usize,
 }
 
 impl Default for ServerConfig {
@@ -73,6 +77,7 @@ impl Default for ServerConfig {
             send: Duration::from_secs(30),
             max_age: None,
             max_pending: 256,
+            max_pending_of_one: 16,
         }
     }
 }
@@ -90,7 +95,7 @@ struct Shared<A, S> {
     counters: Counters,
     events: events::EventSink,
     streams: AtomicU64,
-    pending: Arc<Semaphore>,
+    pending: Pending,
     /// How long the shutdown may take, once there is one.
     shutdown: watch::Sender<Option<Duration>>,
 }
@@ -123,7 +128,7 @@ impl<A: Authenticator, S: SecretSource> Server<A, S> {
             counters: Counters::default(),
             events,
             streams: AtomicU64::new(0),
-            pending: Arc::new(Semaphore::new(config.max_pending)),
+            pending: Pending::new(config.max_pending, config.max_pending_of_one),
             shutdown: watch::Sender::new(None),
         };
         (
@@ -178,13 +183,13 @@ impl<A: Authenticator, S: SecretSource> AggregatedDiscoveryService for Server<A,
         if shared.shutdown.borrow().is_some() {
             return refuse(Status::unavailable("the control plane is shutting down"));
         }
-        let Ok(pending) = Arc::clone(&shared.pending).try_acquire_owned() else {
+        let Some(peer) = peer::peer_of(&request) else {
+            return refuse(Status::internal("the connection does not say where it comes from"));
+        };
+        let Some(pending) = shared.pending.take(peer.ip()) else {
             return refuse(Status::resource_exhausted(
                 "too many streams are waiting to be authenticated",
             ));
-        };
-        let Some(peer) = peer::peer_of(&request) else {
-            return refuse(Status::internal("the connection does not say where it comes from"));
         };
         // Depth one: what is behind it is not even computed before the connection has taken it.
         let (responses, receiver) = mpsc::channel(1);

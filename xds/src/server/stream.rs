@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tonic::{Request, Status, Streaming};
 
 use super::Shared;
 use super::counters::add;
+use super::pending::Place;
 use crate::identity::{Authenticator, Identity, Refusal, SecretAnswer, SecretSource, Secrets};
 use crate::proto::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use crate::session::{Now, Outgoing, RequestError, Session};
@@ -29,7 +30,7 @@ pub(super) async fn run<A: Authenticator, S: SecretSource>(
     peer: SocketAddr,
     request: Request<Streaming<DeltaDiscoveryRequest>>,
     responses: Responses,
-    pending: OwnedSemaphorePermit,
+    pending: Place,
 ) {
     let admitted = timeout(shared.config.first_request, admit(&shared, peer, request));
     let result = match admitted
