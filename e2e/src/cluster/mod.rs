@@ -160,15 +160,29 @@ impl Cluster {
         let archive = folder.path().join("image.tar");
         programs::install_packages(&say)?;
         images::build(&self.layout, wanted, &archive)?;
+        self.import(&archive)
+    }
+
+    /// Gives the node an image with Prometheus and nginx; its name.
+    pub fn load_neighbours(&self) -> Result<&'static str> {
+        let name = images::neighbours::NAME;
+        if !self.images()?.iter().any(|there| there == name) {
+            programs::install_packages(&say)?;
+            self.import(&images::neighbours::ensure(&self.layout, &say)?)?;
+        }
+        Ok(name)
+    }
+
+    fn import(&self, archive: &Path) -> Result<()> {
         if !self.given {
-            return images::import(&self.layout, &archive);
+            return images::import(&self.layout, archive);
         }
         let load = std::env::var(GIVEN_LOAD).with_context(|| {
             format!("{GIVEN_LOAD} must say how the cluster gets images, for example \"kind load image-archive\"")
         })?;
         let mut words = load.split_whitespace();
         let program = words.next().with_context(|| format!("{GIVEN_LOAD} is empty"))?;
-        shell::output(Command::new(program).args(words).arg(&archive)).map(drop)
+        shell::output(Command::new(program).args(words).arg(archive)).map(drop)
     }
 
     /// The names of the images that the node is known to have; of a given cluster that is none.

@@ -301,15 +301,15 @@ fn doubted_node(stage: &Stage) -> Result<()> {
     })
 }
 
-/// A permission that is applied now is enforced soon, as its status says: nobody can be asked where there is no kubelet.
+/// A new permission is enforced soon, as its status says: nobody can be asked where there is no kubelet.
 fn enforced(stage: &Stage, name: &str) -> Result<()> {
     stage.namespace.apply(&DENIAL.replace("NAME", name))?;
     let (object, path) = (
         format!("trafficpermission/{name}"),
-        r#"{.status.conditions[?(@.type=="Enforced")].status}"#,
+        "{.status.conditions[0].status}/{.status.conditions[0].reason}",
     );
     until(&format!("{name}: its status says that it is enforced"), || {
-        Ok(stage.namespace.field(&object, path)? == "True")
+        Ok(stage.namespace.field(&object, path)? == "True/AllProxiesAcked")
     })
 }
 

@@ -11,6 +11,7 @@ mod image;
 mod impersonation;
 mod injection_down;
 mod install;
+mod neighbours;
 mod operator;
 mod rows;
 mod session;
@@ -32,7 +33,7 @@ const IMAGE_SWITCH: &str = "TULLE_IMAGE_TESTS";
 type Test = fn(&Cluster) -> Result<()>;
 
 /// In this order: first what runs a control plane beside the cluster, then what is installed on it; `install` leaves nothing of that.
-const TESTS: [(&str, Test); 12] = [
+const TESTS: [(&str, Test); 13] = [
     ("cluster_works", cluster::what_a_mesh_needs_of_kubernetes_works),
     ("cluster_down", cluster::down_leaves_nothing_and_the_next_start_is_clean),
     ("source", |cluster| wait(source::a_real_cluster_is_read(cluster))),
@@ -41,6 +42,7 @@ const TESTS: [(&str, Test); 12] = [
     }),
     ("status", status::status_is_true_and_soon),
     ("shop", shop::the_shop_is_in_the_mesh),
+    ("neighbours", neighbours::prometheus_and_an_ingress_work_with_the_mesh),
     ("impersonation", impersonation::a_pod_is_itself_only),
     ("bad_objects", bad_objects::bad_objects_on_an_installation),
     (
@@ -51,6 +53,11 @@ const TESTS: [(&str, Test); 12] = [
     ("failures", failures::no_request_fails),
     ("install", install::charts_install_upgrade_uninstall_and_install_again),
 ];
+
+const FROM_SOURCES: (&str, Test) = (
+    "image",
+    image::the_image_from_the_sources_is_what_the_chart_deploys,
+);
 
 fn wait(test: impl Future<Output = Result<()>>) -> Result<()> {
     tokio::runtime::Runtime::new()?.block_on(test)
@@ -66,14 +73,10 @@ fn main() -> ExitCode {
     }
     let session = Session::new();
     let image = std::env::var_os(IMAGE_SWITCH).is_some_and(|value| value == "1");
-    let from_sources = (
-        "image",
-        image::the_image_from_the_sources_is_what_the_chart_deploys as Test,
-    );
-    let trials = TESTS.iter().chain([&from_sources]).map(|(name, test)| {
-        let (session, test) = (session.clone(), *test);
-        let ignored = refusal.is_some() || (*name == from_sources.0 && !image);
-        Trial::test(*name, move || session.run(test)).with_ignored_flag(ignored)
+    let trials = TESTS.iter().chain([&FROM_SOURCES]).map(|&(name, test)| {
+        let session = session.clone();
+        let ignored = refusal.is_some() || (name == FROM_SOURCES.0 && !image);
+        Trial::test(name, move || session.run(name, test)).with_ignored_flag(ignored)
     });
     if !image && !arguments.list {
         say(&format!(

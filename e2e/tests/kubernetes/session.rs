@@ -1,6 +1,7 @@
 //! The cluster that the tests share: started by the first one that needs it, ended once.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use libtest_mimic::Failed;
@@ -31,9 +32,11 @@ impl Session {
         Self::default()
     }
 
-    /// Runs a test on the cluster.
-    pub(crate) fn run(&self, test: Test) -> Result<(), Failed> {
+    /// Runs a test on the cluster; says how long it took.
+    pub(crate) fn run(&self, name: &str, test: Test) -> Result<(), Failed> {
+        let start = Instant::now();
         let done = self.cluster().and_then(|cluster| test(&cluster));
+        say(&format!("{name}: {:.0} s", start.elapsed().as_secs_f64()));
         done.map_err(|error| Failed::from(format!("{error:?}")))
     }
 

@@ -1,10 +1,11 @@
 //! Images without a registry: made from Dockerfiles by buildah, given to containerd as archives.
 //!
-//! `builder` is buildah, `builtin` are the images that every cluster has, `toolchain` is the one of Rust,
-//! `store` is containerd's side.
+//! `builder` is buildah, `builtin` are the images that every cluster has, `neighbours` is other people's software, `toolchain` is
+//! the one of Rust, `store` is containerd's side.
 
 mod builder;
 mod builtin;
+pub(super) mod neighbours;
 mod store;
 mod toolchain;
 

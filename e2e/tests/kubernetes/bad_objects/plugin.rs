@@ -54,11 +54,16 @@ pub(crate) fn answers(cluster: &Cluster, findings: &BTreeSet<String>) -> Result<
         code == Some(0) && out.contains("\"kind\": \"TrafficPermission\""),
         "{out}{err}"
     );
+    let (code, out, err) = ask(&["callers", "-n", "shop"])?;
+    ensure!(
+        code == Some(0) && out.contains("orders") && out.contains("guarded"),
+        "{out}{err}"
+    );
     changes(&ask)?;
     for (arguments, words) in [
         (&["lint", "--context", "none"][..], "--context"),
         (&["lint", "--kubeconfig", "/nowhere/config"], "--kubeconfig"),
-        (&["callers", "-n", "shop"], "no Pod with a proxy in shop"),
+        (&["callers", "-n", "default"], "no Pod with a proxy in default"),
         (&["get", "rules", "--system-namespace", "nowhere"], "--system-namespace"),
         (&["get", "tp", "nothing", "-n", "shop"], "not found"),
     ] {
