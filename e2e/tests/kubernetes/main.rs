@@ -54,10 +54,7 @@ const TESTS: [(&str, Test); 13] = [
     ("install", install::charts_install_upgrade_uninstall_and_install_again),
 ];
 
-const FROM_SOURCES: (&str, Test) = (
-    "image",
-    image::the_image_from_the_sources_is_what_the_chart_deploys,
-);
+const FROM_SOURCES: (&str, Test) = ("image", image::the_image_from_the_sources_is_what_the_chart_deploys);
 
 fn wait(test: impl Future<Output = Result<()>>) -> Result<()> {
     tokio::runtime::Runtime::new()?.block_on(test)

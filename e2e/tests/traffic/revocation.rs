@@ -1,15 +1,13 @@
 //! Revocation under load: who loses its grant is refused at once and cut in time, over every transport; nobody else
-//! notices. What is not cut is in `traffic_revocation_limits`.
-
-mod revoking;
+//! notices. What is not cut is in `revocation_limits`.
 
 use std::fmt::Write as _;
 use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
+use super::revoking::{LIMIT, MOMENT, PERMISSION, REVOCATION, grant, passes, slowest};
 use anyhow::{Context, Result, ensure};
-use revoking::{LIMIT, MOMENT, PERMISSION, REVOCATION, grant, passes, slowest};
 use tulle_e2e::harness::yaml::{app, mesh as mesh_object};
 use tulle_e2e::harness::{Load, Mesh, Steps, can_run};
 use tulle_e2e::traffic::{FlowReport, GrpcFlow, HttpFlow, Report, Spec, TcpFlow, WebSocketFlow};

@@ -1,13 +1,11 @@
 //! What a withdrawn grant does not cut: who keeps a part of its access, and what stock Envoy cannot cut. The latter is asserted,
 //! so that the day on which it can is noticed; `docs/decisions` says the same in words.
 
-mod revoking;
-
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use super::revoking::{LIMIT, MOMENT, PERMISSION, REVOCATION, grant, passes};
 use anyhow::{Result, ensure};
-use revoking::{LIMIT, MOMENT, PERMISSION, REVOCATION, grant, passes};
 use tulle_e2e::harness::yaml::{account, app, mesh as mesh_object, object};
 use tulle_e2e::harness::{Mesh, Steps, can_run};
 use tulle_e2e::probe::TcpReport;

@@ -1,13 +1,11 @@
 //! Revocation of callers without a certificate: who has no access to a Permissive port any more is cut in time, on every kind
 //! of port; identities on the same ports notice nothing.
 
-mod revoking;
-
 use std::process::{Child, Stdio};
 use std::time::{Duration, SystemTime};
 
+use super::revoking::{LIMIT, MOMENT, PERMISSION, REVOCATION, passes, slowest};
 use anyhow::{Context, Result, ensure};
-use revoking::{LIMIT, MOMENT, PERMISSION, REVOCATION, passes, slowest};
 use tulle_e2e::harness::yaml::{account, app, mesh as settings, object};
 use tulle_e2e::harness::{Load, Mesh, Namespace, Steps, can_run, tulle};
 use tulle_e2e::traffic::{GrpcFlow, HttpFlow, Report, Spec, TcpFlow, WebSocketFlow};

@@ -1,6 +1,4 @@
 //! What the tests of revocation share: grants on payments, when a caller is served, and what a busy machine may take.
-#![allow(dead_code, reason = "each test binary uses a part")]
-
 use std::time::Duration;
 
 use anyhow::Result;
