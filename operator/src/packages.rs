@@ -3,6 +3,7 @@
 //! Only the demo and the tests install: they promise to need nothing prepared. Everybody else gets an error that names the
 //! package, because a mesh should not change a machine's packages by itself.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -27,29 +28,41 @@ pub struct PackageError {
     reason: String,
 }
 
-/// Installs what is missing, with a line before each step. Needs root. Safe to call from several processes at once: apt
+/// What of it is not on this machine.
+pub fn missing(needed: &[Program], path: &OsStr) -> Vec<Program> {
+    let absent = |&&(program, _): &&Program| !is_there(program, path);
+    needed.iter().filter(absent).copied().collect()
+}
+
+/// Installs what is missing, all at once, with a line before. Needs root. Safe to call from several processes at once: apt
 /// waits for its own lock.
 pub fn install_missing(needed: &[Program], path: &OsStr, progress: &dyn Fn(&str)) -> Result<(), PackageError> {
-    for &(program, package) in needed {
-        if is_there(program, path) {
-            continue;
-        }
-        progress(&format!(
-            "{program} is missing; installing the package {package} with apt-get"
-        ));
-        let failed = |reason: String| PackageError {
-            program,
-            package,
-            reason,
-        };
-        // An old or empty list of packages is the usual state of a fresh machine.
-        apt(&["update"]).map_err(failed)?;
-        apt(&["install", "--yes", "--no-install-recommends", package]).map_err(failed)?;
-        if !is_there(program, path) {
-            return Err(failed(format!("the package {package} does not have it")));
-        }
+    let absent = missing(needed, path);
+    let Some(&first) = absent.first() else {
+        return Ok(());
+    };
+    let packages: BTreeSet<&str> = absent.iter().map(|&(_, package)| package).collect();
+    let packages: Vec<&str> = packages.into_iter().collect();
+    let programs: Vec<&str> = absent.iter().map(|&(program, _)| program).collect();
+    progress(&format!(
+        "{} {} missing; installing {} with apt-get",
+        programs.join(", "),
+        if programs.len() == 1 { "is" } else { "are" },
+        packages.join(", ")
+    ));
+    let failed = |(program, package): Program, reason: String| PackageError {
+        program,
+        package,
+        reason,
+    };
+    // An old or empty list of packages is the usual state of a fresh machine.
+    apt(&["update"]).map_err(|reason| failed(first, reason))?;
+    let install = ["install", "--yes", "--no-install-recommends"];
+    apt(&[&install, &packages[..]].concat()).map_err(|reason| failed(first, reason))?;
+    match missing(needed, path).first() {
+        Some(&still) => Err(failed(still, format!("the package {} does not have it", still.1))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Root's programs are there even where PATH does not say so.
@@ -82,8 +95,11 @@ mod tests {
     #[test]
     fn what_is_there_is_found_and_what_is_not_is_not() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(!is_there("no-such-program", folder.path().as_os_str()));
+        let needed = [("no-such-program", "no-such-package"), ("sh", "dash")];
+        let path = std::env::join_paths([folder.path(), Path::new("/bin")]).unwrap();
+        assert_eq!(missing(&needed, &path), [("no-such-program", "no-such-package")]);
         std::fs::write(folder.path().join("no-such-program"), "").unwrap();
-        assert!(is_there("no-such-program", folder.path().as_os_str()));
+        assert_eq!(missing(&needed, &path), []);
+        assert!(install_missing(&needed, &path, &|_| {}).is_ok());
     }
 }

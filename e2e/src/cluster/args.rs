@@ -31,7 +31,7 @@ pub struct Folder {
 pub fn run(args: &ClusterArgs) -> Result<()> {
     let (ClusterArgs::Up(folder) | ClusterArgs::Down(folder) | ClusterArgs::Status(folder)) = args;
     let layout = Layout::new(folder.state.as_deref());
-    if let Some(reason) = machine::refusal(&layout) {
+    if let Some(reason) = machine::refusal() {
         bail!("{reason}");
     }
     let mut out = std::io::stdout().lock();

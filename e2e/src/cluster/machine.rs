@@ -5,12 +5,11 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::layout::{BRIDGE, Layout};
-use super::programs::Programs;
-use super::{cgroups, firewall, network};
+use super::layout::BRIDGE;
+use super::{cgroups, firewall, network, programs};
 
 /// Why no cluster can run here; none if it can.
-pub(super) fn refusal(layout: &Layout) -> Option<String> {
+pub(super) fn refusal() -> Option<String> {
     if effective_user() != Some(0) {
         return Some("a cluster makes network namespaces and control groups and needs root".to_owned());
     }
@@ -21,10 +20,7 @@ pub(super) fn refusal(layout: &Layout) -> Option<String> {
     if !filesystems.lines().any(|line| line.ends_with("\toverlay")) {
         return Some("the kernel has no overlay file system".to_owned());
     }
-    if !Programs::are_built(layout.cache()) && !has_go() {
-        return Some("Kubernetes must be built first, and there is no `go` on PATH (1.26 or newer)".to_owned());
-    }
-    None
+    programs::refusal()
 }
 
 /// Refuses to start beside another Kubernetes: cleaning up would take its rules and groups away.
@@ -45,11 +41,6 @@ pub(super) fn refuse_others() -> Result<()> {
         found.join(", ")
     );
     Ok(())
-}
-
-fn has_go() -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join("go").is_file())
 }
 
 /// The second number of the `Uid` line of our own status.

@@ -67,7 +67,7 @@ impl Cluster {
             return None;
         }
         let layout = Layout::from_environment();
-        let reason = machine::refusal(&layout).or_else(|| others(&layout));
+        let reason = machine::refusal().or_else(|| others(&layout));
         reason.map(|reason| format!("no cluster can run here: {reason}. {GIVEN} gives one"))
     }
 

@@ -16,7 +16,6 @@ mod operator;
 mod rows;
 mod session;
 mod shop;
-mod source;
 mod status;
 
 use std::process::ExitCode;
@@ -33,10 +32,9 @@ const IMAGE_SWITCH: &str = "TULLE_IMAGE_TESTS";
 type Test = fn(&Cluster) -> Result<()>;
 
 /// In this order: first what runs a control plane beside the cluster, then what is installed on it; `install` leaves nothing of that.
-const TESTS: [(&str, Test); 13] = [
+const TESTS: [(&str, Test); 12] = [
     ("cluster_works", cluster::what_a_mesh_needs_of_kubernetes_works),
     ("cluster_down", cluster::down_leaves_nothing_and_the_next_start_is_clean),
-    ("source", |cluster| wait(source::a_real_cluster_is_read(cluster))),
     ("operator", |cluster| {
         wait(operator::replicas_are_one_control_plane(cluster))
     }),

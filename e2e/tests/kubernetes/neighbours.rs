@@ -42,7 +42,7 @@ data:
 "#;
 
 /// `NAME` runs the configuration of that name; `EXCLUDED` says which of its ports are outside of the mesh.
-const NGINX_POD: &str = r#"
+const NGINX_POD: &str = r"
 apiVersion: v1
 kind: ServiceAccount
 metadata: {name: NAME}
@@ -52,7 +52,7 @@ kind: Pod
 metadata:
   name: NAME
   labels: {app: NAME}
-  annotations: {prometheus.io/scrape: "true"EXCLUDED}
+  annotations: {EXCLUDED}
 spec:
   serviceAccountName: NAME
   terminationGracePeriodSeconds: 1
@@ -65,7 +65,7 @@ spec:
       volumeMounts: [{name: nginx, mountPath: /etc/tulle}]
       resources: {requests: {cpu: 10m}}
   volumes: [{name: nginx, configMap: {name: nginx}}]
-"#;
+";
 
 const SERVICES: &str = r"
 apiVersion: v1
@@ -105,20 +105,7 @@ spec:
   rules: [{name: ingress, sources: [{type: ServiceAccount, serviceAccount: {namespace: tulle-e2e-exposed, name: ingress}}]}]
 ";
 
-/// Prometheus may see the pods that it scrapes.
-const RIGHTS: &str = r"
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: prometheus}
-rules: [{apiGroups: [''], resources: [pods], verbs: [get, list, watch]}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: prometheus}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: prometheus}
-subjects: [{kind: ServiceAccount, name: prometheus, namespace: tulle-e2e-monitoring}]
-";
-
+/// Prometheus as Debian has it knows no Kubernetes, so it is told the pods' addresses, which it would have found by itself.
 const CONFIGURATION: &str = r"
 apiVersion: v1
 kind: ServiceAccount
@@ -132,11 +119,9 @@ data:
     global: {scrape_interval: 1s, scrape_timeout: 1s}
     scrape_configs:
     - job_name: pods
-      kubernetes_sd_configs: [{role: pod, namespaces: {names: [tulle-e2e-exposed]}}]
-      relabel_configs:
-      - {source_labels: [__meta_kubernetes_pod_annotation_prometheus_io_scrape], regex: 'true', action: keep}
-      - {source_labels: [__meta_kubernetes_pod_container_port_name], regex: http-metrics, action: keep}
-      - {source_labels: [__meta_kubernetes_pod_name], target_label: pod}
+      static_configs:
+      - {targets: ['WEB:9100'], labels: {pod: web}}
+      - {targets: ['OPEN:9100'], labels: {pod: open}}
 ";
 
 /// `MESHED` says whether it is in the mesh.
@@ -186,7 +171,7 @@ impl Stage {
             monitoring: Namespace::meshed(cluster, MONITORING, &tools)?,
             outside: Namespace::plain(cluster, OUTSIDE, &tools)?,
         };
-        for objects in [NGINX, SERVICES, PERMISSIONS, RIGHTS] {
+        for objects in [NGINX, SERVICES, PERMISSIONS] {
             stage.exposed.apply(objects)?;
         }
         // The ports of `open` are the same, but its figures are for everybody in the network.
@@ -198,18 +183,22 @@ impl Stage {
             let pod = NGINX_POD.replace("NAME", name).replace("CONFIGURATION", configuration);
             let excluded = match excluded {
                 "" => String::new(),
-                ports => format!(", mesh.tulle.dev/excludeInboundPorts: \"{ports}\""),
+                ports => format!("mesh.tulle.dev/excludeInboundPorts: \"{ports}\""),
             };
             let pod = pod.replace("EXCLUDED", &excluded).replace("NEIGHBOURS", image);
             stage.exposed.apply(&pod)?;
         }
-        stage.monitoring.apply(CONFIGURATION)?;
+        stage.exposed.ready(&["pod/web", "pod/open", "pod/ingress"])?;
+        let address = |pod| anyhow::Ok(stage.exposed.address(pod)?.to_string());
+        let configuration = CONFIGURATION.replace("WEB", &address("web")?);
+        stage
+            .monitoring
+            .apply(&configuration.replace("OPEN", &address("open")?))?;
         for (name, meshed) in [("inside", "true"), ("without", "false")] {
             let pod = PROMETHEUS.replace("NAME", name).replace("MESHED", meshed);
             stage.monitoring.apply(&pod.replace("NEIGHBOURS", image))?;
         }
         stage.outside.apply(STRANGER)?;
-        stage.exposed.ready(&["pod/web", "pod/open", "pod/ingress"])?;
         stage.monitoring.ready(&["pod/inside", "pod/without"])?;
         stage.outside.ready(&["pod/stranger"])?;
         Ok(stage)

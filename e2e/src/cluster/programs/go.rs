@@ -1,16 +1,17 @@
-//! Programs that are built from Go modules, which the ordinary `go` command fetches and checks.
+//! Programs that are built from Go modules, which the `go` command fetches and checks.
 //!
 //! Each recipe is a module of its own, because their dependencies want different versions. Builds are slow on purpose:
 //! at the lowest priority, two compilers at a time.
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use super::compiler::Compiler;
 use crate::cluster::layout::KUBERNETES;
 use crate::cluster::shell;
 
@@ -100,16 +101,16 @@ impl Recipe {
 }
 
 /// Builds every program of the recipe into the folder.
-pub(super) fn build(recipe: &Recipe, work: &Path, progress: &dyn Fn(&str)) -> Result<()> {
+pub(super) fn build(recipe: &Recipe, compiler: &Compiler, work: &Path, progress: &dyn Fn(&str)) -> Result<()> {
     progress(&format!("building {} (once; then it is in the cache)", recipe.folder()));
     let source = work.join("source");
     fs::create_dir(&source)?;
-    fs::write(source.join("go.mod"), go_mod(recipe, &source)?)?;
+    fs::write(source.join("go.mod"), go_mod(recipe, compiler, &source)?)?;
     if let Some(text) = recipe.source {
         fs::write(source.join("main.go"), text)?;
     }
     let log = source.join("build.log");
-    let mut command = go(&source);
+    let mut command = compiler.go(&source);
     command.args(["build", "-v", "-p", "2", "-trimpath", "-ldflags"]);
     command.arg(format!("-s -w {}", recipe.link)).arg("-o");
     match recipe.packages {
@@ -122,7 +123,7 @@ pub(super) fn build(recipe: &Recipe, work: &Path, progress: &dyn Fn(&str)) -> Re
         .stdout(Stdio::null())
         .stderr(File::create(&log)?)
         .spawn();
-    let child = child.context("cannot run `go`; install Go 1.26 or newer")?;
+    let child = child.context("cannot run `go`")?;
     watch(child, &recipe.folder(), &log, progress)?;
     for (_, program) in recipe.packages {
         ensure!(work.join(program).is_file(), "go succeeded but made no {program}");
@@ -130,31 +131,23 @@ pub(super) fn build(recipe: &Recipe, work: &Path, progress: &dyn Fn(&str)) -> Re
     Ok(fs::remove_dir_all(source)?)
 }
 
-/// The `go` command, as slow and as predictable as we want it.
-fn go(folder: &Path) -> Command {
-    let mut command = Command::new("nice");
-    command.args(["-n", "19", "go"]).current_dir(folder);
-    command
-        .env("GOTOOLCHAIN", "local")
-        .env("GOMAXPROCS", "2")
-        .env("CGO_ENABLED", "0");
-    command.env("GOFLAGS", "-mod=mod -buildvcs=false").env("GOWORK", "off");
-    command
-}
-
 /// The module that requires the recipe's. Replacements of a required module do not count in ours: those that point into
 /// its own tree are repeated with the version under which the same code is published.
-fn go_mod(recipe: &Recipe, folder: &Path) -> Result<String> {
+fn go_mod(recipe: &Recipe, compiler: &Compiler, folder: &Path) -> Result<String> {
     let (name, version) = (recipe.name, recipe.version);
     let text = format!("module tulle.dev/{name}\n\ngo 1.26.0\n");
     let Some(module) = recipe.module else { return Ok(text) };
-    let found = shell::output(go(folder).args(["mod", "download", "-json", &format!("{module}@v{version}")]))?;
+    let found = shell::output(
+        compiler
+            .go(folder)
+            .args(["mod", "download", "-json", &format!("{module}@v{version}")]),
+    )?;
     let found: Value = serde_json::from_str(&found)?;
     let file = found
         .get("GoMod")
         .and_then(Value::as_str)
         .context("go names no go.mod")?;
-    let parsed = shell::output(go(folder).args(["mod", "edit", "-json", file]))?;
+    let parsed = shell::output(compiler.go(folder).args(["mod", "edit", "-json", file]))?;
     let replaced = replacements(&serde_json::from_str(&parsed)?, version);
     Ok(format!("{text}\nrequire {module} v{version}\n\n{replaced}"))
 }

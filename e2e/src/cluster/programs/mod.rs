@@ -3,6 +3,7 @@
 //! A folder of the cache gets its name when all that belongs in it is there, so a folder that exists is complete. Nothing
 //! is ever updated in place: another version is another folder.
 
+mod compiler;
 mod debian;
 mod go;
 mod kubectl;
@@ -14,7 +15,8 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use operator::identity::files;
 
-pub(super) use debian::install as install_packages;
+use compiler::Compiler;
+pub(super) use debian::{install as install_packages, refusal};
 
 /// Where the programs are.
 #[derive(Clone, Debug)]
@@ -26,10 +28,14 @@ impl Programs {
     /// Makes sure of all, building what is missing. Takes a quarter of an hour on two cores the first time, no time
     /// afterwards.
     pub(super) fn ensure(cache: &Path, progress: &dyn Fn(&str)) -> Result<Self> {
-        for recipe in go::RECIPES {
-            complete(cache, &recipe.folder(), progress, |work| {
-                go::build(recipe, work, progress)
-            })?;
+        if !Self::are_built(cache) {
+            let compiler = Compiler::ensure(cache, progress)?;
+            for recipe in go::RECIPES {
+                complete(cache, &recipe.folder(), progress, |work| {
+                    go::build(recipe, &compiler, work, progress)
+                })?;
+            }
+            compiler.remove()?;
         }
         complete(cache, kubectl::FOLDER, progress, kubectl::fetch)?;
         Ok(Self::cached(cache))
@@ -43,7 +49,7 @@ impl Programs {
     }
 
     /// Whether nothing would have to be built.
-    pub(super) fn are_built(cache: &Path) -> bool {
+    fn are_built(cache: &Path) -> bool {
         go::RECIPES.iter().all(|recipe| cache.join(recipe.folder()).is_dir())
     }
 

@@ -57,8 +57,10 @@ impl Shop {
         Ok(())
     }
 
+    /// Nobody waits for its end.
     pub(crate) fn close(self) -> Result<()> {
-        self.clear()
+        let delete = ["delete", "namespace", SHOP, OUTSIDE, "--wait=false"];
+        self.cluster.kubectl(&delete).map(drop)
     }
 
     /// Every Pod that is to get ready is, and the Job is done.

@@ -1,20 +1,18 @@
 //! Two `tulle operator` processes beside a real cluster, and Pods whose simulated proxies are spread over both.
 
-use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tulle_e2e::cluster::Cluster;
-use tulle_e2e::harness::{Operator, own_program, tulle, wait_until};
+use tulle_e2e::harness::{Operator, tulle, wait_until};
+use tulle_e2e::install::load_tools;
 use tulle_e2e::pods::say;
 
 /// The namespace of the test.
 pub(crate) const NAMESPACE: &str = "tulle-e2e-status";
 const SYSTEM: &str = "tulle-system";
-const IMAGE: &str = "localhost/tulle-e2e:status-test";
-const DOCKERFILE: &str = "FROM debian:bookworm-slim\nCOPY tulle-e2e /usr/local/bin/tulle-e2e\n";
 /// Starting takes time, and the machine may have other work.
 pub(crate) const LONG: Duration = Duration::from_mins(3);
 
@@ -68,7 +66,6 @@ spec:
   containers: [{name: app, image: IMAGE, command: [tulle-e2e, app, --http, "7000"]}]
 "#;
 
-/// Says something to who watches.
 /// The names of the replicas.
 pub(crate) const NAMES: [&str; 2] = ["tulle-a", "tulle-b"];
 
@@ -78,6 +75,7 @@ pub(crate) struct Stage {
     pub(crate) replicas: [Operator; 2],
     own_kinds: bool,
     servers: [String; 2],
+    image: String,
 }
 
 impl Stage {
@@ -85,10 +83,7 @@ impl Stage {
     pub(crate) fn set(cluster: Cluster) -> Result<Self> {
         let own_kinds = cluster.kubectl(&["get", "crd", "meshes.mesh.tulle.dev"]).is_err();
         kinds(&cluster, &["apply"])?;
-        let folder = tempfile::tempdir()?;
-        fs::copy(own_program()?, folder.path().join("tulle-e2e"))?;
-        fs::write(folder.path().join("Dockerfile"), DOCKERFILE)?;
-        cluster.load_image(&folder.path().join("Dockerfile"), folder.path(), IMAGE)?;
+        let image = load_tools(&cluster)?;
         namespaces(&cluster)?;
         let path = "--output=jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}";
         let node = cluster.kubectl(&["get", "nodes", path])?;
@@ -114,6 +109,7 @@ impl Stage {
             replicas,
             own_kinds,
             servers,
+            image,
         })
     }
 
@@ -127,7 +123,7 @@ impl Stage {
         };
         let yaml = DEPLOYMENT
             .replace("SERVERS", &servers)
-            .replace("image: IMAGE", &format!("image: {IMAGE}"))
+            .replace("image: IMAGE", &format!("image: {}", self.image))
             .replace("NAMESPACE", NAMESPACE)
             .replace("NAME", name)
             .replace("GROUP", group)
@@ -137,7 +133,7 @@ impl Stage {
 
     /// The Pod that stays out.
     pub(crate) fn deploy_unmeshed(&self) -> Result<()> {
-        self.apply(&LEGACY.replace("IMAGE", IMAGE))
+        self.apply(&LEGACY.replace("IMAGE", &self.image))
     }
 
     /// `kubectl` in the namespace.
