@@ -5,17 +5,19 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{InboundPort, Model, MtlsMode, PermissionRule, PortPermission, Source, SpiffeId};
+use crate::model::{
+    HttpMatch, InboundPort, Model, MtlsMode, PathMatch, PermissionRule, PortPermission, Source, SpiffeId,
+};
 
-/// The known identities that have any access to a port: an Allow or the default admits them, and no Deny without a request
-/// match refuses them. Plaintext callers have no identity and are never in the set, in either mode.
+/// The known identities that have any access to a port: an Allow or the default admits them, and no Deny of every request
+/// refuses them. Plaintext callers have no identity and are never in the set, in either mode.
 pub fn allowed_identities(model: &Model, permission: &PortPermission) -> BTreeSet<SpiffeId> {
     let trust_domain = &*model.mesh.trust_domain;
     let allowed = |identity: &&SpiffeId| {
         let denied = permission
             .deny
             .iter()
-            .any(|rule| rule.http.is_none() && concerns(rule, identity, trust_domain));
+            .any(|rule| whole(rule) && concerns(rule, identity, trust_domain));
         let granted = permission
             .allow
             .iter()
@@ -33,12 +35,19 @@ pub fn allows_plaintext(port: &InboundPort) -> bool {
         let sources = rule.sources.as_ref();
         sources.map_or(absent, |sources| sources.contains(&Source::Unauthenticated))
     };
-    let denied = permission
-        .deny
-        .iter()
-        .any(|rule| rule.http.is_none() && named(rule, true));
+    let denied = permission.deny.iter().any(|rule| whole(rule) && named(rule, true));
     let granted = permission.allow.iter().any(|rule| named(rule, false));
     port.mtls == MtlsMode::Permissive && !denied && (granted || permission.default.allow_plaintext)
+}
+
+/// Whether a rule is about every request: it has no matches, or one that demands nothing (`{}`, or the prefix `/`).
+fn whole(rule: &PermissionRule) -> bool {
+    let everything = |one: &HttpMatch| {
+        let path = one.path.as_ref();
+        let any_path = path.is_none_or(|path| matches!(path, PathMatch::Prefix(prefix) if prefix.is_empty()));
+        any_path && one.method.is_none() && one.headers.is_empty() && one.query.is_empty()
+    };
+    rule.http.as_ref().is_none_or(|list| list.iter().any(everything))
 }
 
 fn concerns(rule: &PermissionRule, identity: &SpiffeId, trust_domain: &str) -> bool {

@@ -151,6 +151,31 @@ fn routes_limits_and_comings_and_goings() {
     );
 }
 
+/// Also of a Service that was not there before.
+#[test]
+fn rules_that_no_request_reaches_are_named() {
+    let route = |first: &str| {
+        format!(
+            "---\napiVersion: mesh.tulle.dev/v1alpha1\nkind: TrafficRoute\nmetadata: {{name: r, namespace: shop}}\n\
+             spec: {{parentRefs: [{{kind: Service, name: payments, port: 80}}], rules: [\
+             {{name: first, matches: [{{path: {{type: PathPrefix, value: {first}}}}}], backendRefs: [{{name: payments, port: 80}}]}}, \
+             {{name: second, matches: [{{path: {{type: PathPrefix, value: /a}}, method: GET}}], backendRefs: [{{name: payments, port: 80}}]}}, \
+             {{name: third, matches: [{{path: {{type: PathPrefix, value: /a}}, method: GET}}], backendRefs: [{{name: payments, port: 80}}]}}]}}\n"
+        )
+    };
+    let rules = |diff: &Diff| -> Vec<String> { diff.unreachable.iter().map(|one| one.rule.to_string()).collect() };
+    let both = compare("", &route("/b"));
+    assert_eq!(rules(&both), ["TrafficRoute/shop/r/third"]);
+    let before = support::model(mesh().split_once("---\n").unwrap().1);
+    let new = diff_of_models(&before, &model(&route("/b")));
+    assert_eq!(rules(&new), ["TrafficRoute/shop/r/third"], "{:?}", new.unreachable);
+    assert_eq!(
+        rules(&compare(&route("/b"), &route("/c"))),
+        Vec::<String>::new(),
+        "it was before"
+    );
+}
+
 #[test]
 fn what_would_be_sent_is_counted_for_every_proxy() {
     // Whoever is new may call the database: its callers are listed by name there, at a workload that did not change.

@@ -55,11 +55,20 @@ pub(super) fn changes(before: &Model, after: &Model) -> Changes {
     let models = (before, after);
     let (mut routes, mut unreachable, mut unsure) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     for (key, new) in &after.services {
-        let Some(old) = before.services.get(key).filter(|old| !Arc::ptr_eq(old, new)) else {
+        let old = before.services.get(key);
+        if old.is_some_and(|old| Arc::ptr_eq(old, new)) {
             continue;
-        };
+        }
         for (number, is) in &new.ports {
-            let Some(was) = old.ports.get(number) else { continue };
+            let Some(was) = old.and_then(|old| old.ports.get(number)) else {
+                unreachable.extend(idle(is).into_iter().map(|(rule, covered_by)| Unreachable {
+                    service: key.clone(),
+                    port: *number,
+                    rule,
+                    covered_by,
+                }));
+                continue;
+            };
             if was.routes == is.routes && was.consumer_routes == is.consumer_routes {
                 continue;
             }

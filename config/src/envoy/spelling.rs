@@ -1,7 +1,7 @@
 //! Path literals however their characters are escaped.
 //!
 //! Envoy decodes unreserved characters only, so `/a:b` and `/a%3Ab`, or `%c3` and `%C3`, stay apart, while most servers read
-//! them as one. A Deny must not be passed by spelling its path another way. Only Deny rules need this: an Allow that is
+//! them as one. Neither a Deny nor a limit nor a fault must be passed by spelling its path another way. An Allow that is
 //! spelled another way denies.
 
 /// A regex over the whole of a path literal in every spelling; absent if it has only one.

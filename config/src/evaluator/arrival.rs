@@ -127,7 +127,7 @@ fn limits(matching: Matching<'_>, port: &InboundPort, caller: Option<&SpiffeId>,
     let counting = all.filter(|limit| {
         let sources = limit.sources.as_deref();
         sources.is_none_or(|sources| matching.sources(sources, caller))
-            && matching.any(limit.http.as_deref(), seen, Reading::Each)
+            && matching.any(limit.http.as_deref(), seen, Reading::Counted)
     });
     counting.map(|limit| Limited { limit: limit.clone() }).collect()
 }
@@ -136,7 +136,7 @@ fn faults(matching: Matching<'_>, port: &InboundPort, caller: Option<&SpiffeId>,
     let hitting = port.faults.slots.values().filter(|fault| {
         let source = fault.source.as_ref();
         source.is_none_or(|source| matching.source(source, caller))
-            && matching.any(fault.http.as_ref().map(std::slice::from_ref), seen, Reading::Each)
+            && matching.any(fault.http.as_ref().map(std::slice::from_ref), seen, Reading::Counted)
     });
     hitting
         .map(|fault| Injected {

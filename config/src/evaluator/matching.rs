@@ -11,8 +11,10 @@ pub(super) enum Reading {
     Any,
     /// An Allow: all occurrences joined by commas are one value.
     Joined,
-    /// Routes, limits and faults: any occurrence, as a whole (Envoy's header matchers, measured on 1.40; Gateway API leaves it open).
+    /// Routes: any occurrence, as a whole (Envoy's header matchers, measured on 1.40; Gateway API leaves it open).
     Each,
+    /// Limits and faults: headers as routes, literal paths in every spelling as a Deny.
+    Counted,
 }
 
 /// Matches with the regexes of one evaluator.
@@ -55,7 +57,7 @@ impl Matching<'_> {
 
     /// Whether the path, without the query, matches.
     pub(super) fn path(&self, path: &PathMatch, seen: &Seen, reading: Reading) -> bool {
-        if reading == Reading::Any
+        if matches!(reading, Reading::Any | Reading::Counted)
             && let Some(holds) = spelled(path, &seen.path)
         {
             return holds;
@@ -80,7 +82,7 @@ impl Matching<'_> {
             Reading::Any => seen
                 .values(&header.name)
                 .any(|value| self.value(&header.value, value, Over::Element)),
-            Reading::Each => seen
+            Reading::Each | Reading::Counted => seen
                 .values(&header.name)
                 .any(|value| self.value(&header.value, value, Over::Whole)),
             Reading::Joined => seen

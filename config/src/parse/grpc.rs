@@ -36,7 +36,7 @@ fn policy_match(
     let path = one
         .method
         .as_ref()
-        .and_then(|method| method_match(method, &format!("{at}.method"), findings));
+        .and_then(|method| method_match(method, http_method.is_some(), &format!("{at}.method"), findings));
     let headers = http::policy_headers(one.headers.as_deref(), &format!("{at}.headers"), findings);
     let read = HttpMatch {
         path,
@@ -47,7 +47,13 @@ fn policy_match(
     (findings.len() == before).then_some(read)
 }
 
-fn method_match<'a>(method: &'a GrpcMethodMatch, at: &str, findings: &mut Findings) -> Option<PathMatch> {
+/// With `calls_only`, a method of every service is that of a path with two segments, as calls have; otherwise it is any path that ends so.
+fn method_match<'a>(
+    method: &'a GrpcMethodMatch,
+    calls_only: bool,
+    at: &str,
+    findings: &mut Findings,
+) -> Option<PathMatch> {
     let mut part = |field: &str, text: Option<&'a String>| -> Option<&'a str> {
         let text = text?.as_str();
         let read = match method.match_type {
@@ -67,6 +73,9 @@ fn method_match<'a>(method: &'a GrpcMethodMatch, at: &str, findings: &mut Findin
         (_, None, None) => return None,
         (ValueMatchType::Exact, Some(service), Some(name)) => PathMatch::Exact(format!("/{service}/{name}").into()),
         (ValueMatchType::Exact, Some(service), None) => PathMatch::Prefix(format!("/{service}").into()),
+        (ValueMatchType::Exact, None, Some(name)) if calls_only => {
+            PathMatch::Regex(format!("/[^/]+/{}", regex_syntax::escape(name)).into())
+        }
         (ValueMatchType::Exact, None, Some(name)) => PathMatch::Suffix(format!("/{name}").into()),
         (ValueMatchType::RegularExpression, service, name) => {
             let any = "[^/]*".to_owned();

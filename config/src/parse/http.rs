@@ -69,10 +69,20 @@ pub(super) fn policy_headers(list: Option<&[ValueMatch]>, at: &str, findings: &m
     headers
 }
 
+/// What belongs to one connection, or is written by proxies only (Envoy's `mutateRequestHeaders`, RFC 9110 section 7.6.1).
+const STRIPPED: [&str; 5] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "upgrade",
+    "x-forwarded-client-cert",
+];
+
 fn stripped(headers: &[HeaderMatch], at: &str, findings: &mut Findings) {
-    for header in headers.iter().filter(|header| header.name.starts_with("x-envoy-")) {
+    let is_stripped = |name: &str| name.starts_with("x-envoy-") || STRIPPED.contains(&name);
+    for header in headers.iter().filter(|header| is_stripped(&header.name)) {
         let name = &header.name;
-        let message = format!("{name} is stripped from every request that comes in, so nothing can match");
+        let message = format!("{name} is not part of the request that rules see, so nothing can match");
         findings.error(at, Reason::Invalid, message);
     }
 }

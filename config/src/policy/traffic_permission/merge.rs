@@ -136,7 +136,11 @@ impl Applying<'_> {
         }
         let (says, ports) = match self.node.action {
             Action::Allow => ("the rule grants nothing there", listed),
-            Action::Deny => ("the rule denies on all ports of the target", all),
+            // Which port was meant is not known, so ports without requests are meant too.
+            Action::Deny => (
+                "the rule denies on all ports of the target",
+                RulePorts { explicit: true, ..all },
+            ),
         };
         // A target that does not exist has said so already.
         if reach.report.resolved {

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use config::Diagnostic;
 use config::diff::Diff;
+use config::{Diagnostic, Severity};
 
 use super::ask::{Output, SourceArgs, World, model_of, or_trouble, unreadable};
 use super::plugin::cluster::ClusterArgs;
@@ -68,6 +68,12 @@ impl Compared {
         }
     }
 
+    /// Whether something changes in meaning, or is wrong that was not before.
+    pub(super) fn matters(&self) -> bool {
+        let wrong = self.findings.iter().any(|finding| finding.severity == Severity::Error);
+        wrong || self.diff.changes_meaning()
+    }
+
     /// As it is printed.
     pub(super) fn printed(&self, output: Output) -> String {
         match output {
@@ -84,7 +90,7 @@ async fn compare(args: &DiffArgs, cluster: Option<&ClusterArgs>) -> anyhow::Resu
     let after = written.applied_to(&world.view, whole);
     let compared = Compared::new(world, Arc::new(after));
     super::print(&compared.printed(args.output))?;
-    Ok(ExitCode::from(u8::from(compared.diff.changes_meaning())))
+    Ok(ExitCode::from(u8::from(compared.matters())))
 }
 
 fn read(new: &Path) -> anyhow::Result<(Written, bool)> {
