@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use common::*;
-use crds::workload::{DIAL_ENDPOINTS, EXCLUDED_PORTS, POD};
+use crds::workload::{DIAL_ENDPOINTS, EXCLUDED_PORTS, POD, POD_GROUP};
 use tulle_config::evaluator::{Answer, Caller, Destination, Operation, Request, evaluate};
 use tulle_config::model::{Model, Protocol};
 use tulle_config::{Compiler, Settings};
@@ -181,4 +181,26 @@ fn what_says_ready_is_sent_last() {
         .map(|resource| &*resource.name)
         .collect();
     assert_eq!(late, ["ready"]);
+}
+
+#[test]
+fn pods_whose_labels_name_no_group_belong_to_what_controls_them() {
+    let all = pods(&format!(", {POD_GROUP}: shop-web"));
+    let group = |yaml: &str, name: &str| workload(&model_of(yaml), name).group.to_string();
+    assert_eq!(group(&all, "shop/web-0"), "web");
+    assert_eq!(
+        group(&all.replace("labels: {app: web}", "labels: {}"), "shop/web-0"),
+        "shop-web"
+    );
+    // Who is no Pod is not controlled by anything.
+    let none = all
+        .replace("labels: {app: web}", "labels: {}")
+        .replace(POD, EXCLUDED_PORTS);
+    assert_eq!(
+        group(
+            &none.replace(&format!("{EXCLUDED_PORTS}-group"), POD_GROUP),
+            "shop/web-0"
+        ),
+        "web-0"
+    );
 }

@@ -7,6 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::status::Problem;
 use crate::target_ref::LabelSelector;
 use crate::unknown::{Unknown, UnknownFields, unknown_fields};
 
@@ -254,7 +255,7 @@ pub struct MeshSummary {
     /// Proxies that should be there.
     #[schemars(length(max = 16))]
     pub proxies: String,
-    /// `synced/connected`.
+    /// `synced/expected`.
     #[schemars(length(max = 32))]
     pub synced: String,
     /// The mode.
@@ -265,7 +266,11 @@ pub struct MeshSummary {
     pub default_action: String,
     /// Policies and routes in force.
     pub policies: u32,
-    /// Healthy, Progressing, Rejected or Disconnected; Empty where nothing is meshed.
+    /// Healthy, Progressing, Rejected or Disconnected; Empty where nothing is meshed; Invalid where the Mesh itself is wrong.
     #[schemars(length(max = 32))]
     pub state: String,
+    /// What is wrong with the object, field by field, and what to do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub problems: Vec<Problem>,
 }

@@ -15,6 +15,9 @@ pub const POD: &str = "mesh.tulle.dev/pod";
 /// The annotation of such a Workload with the ports that its proxy does not take, by commas: callers send them plaintext.
 pub const EXCLUDED_PORTS: &str = "mesh.tulle.dev/pod-excluded-ports";
 
+/// The annotation of such a Workload with what controls the Pod: the group of Pods whose labels name none.
+pub const POD_GROUP: &str = "mesh.tulle.dev/pod-group";
+
 /// The annotation (`"true"`, `"false"`) of a workload that calls others by their own addresses, past the Services that lead there:
 /// its proxy then knows the address of every endpoint.
 pub const DIAL_ENDPOINTS: &str = "mesh.tulle.dev/dialEndpoints";

@@ -17,7 +17,7 @@ const ALLOWED: &[&str] = &[
     "ClusterRole tulle | discovery.k8s.io/ | endpointslices | * | list watch",
     "ClusterRole tulle | mesh.tulle.dev/ | faultinjections meshes ratelimits trafficpermissions trafficroutes workloads | * | list watch",
     "ClusterRole tulle | mesh.tulle.dev/ | faultinjections/status meshes/status meshstatuses/status ratelimits/status \
-     trafficpermissions/status trafficroutes/status workloads/status | * | patch",
+     trafficpermissions/status trafficroutes/status | * | patch",
     "ClusterRole tulle | mesh.tulle.dev/ | meshstatuses | * | create delete list patch watch",
     "ClusterRole tulle | / | configmaps | * | create",
     "ClusterRole tulle | / | configmaps | tulle-ca | delete list patch watch",

@@ -88,7 +88,7 @@ pub(super) fn workloads(
             continue;
         };
         let labels = &place.node.labels;
-        let group = group_of(labels, &key.name);
+        let group = group_of(labels, place.node.controller.as_deref().unwrap_or(&key.name));
         let made = Workload {
             key: key.clone(),
             address: place.node.address,

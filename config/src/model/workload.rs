@@ -44,7 +44,7 @@ pub struct Workload {
     pub address: IpAddr,
     /// Who it is.
     pub identity: SpiffeId,
-    /// Replicas of one thing share it: the label `app.kubernetes.io/name` or `app`, else the name.
+    /// Replicas of one thing share it: the label `app.kubernetes.io/name` or `app`, else what controls the Pod, else the name.
     pub group: Arc<str>,
     /// It calls endpoints by their own addresses, past the Services that lead there.
     pub dials_endpoints: bool,

@@ -31,6 +31,8 @@ pub(crate) struct WorkloadNode {
     pub(crate) address: IpAddr,
     pub(crate) service_account: Arc<str>,
     pub(crate) labels: Arc<BTreeMap<String, String>>,
+    /// What it is called where its labels do not say.
+    pub(crate) controller: Option<Arc<str>>,
     pub(crate) ports: BTreeMap<u16, WorkloadPortNode>,
     /// Only `EndpointSlice`s make it an endpoint of a Service.
     pub(crate) by_slices: bool,
@@ -73,6 +75,9 @@ pub(crate) fn parse(workload: &crds::Workload) -> (Option<WorkloadNode>, Vec<Dia
         address,
         service_account: account.into(),
         labels: Arc::new(workload.metadata.labels.clone().unwrap_or_default()),
+        controller: note(workload, crds::workload::POD_GROUP)
+            .filter(|_| is_pod)
+            .map(|name| name.as_str().into()),
         ports,
         by_slices: is_pod,
         dials_endpoints,

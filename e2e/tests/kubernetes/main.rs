@@ -31,10 +31,13 @@ const IMAGE_SWITCH: &str = "TULLE_IMAGE_TESTS";
 
 type Test = fn(&Cluster) -> Result<()>;
 
+/// Takes the cluster away from whoever has started it.
+const DOWN: &str = "cluster_down";
+
 /// In this order: first what runs a control plane beside the cluster, then what is installed on it; `install` leaves nothing of that.
 const TESTS: [(&str, Test); 12] = [
     ("cluster_works", cluster::what_a_mesh_needs_of_kubernetes_works),
-    ("cluster_down", cluster::down_leaves_nothing_and_the_next_start_is_clean),
+    (DOWN, cluster::down_leaves_nothing_and_the_next_start_is_clean),
     ("operator", |cluster| {
         wait(operator::replicas_are_one_control_plane(cluster))
     }),

@@ -1,6 +1,6 @@
 //! `tulle operator`: the control plane of a Kubernetes cluster.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -30,30 +30,15 @@ pub(super) struct OperatorArgs {
     /// A folder for the admin socket. Nothing in it matters once the process has ended
     #[arg(long, env = "TULLE_STATE", default_value = "/run/tulle", value_name = "DIR")]
     state: PathBuf,
-    /// Where proxies connect (TLS).
-    #[arg(
-        long,
-        env = "TULLE_LISTEN",
-        default_value = "0.0.0.0:15012",
-        value_name = "ADDRESS:PORT"
-    )]
-    listen: SocketAddr,
-    /// Where the API server asks (TLS).
-    #[arg(
-        long,
-        env = "TULLE_WEBHOOK_LISTEN",
-        default_value = "0.0.0.0:9443",
-        value_name = "ADDRESS:PORT"
-    )]
-    webhook_listen: SocketAddr,
-    /// Where `/livez`, `/readyz` and `/metrics` are (plain HTTP).
-    #[arg(
-        long,
-        env = "TULLE_HEALTH_LISTEN",
-        default_value = "0.0.0.0:8080",
-        value_name = "ADDRESS:PORT"
-    )]
-    health_listen: SocketAddr,
+    /// Where proxies connect (TLS) [default: port 15012 of every address].
+    #[arg(long, env = "TULLE_LISTEN", value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// Where the API server asks (TLS) [default: port 9443 of every address].
+    #[arg(long, env = "TULLE_WEBHOOK_LISTEN", value_name = "ADDRESS:PORT")]
+    webhook_listen: Option<SocketAddr>,
+    /// Where `/livez`, `/readyz` and `/metrics` are (plain HTTP) [default: port 8080 of every address].
+    #[arg(long, env = "TULLE_HEALTH_LISTEN", value_name = "ADDRESS:PORT")]
+    health_listen: Option<SocketAddr>,
     /// The Service by which proxies and the API server reach this; webhook configurations have the same name
     #[arg(long, env = "TULLE_SERVICE", default_value = "tulle", value_name = "NAME")]
     service: String,
@@ -63,14 +48,9 @@ pub(super) struct OperatorArgs {
     /// The image with Envoy, for the sidecar of Pods.
     #[arg(long, env = "TULLE_ENVOY_IMAGE", default_value_t = format!("docker.io/envoyproxy/envoy:v{}", crate::envoy_binary::PINNED), value_name = "IMAGE")]
     envoy_image: String,
-    /// Where other replicas report what their proxies acknowledged (mutual TLS)
-    #[arg(
-        long,
-        env = "TULLE_STATUS_LISTEN",
-        default_value = "0.0.0.0:15013",
-        value_name = "ADDRESS:PORT"
-    )]
-    status_listen: SocketAddr,
+    /// Where other replicas report what their proxies acknowledged (mutual TLS) [default: port 15013 of every address]
+    #[arg(long, env = "TULLE_STATUS_LISTEN", value_name = "ADDRESS:PORT")]
+    status_listen: Option<SocketAddr>,
     /// The name of this Pod. Without it and the address this replica takes no part in writing status
     #[arg(long, env = "TULLE_POD_NAME", value_name = "NAME")]
     pod_name: Option<String>,
@@ -82,6 +62,17 @@ pub(super) struct OperatorArgs {
     drain: Duration,
 }
 
+impl OperatorArgs {
+    /// A port of every address, in the Pod's own family: where there is no IPv4, `0.0.0.0` is nobody's.
+    fn everywhere(&self, port: u16) -> SocketAddr {
+        let unspecified = match self.pod_address {
+            Some(IpAddr::V6(_)) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        };
+        (unspecified, port).into()
+    }
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     crds::duration::parse(text).ok_or_else(|| format!("{text:?} is no duration; write for example \"5s\" or \"500ms\""))
 }
@@ -90,12 +81,10 @@ pub(super) async fn run(args: OperatorArgs) -> anyhow::Result<ExitCode> {
     let ending = super::run::ending()?;
     let health = Health::default();
     // First of all: whoever looks sees what is waited for.
-    let listener = TcpListener::bind(args.health_listen).await.with_context(|| {
-        format!(
-            "cannot listen on {}; choose another address with --health-listen",
-            args.health_listen
-        )
-    })?;
+    let at = args.health_listen.unwrap_or(args.everywhere(8080));
+    let listener = TcpListener::bind(at)
+        .await
+        .with_context(|| format!("cannot listen on {at}; choose another address with --health-listen"))?;
     tokio::spawn(health::serve(listener, health.clone()));
     let drain = args.drain;
     let plane = tokio::select! {
@@ -112,13 +101,18 @@ pub(super) async fn run(args: OperatorArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn start(args: OperatorArgs, health: Health) -> anyhow::Result<ClusterPlane> {
+    let (listen, webhook_listen, status_listen) = (
+        args.listen.unwrap_or(args.everywhere(15012)),
+        args.webhook_listen.unwrap_or(args.everywhere(9443)),
+        args.status_listen.unwrap_or(args.everywhere(15013)),
+    );
     let options = ClusterOptions {
         client: connect(args.kubeconfig.as_deref()).await?,
         state_dir: args.state,
-        listen: args.listen,
+        listen,
         system_namespace: args.system_namespace,
         webhook: WebhookOptions {
-            listen: args.webhook_listen,
+            listen: webhook_listen,
             service: args.service,
             image: args.image,
             envoy_image: args.envoy_image,
@@ -127,8 +121,32 @@ async fn start(args: OperatorArgs, health: Health) -> anyhow::Result<ClusterPlan
         replica: Replica {
             name: args.pod_name,
             address: args.pod_address,
-            listen: Some(args.status_listen),
+            listen: Some(status_listen),
         },
     };
     Ok(ClusterPlane::start(options).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: OperatorArgs,
+    }
+
+    #[test]
+    fn ports_are_in_the_family_of_the_pod() {
+        let everywhere = |address: &[&str]| {
+            let command = Command::parse_from([&["operator"], address].concat());
+            command.args.everywhere(15012).to_string()
+        };
+        assert_eq!(everywhere(&[]), "0.0.0.0:15012");
+        assert_eq!(everywhere(&["--pod-address", "10.0.0.1"]), "0.0.0.0:15012");
+        assert_eq!(everywhere(&["--pod-address", "fd00::1"]), "[::]:15012");
+    }
 }

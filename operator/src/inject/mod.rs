@@ -81,7 +81,7 @@ pub fn inject(pod: &Pod, settings: &InjectSettings) -> Result<Injection, Refusal
         .as_ref()
         .map_or_else(ProbeTable::default, |earlier| earlier.table.clone());
     let probes = probes::rewrite(&applications(spec), &known, &options.inbound_ports)?;
-    let additions = additions(settings, &options, group(pod).as_deref(), &probes.table);
+    let additions = additions(settings, &options, controller(pod).as_deref(), &probes.table);
     let mut operations = probes.operations;
     operations.extend(containers(spec, &additions, earlier.as_ref(), &probes.table));
     operations.extend(volumes(spec, &additions, earlier.as_ref()));
@@ -216,8 +216,8 @@ fn marks(pod: &Pod, version: &str, table: &ProbeTable) -> Vec<PatchOperation> {
     operations
 }
 
-/// The workload whose replicas share limits: what controls the pod; for a Deployment its name, not the `ReplicaSet`'s.
-fn group(pod: &Pod) -> Option<String> {
+/// The workload of which a pod is a replica: what controls it; for a Deployment its name, not the `ReplicaSet`'s.
+pub(crate) fn controller(pod: &Pod) -> Option<String> {
     let owners = pod.metadata.owner_references.iter().flatten();
     let owner = owners.into_iter().find(|owner| owner.controller == Some(true))?;
     let hash = pod

@@ -18,7 +18,7 @@ use super::fleet::Fleet;
 /// Who writes the status.
 pub const CONTROLLER: &str = "mesh.tulle.dev/tulle";
 /// Lists in a status are bounded by its schema.
-const MOST_PROBLEMS: usize = 64;
+pub(super) const MOST_PROBLEMS: usize = 64;
 
 type Finding = (bool, Reason, String);
 
@@ -58,7 +58,7 @@ pub(super) fn status(fleet: &Fleet<'_>, report: &PolicyReport) -> PolicyStatus {
     }
 }
 
-fn problem(diagnostic: &Diagnostic) -> Problem {
+pub(super) fn problem(diagnostic: &Diagnostic) -> Problem {
     Problem {
         rule: diagnostic.rule.as_ref().map(ToString::to_string),
         path: diagnostic.path.clone(),

@@ -67,8 +67,12 @@ pub(super) fn synced_proxy() -> ProxyView {
 }
 
 fn view(proxies: &[(&str, ProxyView)]) -> EngineView {
+    view_of(MESH, proxies)
+}
+
+fn view_of(objects: &str, proxies: &[(&str, ProxyView)]) -> EngineView {
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("mesh.yaml"), MESH).unwrap();
+    fs::write(dir.path().join("mesh.yaml"), objects).unwrap();
     let source = source::read_once(dir.path()).unwrap();
     assert_eq!(source.problems, []);
     let model = config::build(&source.objects, &Settings::default(), SystemTime::UNIX_EPOCH);
@@ -353,4 +357,23 @@ fn pods_without_a_proxy_are_shown_at_their_group_or_alone() {
         (row("legacy").state.as_str(), row("legacy").synced.as_str()),
         ("Unmeshed", "0/0")
     );
+}
+
+#[test]
+fn a_mesh_that_is_wrong_says_so_itself() {
+    let mesh = |spec: &str| {
+        format!(
+            "{{apiVersion: mesh.tulle.dev/v1alpha1, kind: Mesh, metadata: {{name: default}}, spec: {{{spec}}}}}\n---\n\
+             {{apiVersion: mesh.tulle.dev/v1alpha1, kind: Workload, metadata: {{name: a, namespace: shop}}, spec: {{address: 10.0.0.1}}}}\n"
+        )
+    };
+    let summary = |spec: &str| statuses(&view_of(&mesh(spec), &[("a", synced_proxy())])).mesh;
+    let good = summary("mtls: {mode: Strict}");
+    assert_eq!(
+        (&*good.state, good.problems.len(), &*good.synced),
+        ("Healthy", 0, "1/1")
+    );
+    let wrong = summary("observability: {tracing: 'collector:4317'}");
+    assert_eq!((&*wrong.state, wrong.problems.len()), ("Invalid", 1));
+    assert_eq!(&*wrong.problems[0].path, "spec.observability.tracing");
 }

@@ -12,6 +12,7 @@ pub(crate) fn steps(shop: &Shop, steps: &mut Steps) {
         steps.run("the policies are applied", || Err(error));
         return;
     }
+    steps.run("kubectl lists and explains every kind", || listed(shop));
     steps.run("a TrafficPermission decides about requests, whatever the way", || {
         permission(shop)
     });
@@ -21,6 +22,36 @@ pub(crate) fn steps(shop: &Shop, steps: &mut Steps) {
     steps.run("a FaultInjection breaks its caller's calls, whatever the way", || {
         fault(shop)
     });
+}
+
+/// What people type.
+fn listed(shop: &Shop) -> Result<()> {
+    until("every policy is ready", || {
+        let listed = shop.kubectl(SHOP, &["get", "tp,tr,rl,fi", "--no-headers"])?;
+        let ready = |line: &str| line.split_whitespace().any(|word| word == "AllProxiesAcked");
+        let kinds = ["trafficpermission.", "trafficroute.", "ratelimit.", "faultinjection."];
+        Ok(listed.lines().all(ready) && kinds.iter().all(|kind| listed.contains(kind)))
+    })?;
+    let all = shop.kubectl(SHOP, &["get", "tulle"])?;
+    ensure!(
+        all.contains("trafficpermission.") && all.contains("meshstatus."),
+        "{all}"
+    );
+    let mesh = shop.cluster.kubectl(&["get", "mesh"])?;
+    ensure!(mesh.contains("default") && mesh.contains("PROXIES"), "{mesh}");
+    for kind in crds::all() {
+        let name = &kind.spec.names.singular.as_deref().context("a kind has a name")?;
+        let explained = shop.cluster.kubectl(&["explain", name])?;
+        ensure!(
+            explained.contains("DESCRIPTION:") && !explained.contains("<empty>"),
+            "{explained}"
+        );
+    }
+    let field = shop
+        .cluster
+        .kubectl(&["explain", "trafficpermission.spec.rules.sources.type"])?;
+    ensure!(field.contains("ServiceAccount"), "{field}");
+    Ok(())
 }
 
 fn permission(shop: &Shop) -> Result<()> {

@@ -25,6 +25,6 @@ pub(crate) use feed::Feeds;
 pub(crate) use gather::read_object;
 pub use once::{ReadError, list, read_once};
 pub use pod::{PodDirectory, PodInfo, PodStore};
-pub(crate) use pod::{ended, injected};
+pub(crate) use pod::{controller, ended, injected};
 pub(crate) use watch::configuration;
 pub use watch::{KubernetesError, KubernetesHandle, start};

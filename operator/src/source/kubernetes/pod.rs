@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use crds::workload::{DIAL_ENDPOINTS, EXCLUDED_PORTS, POD, WorkloadPort};
+use crds::workload::{DIAL_ENDPOINTS, EXCLUDED_PORTS, POD, POD_GROUP, WorkloadPort};
 use k8s_openapi::api::core::v1::{Container, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -138,7 +138,16 @@ fn notes(pod: &Pod) -> BTreeMap<String, String> {
     if annotation(DIAL_ENDPOINTS).is_some_and(|text| text == "true") {
         notes.insert(DIAL_ENDPOINTS.to_owned(), "true".to_owned());
     }
+    if let Some(controller) = controller(pod) {
+        notes.insert(POD_GROUP.to_owned(), controller.to_owned());
+    }
     notes
+}
+
+/// What controls a pruned Pod: the group of Pods whose labels name none.
+pub(crate) fn controller(pod: &Pod) -> Option<&str> {
+    let annotations = pod.metadata.annotations.as_ref()?;
+    annotations.get(POD_GROUP).map(String::as_str)
 }
 
 /// The flag of interception with the ports that it leaves alone.

@@ -8,7 +8,7 @@ use kube::core::DynamicObject;
 
 use super::pod::CONTAINERS_READY;
 use crate::inject::names::INTERCEPT_CONTAINER;
-use crds::workload::DIAL_ENDPOINTS;
+use crds::workload::{DIAL_ENDPOINTS, POD_GROUP};
 
 /// An object of ours: all but what the API server and controllers note in it.
 pub(super) fn ours(object: &mut DynamicObject) {
@@ -45,10 +45,16 @@ pub(super) fn slice(object: &mut EndpointSlice) {
 
 /// A Pod: who it is, where it is, which ports it declares, and whether it is ready but for its node.
 pub(super) fn pod(object: &mut Pod) {
+    let controller = crate::inject::controller(object);
     metadata(&mut object.metadata);
     object.metadata.generation = None;
     if let Some(annotations) = &mut object.metadata.annotations {
         annotations.retain(|name, _| name == DIAL_ENDPOINTS);
+    }
+    // One word of the owner is enough, and what a user wrote under this name is gone by now.
+    if let Some(controller) = controller {
+        let annotations = object.metadata.annotations.get_or_insert_default();
+        annotations.insert(POD_GROUP.to_owned(), controller);
     }
     object.spec = object.spec.take().map(|spec| PodSpec {
         service_account_name: spec.service_account_name,

@@ -10,7 +10,7 @@ use config::model::{Key, group_of};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 
 use crate::inject::names::INJECT_LABEL;
-use crate::source::kubernetes::{ended, injected};
+use crate::source::kubernetes::{controller, ended, injected};
 
 /// The names of such Pods, by group.
 pub(super) fn unmeshed(pods: &[Arc<Pod>], namespaces: &[Arc<Namespace>]) -> BTreeMap<Key, Vec<String>> {
@@ -22,7 +22,10 @@ pub(super) fn unmeshed(pods: &[Arc<Pod>], namespaces: &[Arc<Namespace>]) -> BTre
             continue;
         };
         if meshed.contains(namespace) && !injected(pod) && !ended(pod) {
-            let group = group_of(pod.metadata.labels.as_ref().unwrap_or(&nothing), name);
+            let group = group_of(
+                pod.metadata.labels.as_ref().unwrap_or(&nothing),
+                controller(pod).unwrap_or(name),
+            );
             groups
                 .entry(Key::new(namespace, group))
                 .or_default()
