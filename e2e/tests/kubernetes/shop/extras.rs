@@ -1,4 +1,4 @@
-//! What the test adds to the shop: headless Services, somebody outside of the mesh, an ingress.
+//! What the test adds to the shop: headless Services, one with an address for the ledger, somebody outside of the mesh, an ingress.
 
 use super::stage::{OUTSIDE, SHOP};
 
@@ -27,6 +27,13 @@ spec:
   clusterIP: None
   selector: {app: ratings}
   ports: [{name: http, port: 8080, targetPort: http}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: books}
+spec:
+  selector: {app: ledger}
+  ports: [{name: tcp-db, port: 5432, targetPort: tcp-db}]
 ---
 apiVersion: v1
 kind: ServiceAccount

@@ -88,7 +88,8 @@ fn permission(shop: &Shop) -> Result<()> {
 
 fn connections(shop: &Shop) -> Result<()> {
     let address = shop.field(SHOP, "pod/ledger-1", ".status.podIP")?;
-    for host in ["ledger-1.ledger", "ledger", &address] {
+    let books = shop.field(SHOP, "service/books", ".spec.clusterIP")?;
+    for host in ["ledger-1.ledger", "ledger", "books", &books, &address] {
         until("strangers to the books are refused", || {
             Ok(shop.banner(SHOP, "deploy/frontend", host, 5432)?.is_empty())
         })?;
