@@ -2,7 +2,7 @@
 //!
 //! Leases are left out: who leads must say so. So is what only others write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -26,6 +26,7 @@ const KINDS: &str = "meshes,meshstatuses,trafficpermissions,trafficroutes,rateli
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     requests: BTreeMap<String, u64>,
+    /// And the status, for who reads that something changed.
     versions: BTreeMap<String, String>,
 }
 
@@ -49,10 +50,32 @@ impl Written {
         })
     }
 
+    /// Fails if anything was written since; says what, before and after.
+    pub fn ensure_same(&self, after: &Self) -> Result<()> {
+        let mut said = String::new();
+        for (before, after) in [
+            (&self.versions, &after.versions),
+            (&texts(&self.requests), &texts(&after.requests)),
+        ] {
+            let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+            for name in names.into_iter().filter(|name| before.get(*name) != after.get(*name)) {
+                let of = |all: &BTreeMap<String, String>| all.get(name).cloned().unwrap_or_default();
+                said = format!("{said}\n{name}: {} became {}", of(before), of(after));
+            }
+        }
+        ensure!(said.is_empty(), "something was written:{said}");
+        Ok(())
+    }
+
     /// How many requests.
     pub fn count(&self) -> u64 {
         self.requests.values().sum()
     }
+}
+
+fn texts(counts: &BTreeMap<String, u64>) -> BTreeMap<String, String> {
+    let text = |(name, count): (&String, &u64)| (name.clone(), count.to_string());
+    counts.iter().map(text).collect()
 }
 
 fn requests(cluster: &Cluster) -> Result<BTreeMap<String, u64>> {
@@ -90,7 +113,8 @@ fn versions(cluster: &Cluster) -> Result<BTreeMap<String, String>> {
                 .to_owned()
         };
         let name = [text("/kind"), text("/metadata/namespace"), text("/metadata/name")].join("/");
-        (name, text("/metadata/resourceVersion"))
+        let status = item.get("status").map(Value::to_string).unwrap_or_default();
+        (name, format!("{} {status}", text("/metadata/resourceVersion")))
     };
     Ok(items.iter().map(version).collect())
 }

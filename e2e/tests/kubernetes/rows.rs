@@ -246,6 +246,5 @@ fn quiet(stage: &Stage) -> Result<()> {
         start.elapsed().as_secs(),
         after.count() - before.count()
     ));
-    ensure!(after == before, "{before:?}\n{after:?}");
-    Ok(())
+    before.ensure_same(&after)
 }

@@ -43,7 +43,21 @@ impl Session {
             test(&cluster)
         });
         say(&format!("{name}: {:.0} s", start.elapsed().as_secs_f64()));
+        if done.is_err() {
+            self.begin_anew();
+        }
         done.map_err(|error| Failed::from(format!("{error:?}")))
+    }
+
+    /// What a failed test left must not make the others fail: they get another cluster.
+    fn begin_anew(&self) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.stays {
+            return;
+        }
+        if let Some(Err(error)) = state.cluster.take().map(Cluster::down) {
+            say(&format!("after a failed test: {error:#}"));
+        }
     }
 
     fn cluster(&self) -> Result<(Cluster, bool)> {

@@ -261,7 +261,7 @@ fn quiet(stage: &Stage) -> Result<()> {
     let after = Written::now(&stage.cluster)?;
     let (seconds, counted) = (start.elapsed().as_secs(), after.count() - before.count());
     say(&format!("{seconds} s: {counted} writes"));
-    ensure!(after == before, "{before:?}\n{after:?}");
+    before.ensure_same(&after)?;
     ensure!((written()? - own).abs() < 0.5, "the leader wrote");
     ensure!(lease(stage)? == transitions, "the Lease changed hands");
     Ok(())
