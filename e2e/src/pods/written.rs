@@ -41,11 +41,11 @@ impl Written {
 
     /// Once what was caused before is over: two looks are the same.
     pub fn at_rest(cluster: &Cluster) -> Result<Self> {
-        let mut last = Self::now(cluster)?;
+        let mut last = None;
         wait_until("writing comes to rest", LIMIT, Duration::from_secs(3), || {
             let now = Self::now(cluster)?;
-            let same = now == last;
-            last = now.clone();
+            // The first look has none before it, so that two are never less than the pause apart.
+            let same = last.replace(now.clone()).is_some_and(|last| last == now);
             Ok(same.then_some(now))
         })
     }
