@@ -129,7 +129,7 @@ fn up_get_and_the_end() {
     assert_eq!(code, Some(0));
     let lines: Vec<&str> = out.lines().collect();
     assert!(
-        lines[0].starts_with("NAME      PROXIES   SYNCED") && lines[1].starts_with("default   1         0/0"),
+        lines[0].starts_with("NAME      PROXIES   SYNCED") && lines[1].starts_with("default   1         0/1"),
         "{out}"
     );
 
