@@ -60,27 +60,20 @@ pub(super) fn changes(before: &Model, after: &Model) -> Changes {
             continue;
         }
         for (number, is) in &new.ports {
-            let Some(was) = old.and_then(|old| old.ports.get(number)) else {
-                unreachable.extend(idle(is).into_iter().map(|(rule, covered_by)| Unreachable {
-                    service: key.clone(),
-                    port: *number,
-                    rule,
-                    covered_by,
-                }));
-                continue;
-            };
-            if was.routes == is.routes && was.consumer_routes == is.consumer_routes {
+            let was = old.and_then(|old| old.ports.get(number));
+            if was.is_some_and(|was| was.routes == is.routes && was.consumer_routes == is.consumer_routes) {
                 continue;
             }
-            let gone: BTreeSet<Origin> = idle(was).into_keys().collect();
-            for (rule, covered_by) in idle(is).into_iter().filter(|(rule, _)| !gone.contains(rule)) {
-                unreachable.insert(Unreachable {
-                    service: key.clone(),
-                    port: *number,
-                    rule,
-                    covered_by,
-                });
-            }
+            let known = was.map(|was| idle(was)).unwrap_or_default();
+            let new = idle(is).into_iter().filter(|(rule, _)| !known.contains_key(rule));
+            unreachable.extend(new.map(|(rule, covered_by)| Unreachable {
+                service: key.clone(),
+                port: *number,
+                rule,
+                covered_by,
+            }));
+            // A new port has no routes that changed.
+            let Some(was) = was else { continue };
             let requests = questions(key, was, is);
             if requests.truncated {
                 unsure.insert(format!("Service {key}:{number}"));

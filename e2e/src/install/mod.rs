@@ -15,6 +15,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
+use crate::pods::until;
 pub use image::{TULLE, build_tulle, load_tools, load_tulle};
 pub use render::Renderer;
 
@@ -24,6 +25,8 @@ pub const NAMESPACE: &str = "tulle-system";
 pub const RELEASE: &str = "tulle";
 /// The release of the kinds.
 pub const KINDS_RELEASE: &str = "tulle-crds";
+/// The operator's pods.
+const OPERATORS: &str = "--selector=app.kubernetes.io/component=operator";
 /// How long helm waits for what it installed; the machine may have other work.
 const LIMIT: &str = "--timeout=240s";
 
@@ -66,6 +69,13 @@ impl Installation {
     pub fn absent(cluster: &Cluster) -> Result<()> {
         // No image is needed for that.
         Self::new(cluster, String::new()).remove()
+    }
+
+    /// The kinds alone, for a control plane beside the cluster; `absent` removes them.
+    pub fn only_kinds(cluster: &Cluster) -> Result<()> {
+        crds::all()
+            .iter()
+            .try_for_each(|kind| cluster.apply(&serde_json::to_string(kind)?))
     }
 
     fn new(cluster: &Cluster, tag: String) -> Self {
@@ -124,6 +134,18 @@ impl Installation {
         self.cluster.kubectl(&delete).map(drop)
     }
 
+    /// Changes how many replicas there are, and waits until it is so.
+    pub fn scale(&self, replicas: usize) -> Result<()> {
+        let count = format!("--replicas={replicas}");
+        self.kubectl(&["scale", "deployment/tulle", &count])?;
+        self.kubectl(&["rollout", "status", "deployment/tulle", "--timeout=180s"])?;
+        // Who is about to end answers still.
+        let all = ["get", "pods", "--output=name", OPERATORS];
+        until("as many replicas as wanted", || {
+            Ok(self.kubectl(&all)?.lines().count() == replicas)
+        })
+    }
+
     /// `kubectl` in the namespace of the installation.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
         let namespace = format!("--namespace={NAMESPACE}");
@@ -132,12 +154,7 @@ impl Installation {
 
     /// The operator's pods that are not about to end, as the API server has them.
     pub fn pods(&self) -> Result<Vec<Value>> {
-        let list = [
-            "get",
-            "pods",
-            "--selector=app.kubernetes.io/component=operator",
-            "--output=json",
-        ];
+        let list = ["get", "pods", OPERATORS, "--output=json"];
         let mut list: Value = serde_json::from_str(&self.kubectl(&list)?)?;
         let pods = list.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take);
         let stays = |pod: &Value| pod.pointer("/metadata/deletionTimestamp").is_none();

@@ -3,6 +3,7 @@
 //! Leases are left out: who leads must say so. So is what only others write.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -52,17 +53,11 @@ impl Written {
 
     /// Fails if anything was written since; says what, before and after.
     pub fn ensure_same(&self, after: &Self) -> Result<()> {
-        let mut said = String::new();
-        for (before, after) in [
-            (&self.versions, &after.versions),
-            (&texts(&self.requests), &texts(&after.requests)),
-        ] {
-            let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-            for name in names.into_iter().filter(|name| before.get(*name) != after.get(*name)) {
-                let of = |all: &BTreeMap<String, String>| all.get(name).cloned().unwrap_or_default();
-                said = format!("{said}\n{name}: {} became {}", of(before), of(after));
-            }
-        }
+        let said = [
+            differences(&self.versions, &after.versions),
+            differences(&self.requests, &after.requests),
+        ]
+        .concat();
         ensure!(said.is_empty(), "something was written:{said}");
         Ok(())
     }
@@ -73,9 +68,17 @@ impl Written {
     }
 }
 
-fn texts(counts: &BTreeMap<String, u64>) -> BTreeMap<String, String> {
-    let text = |(name, count): (&String, &u64)| (name.clone(), count.to_string());
-    counts.iter().map(text).collect()
+/// A line for each name that is not the same in both.
+fn differences<Value: Debug + PartialEq>(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) -> String {
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let of = |name: &String| (before.get(name), after.get(name));
+    let differ = names
+        .into_iter()
+        .map(|name| (name, of(name)))
+        .filter(|(_, (was, is))| was != is);
+    differ.fold(String::new(), |said, (name, (was, is))| {
+        format!("{said}\n{name}: {was:?} became {is:?}")
+    })
 }
 
 fn requests(cluster: &Cluster) -> Result<BTreeMap<String, u64>> {

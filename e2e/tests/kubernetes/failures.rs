@@ -16,6 +16,8 @@ use tulle_e2e::install::{Installation, NAMESPACE as SYSTEM, load_tools};
 use tulle_e2e::pods::{Namespace, PodLoad, say, until};
 use tulle_e2e::traffic::{HttpFlow, Spec, TcpFlow};
 
+use super::shown::{is_ready, text};
+
 const NAMESPACE: &str = "tulle-e2e-failures";
 /// The API server is away for so long.
 const AWAY: Duration = Duration::from_mins(2);
@@ -166,21 +168,8 @@ impl Stage {
     }
 }
 
-fn text(object: &Value, path: &str) -> String {
-    let value = object.pointer(path).and_then(Value::as_str);
-    value.unwrap_or_default().to_owned()
-}
-
 fn name(pod: &Value) -> String {
-    text(pod, "/metadata/name")
-}
-
-fn is_ready(pod: &Value) -> bool {
-    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
-    conditions
-        .into_iter()
-        .flatten()
-        .any(|one| one["type"] == "Ready" && one["status"] == "True")
+    text(pod, "/metadata/name").to_owned()
 }
 
 pub(crate) fn no_request_fails(cluster: &Cluster) -> Result<()> {
@@ -318,7 +307,7 @@ fn operators(stage: &Stage) -> Result<Vec<(String, Pid)>> {
     let cluster = stage.installation.cluster();
     let mut found = Vec::new();
     for pod in stage.installation.pods()? {
-        let uid = text(&pod, "/metadata/uid");
+        let uid = text(&pod, "/metadata/uid").to_owned();
         let processes = cluster.pod_processes(&uid, "tulle")?;
         let process = processes
             .first()

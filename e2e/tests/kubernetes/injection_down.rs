@@ -61,24 +61,6 @@ fn has_proxy(namespace: &Namespace, app: &str) -> Result<bool> {
     Ok(names.any(|one| one["name"] == "tulle-proxy"))
 }
 
-fn scale(installation: &Installation, replicas: usize) -> Result<()> {
-    installation.kubectl(&["scale", "deployment/tulle", &format!("--replicas={replicas}")])?;
-    if replicas > 0 {
-        return installation
-            .kubectl(&["rollout", "status", "deployment/tulle", "--timeout=180s"])
-            .map(drop);
-    }
-    until("no replica is left", || {
-        let listed = [
-            "get",
-            "pods",
-            "--output=name",
-            "--selector=app.kubernetes.io/component=operator",
-        ];
-        Ok(installation.kubectl(&listed)?.is_empty())
-    })
-}
-
 pub(crate) fn without_injection_nothing_starts_unmeshed(cluster: &Cluster) -> Result<()> {
     let installation = Installation::ensure(cluster)?;
     let namespace = Namespace::meshed(cluster, NAMESPACE, &load_tools(cluster)?)?;
@@ -89,9 +71,9 @@ pub(crate) fn without_injection_nothing_starts_unmeshed(cluster: &Cluster) -> Re
     namespace.ready(&["pod/before", "pod/caller"])?;
     ensure!(has_proxy(&namespace, "before")?, "injection works");
 
-    scale(&installation, 0)?;
+    installation.scale(0)?;
     let down = while_down(cluster, &namespace);
-    scale(&installation, 2)?;
+    installation.scale(2)?;
     down?;
 
     until("the API server reaches injection again", || {

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use tulle_e2e::cluster::Cluster;
 use tulle_e2e::install::{Installation, NAMESPACE, TULLE};
 
+use super::shown::is_ready;
+
 /// A namespace of the mesh with one policy of a user.
 const USER: &str = "tulle-e2e-install";
 const POLICY: &str = "
@@ -63,12 +65,7 @@ fn bundles(cluster: &Cluster) -> Result<Vec<String>> {
 
 fn replicas(installation: &Installation, count: usize) -> Result<()> {
     let pods = installation.pods()?;
-    let ready = |pod: &&Value| {
-        let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
-        let ready = |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
-        conditions.is_some_and(|conditions| conditions.iter().any(ready))
-    };
-    let there = pods.iter().filter(ready).count();
+    let there = pods.iter().filter(|pod| is_ready(pod)).count();
     ensure!(
         there == count && pods.len() == count,
         "{there} of {} Pods ready, not {count}",

@@ -16,6 +16,7 @@ mod operator;
 mod rows;
 mod session;
 mod shop;
+mod shown;
 mod status;
 
 use std::process::ExitCode;

@@ -18,6 +18,8 @@ use tulle_e2e::harness::{Steps, wait_until};
 use tulle_e2e::install::{Installation, NAMESPACE as SYSTEM, load_tools};
 use tulle_e2e::pods::{LIMIT, Namespace, Written, say, until};
 
+use super::shown::{ready, row, text};
+
 const NAMESPACE: &str = "tulle-e2e-rows";
 /// What status promises.
 const SOON: Duration = Duration::from_secs(5);
@@ -67,20 +69,6 @@ const POLICY: &str = "trafficpermission/policy";
 struct Stage {
     installation: Installation,
     namespace: Namespace,
-}
-
-fn text<'a>(object: &'a Value, path: &str) -> &'a str {
-    object.pointer(path).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn row(object: &Value) -> (&str, &str) {
-    (text(object, "/status/synced"), text(object, "/status/state"))
-}
-
-/// `status/reason` of a condition of the summary.
-fn ready(object: &Value) -> String {
-    let ready = &object["status"]["conditions"][0];
-    format!("{}/{}", text(ready, "/status"), text(ready, "/reason"))
 }
 
 pub(crate) fn rows_follow_and_rest(cluster: &Cluster) -> Result<()> {

@@ -20,6 +20,9 @@ const RELEASE: &str = "bookworm";
 /// The base's folder in the cache; the number changes with what is in it.
 const BASE_FOLDER: &str = "base-bookworm-2";
 
+/// An image, in its folder of the cache.
+const ARCHIVE: &str = "image.tar";
+
 const BASE_FILE: &str = "FROM scratch\nADD rootfs.tar /\nCMD [\"bash\"]\n";
 const PAUSE_FILE: &str = "FROM scratch\nCOPY pause /pause\nUSER 65535:65535\nENTRYPOINT [\"/pause\"]\n";
 const COREDNS_FILE: &str = "FROM scratch\nCOPY coredns /coredns\nENTRYPOINT [\"/coredns\"]\n";
@@ -49,7 +52,7 @@ pub(super) fn ensure_base(layout: &Layout, progress: &dyn Fn(&str)) -> Result<()
 
 /// The archives by the name of their image.
 pub(super) fn archives(layout: &Layout) -> [(String, PathBuf); 3] {
-    images().map(|(name, folder)| (name, layout.cache().join(folder).join("image.tar")))
+    images().map(|(name, folder)| (name, layout.cache().join(folder).join(ARCHIVE)))
 }
 
 fn images() -> [(String, String); 3] {
@@ -65,23 +68,26 @@ fn images() -> [(String, String); 3] {
 
 /// Makes the archives.
 pub(super) fn ensure_archives(layout: &Layout, programs: &Programs, progress: &dyn Fn(&str)) -> Result<()> {
-    let [pause, coredns, envoy] = images();
+    let images = images();
+    let [pause, coredns, envoy] = images.each_ref().map(|(name, folder)| (&**name, &**folder));
     let program = |name: &'static str| move |context: &Path| copy(&programs.path(name), &context.join(name));
-    ensure(layout, &pause, PAUSE_FILE, progress, program("pause"))?;
-    ensure(layout, &coredns, COREDNS_FILE, progress, program("coredns"))?;
-    ensure(layout, &envoy, ENVOY_FILE, progress, |context| {
+    ensure(layout, pause, PAUSE_FILE, progress, program("pause"))?;
+    ensure(layout, coredns, COREDNS_FILE, progress, program("coredns"))?;
+    ensure(layout, envoy, ENVOY_FILE, progress, |context| {
         fs::write(context.join("entrypoint"), ENVOY_ENTRYPOINT)?;
         copy(&find_envoy(progress)?, &context.join("envoy"))
     })
+    .map(drop)
 }
 
-fn ensure(
+/// Makes the archive of an image, unless the cache has it; `fill` puts into a folder what the Dockerfile wants.
+pub(super) fn ensure(
     layout: &Layout,
-    (name, folder): &(String, String),
+    (name, folder): (&str, &str),
     dockerfile: &str,
     progress: &dyn Fn(&str),
     fill: impl FnOnce(&Path) -> Result<()>,
-) -> Result<()> {
+) -> Result<PathBuf> {
     let make = |work: &Path| {
         progress(&format!("building the image {name}"));
         let context = work.join("context");
@@ -89,12 +95,13 @@ fn ensure(
         fs::write(context.join("Dockerfile"), dockerfile)?;
         fill(&context)?;
         builder::build(layout, &Build::new(&context.join("Dockerfile"), &context, name), &[])?;
-        builder::archive(layout, name, &work.join("image.tar"))?;
+        builder::archive(layout, name, &work.join(ARCHIVE))?;
         // Each layer is a whole copy in this storage, and nothing is built on these.
         builder::remove(layout, name)?;
         Ok(fs::remove_dir_all(context)?)
     };
-    complete(layout.cache(), folder, progress, make).map(drop)
+    let folder = complete(layout.cache(), folder, progress, make)?;
+    Ok(folder.join(ARCHIVE))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {

@@ -4,10 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::builder::{self, Build};
 use super::builtin;
 use crate::cluster::layout::Layout;
-use crate::cluster::programs::complete;
 
 /// The name of the image.
 pub(in crate::cluster) const NAME: &str = "localhost/tulle-neighbours:1";
@@ -18,14 +16,8 @@ const FILE: &str = "FROM scratch\nADD rootfs.tar /\nUSER 65532:65532\n";
 
 /// The image's archive.
 pub(in crate::cluster) fn ensure(layout: &Layout, progress: &dyn Fn(&str)) -> Result<PathBuf> {
-    let folder = complete(layout.cache(), FOLDER, progress, |work| {
+    builtin::ensure(layout, (NAME, FOLDER), FILE, progress, |context| {
         progress("fetching Prometheus and nginx with debootstrap (a minute, once)");
-        builtin::debian(work, PACKAGES, FILE)?;
-        builder::build(layout, &Build::new(&work.join("Dockerfile"), work, NAME), &[])?;
-        builder::archive(layout, NAME, &work.join("image.tar"))?;
-        // Nothing is built on it, and it is large.
-        builder::remove(layout, NAME)?;
-        Ok(std::fs::remove_file(work.join("rootfs.tar"))?)
-    })?;
-    Ok(folder.join("image.tar"))
+        builtin::debian(context, PACKAGES, FILE)
+    })
 }

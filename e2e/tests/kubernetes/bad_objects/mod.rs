@@ -87,22 +87,6 @@ impl Stage {
         Ok(grants)
     }
 
-    /// Replicas of the operator.
-    fn scale(&self, replicas: usize) -> Result<()> {
-        let count = format!("--replicas={replicas}");
-        self.installation.kubectl(&["scale", "deployment/tulle", &count])?;
-        let rollout = ["rollout", "status", "deployment/tulle", "--timeout=180s"];
-        self.installation.kubectl(&rollout)?;
-        // Who is about to end answers still.
-        let operators = "--selector=app.kubernetes.io/component=operator";
-        until("as many replicas as wanted", || {
-            let pods = self
-                .installation
-                .kubectl(&["get", "pods", "--output=name", operators])?;
-            Ok(pods.lines().count() == replicas)
-        })
-    }
-
     /// The permissions, once each has a status that is about what is there now.
     fn permissions(&self) -> Result<Vec<Value>> {
         let (mut items, list) = (Vec::new(), ["get", "trafficpermissions", "--output=json"]);
@@ -172,14 +156,14 @@ pub(crate) fn bad_objects_on_an_installation(cluster: &Cluster) -> Result<()> {
         stage.closed(&written, &[Notices::Warning])
     });
     restore(cluster)?;
-    stage.scale(0)?;
+    stage.installation.scale(0)?;
     steps.run("applied while it is down: accepted, and nobody gets more", || {
         down(cluster)?;
         let more: Vec<Grant> = stage.grants()?.difference(&written).cloned().collect();
         ensure!(more.is_empty(), "granted beyond what was written: {more:?}");
         Ok(())
     });
-    stage.scale(2)?;
+    stage.installation.scale(2)?;
     steps.run("what was accepted fails closed once it is back", || {
         stage.closed(&written, &[Notices::Parser, Notices::Warning])
     });

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tulle_e2e::cluster::Cluster;
 use tulle_e2e::harness::{Operator, wait_until};
+use tulle_e2e::install::Installation;
 
 pub(super) const SYSTEM: &str = "tulle-e2e-operator";
 pub(super) const MESH: &str = "tulle-e2e-operator-mesh";
@@ -18,30 +19,14 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(super) struct Stage {
     pub(super) cluster: Cluster,
     node: String,
-    /// Our kinds were made by this test.
-    own_kinds: bool,
-}
-
-fn kinds(cluster: &Cluster, verb: &str) -> Result<()> {
-    for kind in crds::all() {
-        cluster.kubectl_with_input(&[verb, "--filename=-"], &serde_json::to_string(&kind)?)?;
-    }
-    Ok(())
 }
 
 impl Stage {
     pub(super) fn set(cluster: Cluster) -> Result<Self> {
-        let own_kinds = cluster.kubectl(&["get", "crd", "meshes.mesh.tulle.dev"]).is_err();
-        if own_kinds {
-            kinds(&cluster, "apply")?;
-        }
+        Installation::only_kinds(&cluster)?;
         let path = "--output=jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}";
         let node = cluster.kubectl(&["get", "nodes", path])?;
-        let stage = Self {
-            cluster,
-            node,
-            own_kinds,
-        };
+        let stage = Self { cluster, node };
         stage.remove()?;
         for namespace in [SYSTEM, MESH] {
             stage.cluster.kubectl(&["create", "namespace", namespace])?;
@@ -73,10 +58,7 @@ impl Stage {
 
     pub(super) fn clear(&self) -> Result<()> {
         self.remove()?;
-        if self.own_kinds {
-            kinds(&self.cluster, "delete")?;
-        }
-        Ok(())
+        Installation::absent(&self.cluster)
     }
 
     fn remove(&self) -> Result<()> {

@@ -2,10 +2,11 @@
 
 use anyhow::{Context, Result, ensure};
 use tulle_e2e::harness::Steps;
+use tulle_e2e::pods::until;
 use tulle_e2e::probe::CallSummary;
 
 use super::reach::urls;
-use super::stage::{SHOP, Shop, until};
+use super::stage::{SHOP, Shop};
 
 pub(crate) fn steps(shop: &Shop, steps: &mut Steps) {
     if let Err(error) = shop.apply_policies() {

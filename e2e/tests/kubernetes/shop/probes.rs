@@ -6,8 +6,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tulle_e2e::harness::Steps;
 use tulle_e2e::install::TULLE;
+use tulle_e2e::pods::until;
 
-use super::stage::{SHOP, Shop, until};
+use super::stage::{SHOP, Shop};
 
 /// Three Pods; in each a container for every kind of probe.
 const PODS: &str = r#"

@@ -1,11 +1,9 @@
 //! The shop on the cluster, and calls from its Pods.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tulle_e2e::cluster::Cluster;
-use tulle_e2e::harness::wait_until;
 use tulle_e2e::install::TULLE;
 use tulle_e2e::probe::CallSummary;
 
@@ -15,8 +13,6 @@ use super::extras;
 pub(crate) const SHOP: &str = "shop";
 /// A namespace that is not in the mesh.
 pub(crate) const OUTSIDE: &str = "tulle-e2e-outside";
-/// The machine may have other work.
-pub(crate) const LIMIT: Duration = Duration::from_mins(3);
 
 /// The applied shop.
 pub(crate) struct Shop {
@@ -145,10 +141,6 @@ impl Shop {
         ensure!(!addresses.is_empty(), "no Pod has {selector}");
         Ok(addresses)
     }
-}
-
-pub(crate) fn until(what: &str, mut ask: impl FnMut() -> Result<bool>) -> Result<()> {
-    wait_until(what, LIMIT, Duration::from_millis(500), || Ok(ask()?.then_some(())))
 }
 
 fn outcomes(lines: &str) -> Result<CallSummary> {

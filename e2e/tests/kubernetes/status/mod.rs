@@ -18,6 +18,8 @@ use tulle_e2e::harness::wait_until;
 use tulle_e2e::install::Installation;
 use tulle_e2e::pods::{Written, say};
 
+use super::shown::{ready, row, text};
+
 /// What status promises.
 const SOON: Duration = Duration::from_secs(5);
 /// How long nothing happens; `rows` waits longer.
@@ -40,20 +42,6 @@ fn permission(name: &str, target: &str, path: &str) -> String {
         .replace("NAME", name)
         .replace("TARGET", target)
         .replace("PATH", path)
-}
-
-fn text<'a>(object: &'a Value, path: &str) -> &'a str {
-    object.pointer(path).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn row(object: &Value) -> (&str, &str) {
-    (text(object, "/status/synced"), text(object, "/status/state"))
-}
-
-/// `status/reason` of a condition of the summary.
-fn ready(object: &Value) -> String {
-    let ready = &object["status"]["conditions"][0];
-    format!("{}/{}", text(ready, "/status"), text(ready, "/reason"))
 }
 
 pub(crate) fn status_is_true_and_soon(cluster: &Cluster) -> Result<()> {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tulle_e2e::cluster::Cluster;
 use tulle_e2e::harness::{Operator, tulle, wait_until};
-use tulle_e2e::install::load_tools;
+use tulle_e2e::install::{Installation, load_tools};
 use tulle_e2e::pods::say;
 
 /// The namespace of the test.
@@ -73,7 +73,6 @@ pub(crate) const NAMES: [&str; 2] = ["tulle-a", "tulle-b"];
 pub(crate) struct Stage {
     pub(crate) cluster: Cluster,
     pub(crate) replicas: [Operator; 2],
-    own_kinds: bool,
     servers: [String; 2],
     image: String,
 }
@@ -81,8 +80,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// Sets it, but for the Pods.
     pub(crate) fn set(cluster: Cluster) -> Result<Self> {
-        let own_kinds = cluster.kubectl(&["get", "crd", "meshes.mesh.tulle.dev"]).is_err();
-        kinds(&cluster, &["apply"])?;
+        Installation::only_kinds(&cluster)?;
         let image = load_tools(&cluster)?;
         namespaces(&cluster)?;
         let path = "--output=jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}";
@@ -107,7 +105,6 @@ impl Stage {
         Ok(Self {
             cluster,
             replicas,
-            own_kinds,
             servers,
             image,
         })
@@ -226,20 +223,8 @@ impl Stage {
         let gone = ["delete", "namespace", NAMESPACE, "--timeout=120s"];
         self.cluster.kubectl(&gone)?;
         drop(self.replicas);
-        self.cluster
-            .kubectl(&["delete", "namespace", SYSTEM, "--ignore-not-found", "--timeout=120s"])?;
-        if self.own_kinds {
-            kinds(&self.cluster, &["delete"])?;
-        }
-        Ok(())
+        Installation::absent(&self.cluster)
     }
-}
-
-fn kinds(cluster: &Cluster, verb: &[&str]) -> Result<()> {
-    for kind in crds::all() {
-        cluster.kubectl_with_input(&[verb, &["--filename=-"]].concat(), &serde_json::to_string(&kind)?)?;
-    }
-    Ok(())
 }
 
 fn namespaces(cluster: &Cluster) -> Result<()> {
