@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 
 use super::layout::Layout;
-use super::{machine, say, start, status, stop};
+use super::{machine, room, say, start, status, stop};
 
 /// Arguments of `tulle-e2e cluster`.
 #[derive(clap::Subcommand, Clone, Debug)]
@@ -34,6 +34,7 @@ pub fn run(args: &ClusterArgs) -> Result<()> {
     if let Some(reason) = machine::refusal() {
         bail!("{reason}");
     }
+    room::refuse_from_outside(&layout)?;
     let mut out = std::io::stdout().lock();
     match args {
         ClusterArgs::Up(_) => {

@@ -1,21 +1,76 @@
 //! The control groups of pods, which kubelet leaves behind: one tree in each hierarchy (or in the only one).
 
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use operator::process::Pid;
 
+use super::layout::Layout;
+
 const ROOT: &str = "/sys/fs/cgroup";
+/// The processes of a group.
+const PROCESSES: &str = "cgroup.procs";
 /// The group that kubelet puts all pods into.
 const PODS: &str = "kubepods";
 
-/// The trees that are there.
-pub(super) fn trees() -> Vec<PathBuf> {
+/// Makes the group of the cluster, if it is not the root: kubelet wants it to be there, with all controllers that there are.
+pub(super) fn prepare(layout: &Layout) -> Result<()> {
+    if layout.cgroup().is_empty() {
+        return Ok(());
+    }
+    for hierarchy in hierarchies() {
+        let all = controllers(&hierarchy);
+        for controller in all.split_whitespace() {
+            // One at a time: what cannot be passed on must not keep the others back.
+            let _ = fs::write(hierarchy.join("cgroup.subtree_control"), format!("+{controller}"));
+        }
+        let group = hierarchy.join(layout.cgroup());
+        match fs::create_dir_all(&group) {
+            // kubelet says it if it misses one that is not for us.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied
+                ) =>
+            {
+                continue;
+            }
+            made => made.with_context(|| format!("cannot make {}", group.display()))?,
+        }
+        let there = controllers(&group);
+        let missing = all
+            .split_whitespace()
+            .find(|name| !there.split_whitespace().any(|one| one == *name));
+        if let Some(name) = missing {
+            bail!(
+                "the control group {} does not get the controller {name}",
+                group.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Those of a group in the only hierarchy; nothing where each controller has its own.
+fn controllers(group: &Path) -> String {
+    fs::read_to_string(group.join("cgroup.controllers")).unwrap_or_default()
+}
+
+/// Where groups can be made: each hierarchy has a list of the processes in its root.
+fn hierarchies() -> impl Iterator<Item = PathBuf> {
     let children = fs::read_dir(ROOT).into_iter().flatten();
-    let hierarchies = children.filter_map(|entry| Some(entry.ok()?.path()));
-    let folders = hierarchies.chain([PathBuf::from(ROOT)]).map(|folder| folder.join(PODS));
+    let folders = children.filter_map(|entry| Some(entry.ok()?.path()));
+    let only = PathBuf::from(ROOT);
+    let several = !only.join(PROCESSES).exists();
+    let all = folders.filter(move |_| several).chain([only]);
+    all.filter(|folder| folder.join(PROCESSES).exists())
+}
+
+/// The trees that are there.
+pub(super) fn trees(layout: &Layout) -> Vec<PathBuf> {
+    let folders = hierarchies().map(|hierarchy| hierarchy.join(layout.cgroup()).join(PODS));
     let mut found: Vec<PathBuf> = folders.filter(|folder| folder.is_dir()).collect();
     // `cpu` and `cpuacct` may be two names of one hierarchy.
     found.sort();
@@ -23,9 +78,9 @@ pub(super) fn trees() -> Vec<PathBuf> {
 }
 
 /// The processes in them.
-pub(super) fn processes() -> Result<Vec<Pid>> {
+pub(super) fn processes(layout: &Layout) -> Result<Vec<Pid>> {
     let mut found = Vec::new();
-    for tree in trees() {
+    for tree in trees(layout) {
         collect(&tree, &mut found)?;
     }
     found.sort_unstable();
@@ -34,9 +89,9 @@ pub(super) fn processes() -> Result<Vec<Pid>> {
 }
 
 /// The processes of one pod, by its UID.
-pub(super) fn of_pod(uid: &str) -> Result<Vec<Pid>> {
+pub(super) fn of_pod(layout: &Layout, uid: &str) -> Result<Vec<Pid>> {
     let (name, mut found) = (format!("pod{uid}"), Vec::new());
-    for tree in trees() {
+    for tree in trees(layout) {
         // Directly below, or within the group of its quality of service.
         let classes = children(&tree)?.into_iter().chain([tree]);
         for group in classes.map(|class| class.join(&name)).filter(|group| group.is_dir()) {
@@ -49,7 +104,7 @@ pub(super) fn of_pod(uid: &str) -> Result<Vec<Pid>> {
 }
 
 fn collect(group: &Path, found: &mut Vec<Pid>) -> io::Result<()> {
-    let list = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    let list = fs::read_to_string(group.join(PROCESSES)).unwrap_or_default();
     found.extend(list.lines().filter_map(|pid| Pid::of(pid.parse().ok()?)));
     for child in children(group)? {
         collect(&child, found)?;
@@ -58,10 +113,13 @@ fn collect(group: &Path, found: &mut Vec<Pid>) -> io::Result<()> {
 }
 
 /// Removes them; every process in them must be gone.
-pub(super) fn clear() -> Result<()> {
-    trees()
-        .iter()
-        .try_for_each(|tree| remove(tree).with_context(|| format!("cannot remove {}", tree.display())))
+pub(super) fn clear(layout: &Layout) -> Result<()> {
+    let own = hierarchies().map(|hierarchy| hierarchy.join(layout.cgroup()));
+    let own = own.filter(|group| !layout.cgroup().is_empty() && group.is_dir());
+    for group in trees(layout).into_iter().chain(own) {
+        remove(&group).with_context(|| format!("cannot remove {}", group.display()))?;
+    }
+    Ok(())
 }
 
 /// Whether this machine has what kubelet needs, and lets us use it.

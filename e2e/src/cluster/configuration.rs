@@ -46,6 +46,7 @@ fn fill(template: &str, layout: &Layout) -> String {
         .replace("@PODS@", POD_SUBNET)
         .replace("@DNS@", &DNS.to_string())
         .replace("@BRIDGE@", BRIDGE)
+        .replace("@CGROUP@", layout.cgroup())
 }
 
 /// JSON is YAML.

@@ -45,7 +45,7 @@ impl Cluster {
             let name = fs::read_to_string(format!("/proc/{}/comm", process.pid)).unwrap_or_default();
             name.trim_end() == program
         };
-        Ok(cgroups::of_pod(uid)?.into_iter().filter(runs).collect())
+        Ok(cgroups::of_pod(&self.layout, uid)?.into_iter().filter(runs).collect())
     }
 
     /// Stops a component where it is, or lets it go on. Nobody hears of it meanwhile, and it forgets nothing.

@@ -24,18 +24,33 @@ pub(super) const API_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
 pub(super) const DNS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
 /// The bridge that pods hang on.
 pub(super) const BRIDGE: &str = "cni0";
+/// Where Services are routed to on a machine without a default route.
+pub(super) const LINK: &str = "tulle-services";
+/// Its other end.
+pub(super) const LINK_END: &str = "tulle-nowhere";
+/// Links of a cluster that go with it.
+pub(super) const LINKS: [&str; 2] = [BRIDGE, LINK];
 /// The API server's port.
 pub(super) const API_PORT: u16 = 6443;
 
 /// The state folder of tests and commands.
-const STATE: &str = "TULLE_E2E_STATE";
+pub(super) const STATE: &str = "TULLE_E2E_STATE";
 const DEFAULT_STATE: &str = "/var/lib/tulle-e2e";
+const IMAGES: &str = "images";
+
+/// The control group (below the root of each hierarchy) that holds the pods of a cluster; the root unless it is set.
+pub(super) const CGROUP: &str = "TULLE_E2E_CGROUP";
+
+/// Where images are built; a folder of the cluster's images unless it is set.
+pub(super) const BUILDS: &str = "TULLE_E2E_BUILDS";
 
 /// The folders of one cluster.
 #[derive(Clone, Debug)]
 pub struct Layout {
     state: PathBuf,
     cache: PathBuf,
+    cgroup: String,
+    builds: PathBuf,
 }
 
 impl Layout {
@@ -49,10 +64,24 @@ impl Layout {
         let (xdg, home) = (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME"));
         let cache = default_cache_dir(true, xdg.as_deref(), home.as_deref());
         let state = state.unwrap_or(Path::new(DEFAULT_STATE));
+        // Processes write the name down as they get it; it must mean the same from every folder.
+        let state = std::path::absolute(state).unwrap_or_else(|_| state.to_owned());
+        let builds = std::env::var_os(BUILDS).map(PathBuf::from);
         Self {
-            // Processes write the name down as they get it; it must mean the same from every folder.
-            state: std::path::absolute(state).unwrap_or_else(|_| state.to_owned()),
+            builds: builds.unwrap_or_else(|| state.join(IMAGES).join("buildah")),
+            state,
             cache: cache.join("kubernetes"),
+            cgroup: std::env::var(CGROUP).unwrap_or_default(),
+        }
+    }
+
+    /// The folders of the cluster in a room.
+    pub(super) fn room(&self, number: usize) -> Self {
+        Self {
+            state: self.state.join(format!("room-{number}")),
+            cache: self.cache.clone(),
+            cgroup: format!("tulle-e2e-room-{number}"),
+            builds: self.builds.clone(),
         }
     }
 
@@ -68,12 +97,22 @@ impl Layout {
 
     /// Images, which outlive the cluster.
     pub fn kept(&self) -> PathBuf {
-        self.state.join("images")
+        self.state.join(IMAGES)
+    }
+
+    /// Where images are built.
+    pub fn builds(&self) -> &Path {
+        &self.builds
     }
 
     /// What was built from source.
     pub fn cache(&self) -> &Path {
         &self.cache
+    }
+
+    /// The control group that holds its pods, relative to the root of each hierarchy.
+    pub fn cgroup(&self) -> &str {
+        &self.cgroup
     }
 
     /// A certificate, key or kubeconfig.

@@ -3,11 +3,10 @@
 //! It looks at the machine, not at the record. What is kept on purpose (images, built programs, packages) does not count.
 
 use std::fs;
-use std::path::Path;
 
 use anyhow::Result;
 
-use super::layout::{ADDRESS, BRIDGE, Layout};
+use super::layout::{ADDRESS, Layout};
 use super::{cgroups, firewall, network};
 
 /// Everything that is left, one thing a line; empty after `down`.
@@ -25,13 +24,11 @@ pub(super) fn find(layout: &Layout) -> Result<Vec<String>> {
             .map(|rule| format!("packet filter {rule}")),
     );
     found.extend(
-        cgroups::trees()
+        cgroups::trees(layout)
             .iter()
             .map(|tree| format!("control group {}", tree.display())),
     );
-    if Path::new("/sys/class/net").join(BRIDGE).exists() {
-        found.push(format!("link {BRIDGE}"));
-    }
+    found.extend(network::links().map(|link| format!("link {link}")));
     if network::has_address()? {
         found.push(format!("address {ADDRESS} on lo"));
     }

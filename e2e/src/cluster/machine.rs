@@ -1,16 +1,15 @@
 //! Whether this machine can run a cluster, and whether somebody else's is on it.
 
 use std::fs;
-use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::layout::BRIDGE;
+use super::layout::Layout;
 use super::{cgroups, firewall, network, programs};
 
 /// Why no cluster can run here; none if it can.
 pub(super) fn refusal() -> Option<String> {
-    if effective_user() != Some(0) {
+    if !rustix::process::geteuid().is_root() {
         return Some("a cluster makes network namespaces and control groups and needs root".to_owned());
     }
     if !cgroups::usable() {
@@ -24,13 +23,16 @@ pub(super) fn refusal() -> Option<String> {
 }
 
 /// Refuses to start beside another Kubernetes: cleaning up would take its rules and groups away.
-pub(super) fn refuse_others() -> Result<()> {
+pub(super) fn refuse_others(layout: &Layout) -> Result<()> {
     let mut found = Vec::new();
     found.extend(firewall::rules().into_iter().take(1));
-    found.extend(cgroups::trees().iter().map(|tree| tree.display().to_string()).take(1));
-    if Path::new("/sys/class/net").join(BRIDGE).exists() {
-        found.push(format!("the link {BRIDGE}"));
-    }
+    found.extend(
+        cgroups::trees(layout)
+            .iter()
+            .map(|tree| tree.display().to_string())
+            .take(1),
+    );
+    found.extend(network::links().map(|link| format!("the link {link}")));
     if network::has_address()? {
         found.push("the API server's address".to_owned());
     }
@@ -41,11 +43,4 @@ pub(super) fn refuse_others() -> Result<()> {
         found.join(", ")
     );
     Ok(())
-}
-
-/// The second number of the `Uid` line of our own status.
-fn effective_user() -> Option<u32> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
 }

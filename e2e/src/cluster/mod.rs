@@ -20,6 +20,7 @@ mod pki;
 mod process;
 mod programs;
 mod record;
+mod room;
 mod shell;
 mod start;
 mod status;
@@ -39,6 +40,7 @@ pub use component::Component;
 pub use images::Build;
 pub use layout::Layout;
 use programs::Programs;
+pub use room::{Inside, Rooms};
 
 /// A cluster to use instead of our own.
 const GIVEN: &str = "TULLE_E2E_KUBECONFIG";
@@ -63,12 +65,17 @@ impl Cluster {
         if switch() == Some("0") {
             return Some(format!("{SWITCH}=0"));
         }
-        if std::env::var_os(GIVEN).is_some() {
+        if Self::is_given() {
             return None;
         }
         let layout = Layout::from_environment();
         let reason = machine::refusal().or_else(|| others(&layout));
         reason.map(|reason| format!("no cluster can run here: {reason}. {GIVEN} gives one"))
+    }
+
+    /// Whether tests use somebody else's cluster.
+    pub fn is_given() -> bool {
+        std::env::var_os(GIVEN).is_some()
     }
 
     /// Whether tests leave the cluster up: it is up already, or somebody else's, or wanted afterwards.
@@ -77,7 +84,21 @@ impl Cluster {
             Some(registry) => process::running(Component::ApiServer, &registry)?.is_some(),
             None => false,
         };
-        Ok(up || std::env::var_os(GIVEN).is_some() || switch() == Some("keep"))
+        Ok(up || Self::is_given() || switch() == Some("keep"))
+    }
+
+    /// Fetches and builds all that clusters need.
+    pub fn prepare() -> Result<()> {
+        let layout = Layout::from_environment();
+        programs::install_packages(&say)?;
+        let programs = Programs::ensure(layout.cache(), &say)?;
+        images::prepare(&layout, &programs, &say)?;
+        images::neighbours::ensure(&layout, &say).map(drop)
+    }
+
+    /// Takes down what there is of the cluster for tests, whether it is healthy or not.
+    pub fn clear() -> Result<()> {
+        stop::down(&Layout::from_environment(), &say).map(drop)
     }
 
     /// The cluster for tests. An error where there is a `refusal`.
@@ -250,7 +271,7 @@ fn others(layout: &Layout) -> Option<String> {
     if record::open(layout).is_ok_and(|found| found.is_some()) {
         return None;
     }
-    let free = record::refuse_other_owner(layout).and_then(|()| machine::refuse_others());
+    let free = record::refuse_other_owner(layout).and_then(|()| machine::refuse_others(layout));
     free.err().map(|error| format!("{error:#}"))
 }
 

@@ -1,4 +1,4 @@
-//! What a cluster changes in the machine's own network: one address, one bridge, some kernel settings.
+//! What a cluster changes in the machine's own network: one address, one or two links, some kernel settings.
 //!
 //! The bridge is made by the CNI plugin; it is only removed here. Rules of the packet filter are in `firewall`.
 
@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::Result;
 use operator::identity::files;
 
-use super::layout::{ADDRESS, Layout, SERVICE_SUBNET};
+use super::layout::{ADDRESS, LINK, LINK_END, LINKS, Layout, SERVICE_SUBNET};
 use super::shell;
 
 /// Settings that kubelet, kube-proxy or the bridge plugin change, under `/proc/sys`.
@@ -32,13 +32,25 @@ pub(super) fn add_address() -> Result<()> {
         let address = format!("{ADDRESS}/32");
         shell::output(Command::new("ip").args(["address", "add", &address, "dev", "lo"]))?;
     }
-    // The API server calls webhooks by the addresses of Services, which the packet filter translates after routing. A machine
-    // without a default route has no route to them. The route goes with the address.
+    Ok(())
+}
+
+/// The API server calls webhooks by the addresses of Services, which the packet filter translates after routing. A machine without a
+/// default route has no route to them, so it gets one to a link that leads nowhere. Not to `lo`: refusals of what has no endpoints
+/// would not arrive there.
+pub(super) fn add_route() -> Result<()> {
     let first = SERVICE_SUBNET.split('/').next().unwrap_or(SERVICE_SUBNET);
-    if !shell::succeeds(Command::new("ip").args(["route", "get", first])) {
-        let address = ADDRESS.to_string();
-        let route = ["route", "replace", SERVICE_SUBNET, "dev", "lo", "src", &address];
-        shell::output(Command::new("ip").args(route))?;
+    if shell::succeeds(Command::new("ip").args(["route", "get", first])) {
+        return Ok(());
+    }
+    let address = ADDRESS.to_string();
+    for step in [
+        &["link", "add", LINK, "type", "veth", "peer", "name", LINK_END][..],
+        &["link", "set", LINK, "up"],
+        &["link", "set", LINK_END, "up"],
+        &["route", "add", SERVICE_SUBNET, "dev", LINK, "src", &address],
+    ] {
+        shell::output(Command::new("ip").args(step))?;
     }
     Ok(())
 }
@@ -56,6 +68,12 @@ pub(super) fn remove_address() -> Result<()> {
 pub(super) fn has_address() -> Result<bool> {
     let listed = shell::output(Command::new("ip").args(["-oneline", "-4", "address", "show", "dev", "lo"]))?;
     Ok(listed.contains(&format!(" {ADDRESS}/32 ")))
+}
+
+/// Its links that are there.
+pub(super) fn links() -> impl Iterator<Item = &'static str> {
+    let there = |link: &&str| Path::new("/sys/class/net").join(link).exists();
+    LINKS.into_iter().filter(there)
 }
 
 /// Network namespaces of pods.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use operator::identity::files;
 use operator::process::{Entry, Registry, RunId};
 
-use super::layout::{BRIDGE, Layout};
+use super::layout::{LINKS, Layout};
 
 /// Shared by all state folders: the bridge and the rules of the packet filter are the machine's.
 const LOCK: &str = "/run/tulle/cluster.lock";
@@ -32,13 +32,21 @@ const FOLDERS: [&str; 9] = [
 
 /// Waits until no other command changes a cluster. Dropping the file lets the next one go on.
 pub(super) fn lock(progress: &dyn Fn(&str)) -> Result<File> {
-    let path = Path::new(LOCK);
+    exclusive(
+        Path::new(LOCK),
+        "waiting for another command that changes a cluster",
+        progress,
+    )
+}
+
+/// Locks a file, which is made if it is not there; says what it waits for.
+pub(super) fn exclusive(path: &Path, waiting: &str, progress: &dyn Fn(&str)) -> Result<File> {
     files::ensure_dir(path.parent().unwrap_or(path), 0o755)?;
     let file = File::options().create(true).truncate(false).write(true).open(path)?;
     match file.try_lock() {
         Ok(()) => return Ok(file),
-        Err(TryLockError::WouldBlock) => progress("waiting for another command that changes a cluster"),
-        Err(TryLockError::Error(error)) => return Err(error).context(LOCK),
+        Err(TryLockError::WouldBlock) => progress(waiting),
+        Err(TryLockError::Error(error)) => return Err(error).with_context(|| path.display().to_string()),
     }
     file.lock()?;
     Ok(file)
@@ -74,9 +82,7 @@ pub(super) fn create(layout: &Layout) -> Result<Registry> {
     let mut entries = vec![Entry::Folder { path: layout.run() }];
     let absent = FOLDERS.map(PathBuf::from).into_iter().filter(|path| !path.exists());
     entries.extend(absent.map(|path| Entry::Folder { path }));
-    entries.push(Entry::Link {
-        name: BRIDGE.to_owned(),
-    });
+    entries.extend(LINKS.map(|name| Entry::Link { name: name.to_owned() }));
     registry.record(&entries)?;
     files::write_atomic(Path::new(OWNER), layout.state().as_os_str().as_bytes(), 0o644)?;
     fs::create_dir_all(layout.run().join("log"))?;

@@ -11,7 +11,7 @@ use super::images::{self, Store};
 use super::layout::{ADDRESS, API_PORT, Layout, NODE};
 use super::programs::{self, Programs};
 use super::wait::until;
-use super::{configuration, machine, network, pki, process, record, stop};
+use super::{cgroups, configuration, machine, network, pki, process, record, stop};
 
 /// Generous: the machine may have other work.
 const LIMIT: Duration = Duration::from_mins(3);
@@ -33,7 +33,7 @@ pub(super) fn up(layout: &Layout, progress: &dyn Fn(&str)) -> Result<()> {
         stop::clear(layout, &registry, progress)?;
     }
     record::refuse_other_owner(layout)?;
-    machine::refuse_others()?;
+    machine::refuse_others(layout)?;
     programs::install_packages(progress)?;
     let programs = Programs::ensure(layout.cache(), progress)?;
     images::prepare(layout, &programs, progress)?;
@@ -53,8 +53,10 @@ pub(super) fn up(layout: &Layout, progress: &dyn Fn(&str)) -> Result<()> {
 }
 
 fn begin(layout: &Layout, programs: &Programs, registry: &Registry, progress: &dyn Fn(&str)) -> Result<()> {
+    cgroups::prepare(layout)?;
     network::remember_settings(layout)?;
     network::add_address()?;
+    network::add_route()?;
     pki::write(layout)?;
     configuration::write(layout)?;
     let (first, later) = Component::ALL.split_at(3);

@@ -22,8 +22,9 @@ use super::{cgroups, firewall, leftovers, network, process, record, shell};
 
 /// Pods end within a second of their own, and their network a moment later.
 const PODS_END: Duration = Duration::from_mins(1);
-/// The API server ends its requests first.
 const GRACE: Duration = Duration::from_secs(30);
+/// The API server waits for whoever still watches something, and they do not end: a test that was interrupted, for one.
+const REQUESTS: Duration = Duration::from_secs(5);
 const KILLED: Duration = Duration::from_secs(10);
 
 /// Who would make pods again.
@@ -50,12 +51,12 @@ pub(super) fn clear(layout: &Layout, registry: &Registry, progress: &dyn Fn(&str
         progress(&format!("pods did not end by themselves ({error:#}); ending them"));
     }
     process::stop(&[Component::Kubelet], registry, GRACE)?;
-    kill_pods()?;
+    kill_pods(layout)?;
     if !forget_containers(layout, registry) {
         progress("containerd cannot forget its containers; it will begin anew, with no images");
     }
     progress("no pod is left");
-    process::stop(&THEN, registry, GRACE)?;
+    process::stop(&THEN, registry, REQUESTS)?;
     process::stop(&LAST, registry, GRACE)?;
     end_rest(registry)?;
     for mount in leftovers::mounts(layout)? {
@@ -65,7 +66,7 @@ pub(super) fn clear(layout: &Layout, registry: &Registry, progress: &dyn Fn(&str
         shell::output(Command::new("ip").args(["netns", "delete", &namespace]))?;
     }
     firewall::clear()?;
-    cgroups::clear()?;
+    cgroups::clear(layout)?;
     network::remove_address()?;
     network::restore_settings(layout)?;
     netns::cleanup(registry)?;
@@ -108,9 +109,9 @@ fn delete_pods(layout: &Layout, registry: &Registry) -> Result<()> {
 }
 
 /// Only pods are in those groups, and only ours: we do not start beside another Kubernetes.
-fn kill_pods() -> Result<()> {
+fn kill_pods(layout: &Layout) -> Result<()> {
     until("the end of killed pods", KILLED, || {
-        let alive: Vec<Pid> = cgroups::processes()?;
+        let alive: Vec<Pid> = cgroups::processes(layout)?;
         for process in &alive {
             process.signal(Signal::KILL)?;
         }

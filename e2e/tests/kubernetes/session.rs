@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use libtest_mimic::Failed;
 use tokio::signal::unix::{SignalKind, signal};
 use tulle_e2e::cluster::Cluster;
 use tulle_e2e::pods::say;
@@ -21,52 +20,44 @@ pub(crate) struct Session(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     cluster: Option<Cluster>,
-    /// The cluster is not ours to be ended: it was there before, or is wanted afterwards.
-    stays: bool,
+    /// There is, or may be, a cluster that is ours to be ended: it was not there before, and is not wanted afterwards.
+    ours: bool,
     /// Nothing is started any more.
     ended: bool,
 }
 
 impl Session {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
     /// Runs a test on the cluster; says how long it took.
-    pub(crate) fn run(&self, name: &str, test: Test) -> Result<(), Failed> {
+    pub(crate) fn run(&self, name: &str, test: Test) -> Result<(), String> {
         let start = Instant::now();
-        let done = self.cluster().and_then(|(cluster, stays)| {
-            if name == super::DOWN && stays {
-                say("SKIPPED: cluster_down: the cluster was there before, and is not ours to be ended");
-                return Ok(());
-            }
-            test(&cluster)
-        });
+        let done = self.cluster().and_then(|cluster| test(&cluster));
         say(&format!("{name}: {:.0} s", start.elapsed().as_secs_f64()));
         if done.is_err() {
             self.begin_anew();
         }
-        done.map_err(|error| Failed::from(format!("{error:?}")))
+        done.map_err(|error| format!("{error:?}"))
     }
 
     /// What a failed test left must not make the others fail: they get another cluster.
     fn begin_anew(&self) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.stays {
+        if !state.ours {
             return;
         }
-        if let Some(Err(error)) = state.cluster.take().map(Cluster::down) {
-            say(&format!("after a failed test: {error:#}"));
+        state.cluster = None;
+        match Cluster::clear() {
+            Ok(()) => state.ours = false,
+            Err(error) => say(&format!("after a failed test: {error:#}")),
         }
     }
 
-    fn cluster(&self) -> Result<(Cluster, bool)> {
+    fn cluster(&self) -> Result<Cluster> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         anyhow::ensure!(!state.ended, "the tests are being ended");
         if let Some(cluster) = &state.cluster {
-            return Ok((cluster.clone(), state.stays));
+            return Ok(cluster.clone());
         }
-        state.stays = Cluster::stays()?;
+        state.ours = state.ours || !Cluster::stays()?;
         let cluster = Cluster::ensure()?;
         // Tests remove the kinds, and with them every policy.
         anyhow::ensure!(
@@ -74,32 +65,39 @@ impl Session {
             "the given cluster has Tulle's kinds: it is in use, or a test was interrupted; remove them as docs/install.md says, or give another"
         );
         state.cluster = Some(cluster.clone());
-        Ok((cluster, state.stays))
+        Ok(cluster)
     }
 
     /// Takes the cluster down, if one was started here.
     pub(crate) fn end(&self) -> Result<()> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.ended = true;
-        match state.cluster.take() {
-            Some(cluster) if !state.stays => cluster.down(),
-            _ => Ok(()),
+        // Also one whose start failed.
+        if std::mem::take(&mut state.ours) {
+            Cluster::clear()
+        } else {
+            Ok(())
         }
     }
 
     /// Ends it, and the process, when somebody interrupts the tests.
     pub(crate) fn end_on_signals(&self) {
         let session = self.clone();
-        std::thread::spawn(move || {
-            if let Err(error) = wait().and_then(|()| {
-                say("interrupted: the cluster is taken down");
-                session.end()
-            }) {
-                say(&format!("{error:#}"));
-            }
-            std::process::exit(INTERRUPTED);
-        });
+        on_signals(move || session.end());
     }
+}
+
+/// Does something, and ends the process, when somebody interrupts the tests.
+pub(crate) fn on_signals(end: impl FnOnce() -> Result<()> + Send + 'static) {
+    std::thread::spawn(move || {
+        if let Err(error) = wait().and_then(|()| {
+            say("interrupted: what was started is taken down");
+            end()
+        }) {
+            say(&format!("{error:#}"));
+        }
+        std::process::exit(INTERRUPTED);
+    });
 }
 
 /// Until the first signal.

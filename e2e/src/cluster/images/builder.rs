@@ -1,6 +1,6 @@
 //! buildah with a storage of its own: plain folders, no registry, nothing of the machine's configuration.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -46,7 +46,7 @@ impl<'a> Build<'a> {
 /// Builds an image; `volumes` are buildah's, what its steps see of this machine.
 pub(super) fn build(layout: &Layout, wanted: &Build<'_>, volumes: &[String]) -> Result<()> {
     let mut command = buildah(layout)?;
-    let _lock = files::lock(&layout.kept().join("buildah/lock"))?;
+    let _lock = lock(layout)?;
     // One build at a time: then what is there now is left by a build that was killed or that failed.
     shell::output(buildah(layout)?.args(["rm", "--all"]))?;
     command.args([
@@ -83,8 +83,12 @@ pub(super) fn tag(layout: &Layout, name: &str, other: &str) -> Result<()> {
     shell::output(buildah(layout)?.args(["tag", name, other])).map(drop)
 }
 
-/// Forgets an image and the layers that only it has.
+/// Forgets an image, if it is there, and the layers that only it has.
 pub(super) fn remove(layout: &Layout, name: &str) -> Result<()> {
+    let _lock = lock(layout)?;
+    if !has(layout, name)? {
+        return Ok(());
+    }
     shell::output(buildah(layout)?.args(["rmi", name])).map(drop)
 }
 
@@ -103,8 +107,8 @@ pub(in crate::cluster) fn archive(layout: &Layout, name: &str, file: &Path) -> R
 }
 
 fn buildah(layout: &Layout) -> Result<Command> {
-    let folder = layout.kept().join("buildah");
-    files::ensure_dir(&folder, 0o700)?;
+    let folder = layout.builds();
+    files::ensure_dir(folder, 0o700)?;
     let (registries, containers) = (folder.join("registries.conf"), folder.join("containers.conf"));
     // Otherwise it makes a folder in /etc.
     let network = format!(
@@ -125,5 +129,10 @@ fn buildah(layout: &Layout) -> Result<Command> {
 }
 
 fn policy(layout: &Layout) -> PathBuf {
-    layout.kept().join("buildah/policy.json")
+    layout.builds().join("policy.json")
+}
+
+/// One at a time changes what is there.
+fn lock(layout: &Layout) -> Result<File> {
+    Ok(files::lock(&layout.builds().join("lock"))?)
 }

@@ -41,10 +41,7 @@ pub(super) fn prepare(layout: &Layout, programs: &Programs, progress: &dyn Fn(&s
 /// Makes containerd and buildah forget an image.
 pub(super) fn forget(layout: &Layout, name: &str) -> Result<()> {
     Store::new(layout).remove(name)?;
-    if builder::has(layout, name)? {
-        builder::remove(layout, name)?;
-    }
-    Ok(())
+    builder::remove(layout, name)
 }
 
 /// Gives containerd the images that every cluster has.
