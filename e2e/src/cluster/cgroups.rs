@@ -22,9 +22,13 @@ pub(super) fn prepare(layout: &Layout) -> Result<()> {
     }
     for hierarchy in hierarchies() {
         let all = controllers(&hierarchy);
-        for controller in all.split_whitespace() {
+        // Not where others can change what groups below are: there, what the group has is all.
+        for controller in all
+            .split_whitespace()
+            .filter(|_| !hierarchy.join("cgroup.type").exists())
+        {
             // One at a time: what cannot be passed on must not keep the others back.
-            let _ = fs::write(hierarchy.join("cgroup.subtree_control"), format!("+{controller}"));
+            let _ = pass_on(&hierarchy, &[controller]);
         }
         let group = hierarchy.join(layout.cgroup());
         match fs::create_dir_all(&group) {
@@ -51,6 +55,12 @@ pub(super) fn prepare(layout: &Layout) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Gives controllers to the groups below.
+fn pass_on(group: &Path, controllers: &[&str]) -> io::Result<()> {
+    let orders: Vec<String> = controllers.iter().map(|name| format!("+{name}")).collect();
+    fs::write(group.join("cgroup.subtree_control"), orders.join(" "))
 }
 
 /// Those of a group in the only hierarchy; nothing where each controller has its own.
@@ -127,9 +137,10 @@ pub(super) fn usable() -> bool {
     let hierarchy = ["memory", "pids", "cpu"]
         .iter()
         .all(|name| writable(&Path::new(ROOT).join(name)));
+    // All or nothing: a group with processes passes some of them on, and has no others below it then.
     let unified = || {
-        let controllers = fs::read_to_string(Path::new(ROOT).join("cgroup.controllers")).unwrap_or_default();
-        controllers.contains("memory") && writable(Path::new(ROOT))
+        let root = Path::new(ROOT);
+        controllers(root).contains("memory") && pass_on(root, &["cpu", "memory", "pids"]).is_ok() && writable(root)
     };
     hierarchy || unified()
 }

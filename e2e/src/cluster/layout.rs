@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use operator::envoy_binary::default_cache_dir;
+use operator::process::RunId;
 
 /// The release of every Kubernetes component.
 pub(super) const KUBERNETES: &str = "1.37.2";
@@ -77,10 +78,12 @@ impl Layout {
 
     /// The folders of the cluster in a room.
     pub(super) fn room(&self, number: usize) -> Self {
+        let state = self.state.join(format!("room-{number}"));
         Self {
-            state: self.state.join(format!("room-{number}")),
+            // Groups are the machine's, and there are other state folders.
+            cgroup: format!("tulle-e2e-{}", RunId::for_folder(&state)),
+            state,
             cache: self.cache.clone(),
-            cgroup: format!("tulle-e2e-room-{number}"),
             builds: self.builds.clone(),
         }
     }

@@ -14,6 +14,8 @@ use operator::identity::files;
 use super::layout::{BUILDS, CGROUP, Layout, STATE};
 use super::{cgroups, record, say, shell, stop};
 
+/// Its number, for the process in it.
+const ROOM: &str = "TULLE_E2E_ROOM";
 /// The machine's: rooms of all state folders have the same control groups.
 const LOCK: &str = "/run/tulle/rooms.lock";
 /// In the state folder of a room, so that nobody takes it for another one's. Locked while somebody is in.
@@ -66,8 +68,9 @@ impl Rooms {
         };
         rooms.made.iter().try_for_each(fs::create_dir_all)?;
         let group = rooms.state.room(0);
-        cgroups::prepare(&group)?;
+        let prepared = cgroups::prepare(&group);
         cgroups::clear(&group)?;
+        prepared?;
         shell::output(&mut rooms.command(0, Path::new("true")))?;
         Ok(rooms)
     }
@@ -87,6 +90,7 @@ impl Rooms {
         ]);
         command.args(["sh", "-ec", &ENTER.replace("FOLDERS", &FOLDERS.join(" "))]);
         command.arg(program);
+        command.env(ROOM, number.to_string());
         command.env(STATE, room.state());
         command.env(CGROUP, room.cgroup());
         // What one room has built, the other need not.
@@ -120,7 +124,7 @@ pub struct Inside {
 impl Inside {
     /// Whether this process is in a room.
     pub fn is_so() -> bool {
-        std::env::var_os(CGROUP).is_some()
+        std::env::var_os(ROOM).is_some()
     }
 
     /// Takes the room into use: waits until nobody else is in, and removes what others left.

@@ -2,10 +2,9 @@
 //! on Kubernetes is waiting.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Lines, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::{Child, ChildStdin, ChildStdout, ExitCode, Stdio};
+use std::process::{Child, ChildStdin, ExitCode, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{JoinHandle, ScopedJoinHandle};
 use std::time::Duration;
@@ -21,6 +20,8 @@ use super::test_of;
 
 /// A cluster is down in seconds, but whatever is done to it at that moment comes to its end first.
 const END: Duration = Duration::from_mins(5);
+/// No test takes so long.
+const LONGEST: Duration = Duration::from_mins(30);
 
 /// The rooms of this run.
 #[derive(Debug)]
@@ -42,6 +43,14 @@ struct State {
     interrupted: bool,
 }
 
+impl State {
+    /// A process has ended otherwise than it should.
+    fn give_back(&mut self, number: usize) {
+        self.numbers.insert(number);
+        self.unclean.insert(number);
+    }
+}
+
 /// A process ends, and its cluster with it, when this does.
 type Input = Arc<Mutex<Option<ChildStdin>>>;
 
@@ -50,8 +59,9 @@ type Input = Arc<Mutex<Option<ChildStdin>>>;
 struct Room {
     number: usize,
     process: Child,
+    id: Pid,
     orders: Input,
-    answers: Lines<BufReader<ChildStdout>>,
+    answers: mpsc::Receiver<String>,
     /// What it says passes through.
     words: JoinHandle<()>,
     /// The test, for who reads the words of several.
@@ -84,19 +94,9 @@ impl Rooms {
 
     /// Runs a test in a room where none runs; the error is that of the test.
     pub(crate) fn run(&self, name: &str) -> Result<(), String> {
-        let free = self.state().free.pop();
-        let mut room = match free {
-            Some(room) => room,
-            None => self.add().map_err(|error| format!("{error:?}"))?,
-        };
+        let mut room = self.take().map_err(|error| format!("{error:?}"))?;
         let done = room.run(name);
-        let mut state = self.state();
-        while state.interrupted {
-            // A failure by that is none, and nothing else begins: this process ends when the rooms have.
-            drop(state);
-            std::thread::park();
-            state = self.state();
-        }
+        let mut state = self.unless_interrupted();
         match done {
             Ok(done) => {
                 state.free.push(room);
@@ -105,23 +105,41 @@ impl Rooms {
             Err(error) => {
                 drop(state);
                 let (number, end) = (room.number, room.end());
-                let mut state = self.state();
-                state.numbers.insert(number);
-                state.unclean.insert(number);
+                self.state().give_back(number);
                 Err(format!("the process of the room: {error:?}; {end:?}"))
             }
         }
     }
 
-    /// One more process.
-    fn add(&self) -> Result<Room> {
-        let mut state = self.state();
+    /// A room with a process.
+    fn take(&self) -> Result<Room> {
+        let mut state = self.unless_interrupted();
+        if let Some(room) = state.free.pop() {
+            return Ok(room);
+        }
         let number = state.numbers.pop_first().context("every room is in use")?;
-        let room = Room::open(&self.made, number)?;
-        state.unclean.remove(&number);
-        let process = Pid::of(room.process.id()).context("the process of a room has ended")?;
-        state.processes.push((process, room.orders.clone()));
-        Ok(room)
+        let opened = Room::open(&self.made, number);
+        match &opened {
+            Ok(room) => {
+                state.unclean.remove(&number);
+                state.processes.push((room.id, room.orders.clone()));
+            }
+            Err(_) => state.give_back(number),
+        }
+        opened
+    }
+
+    /// Who comes here after an interruption stays: its test has not failed, and nothing else begins. This process ends when the rooms
+    /// have.
+    fn unless_interrupted(&self) -> MutexGuard<'_, State> {
+        loop {
+            let state = self.state();
+            if !state.interrupted {
+                return state;
+            }
+            drop(state);
+            std::thread::park();
+        }
     }
 
     /// Takes every cluster down.
@@ -189,11 +207,17 @@ impl Room {
         });
         let orders = process.stdin.take().context("no input")?;
         let answers = process.stdout.take().context("no output")?;
+        let (sender, received) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut lines = BufReader::new(answers).lines().map_while(Result::ok);
+            lines.try_for_each(|line| sender.send(line))
+        });
         Ok(Self {
             number,
+            id: Pid::of(process.id()).context("it has ended at once")?,
             process,
             orders: Arc::new(Mutex::new(Some(orders))),
-            answers: BufReader::new(answers).lines(),
+            answers: received,
             words,
             test,
         })
@@ -203,13 +227,16 @@ impl Room {
     fn run(&mut self, name: &str) -> Result<Result<(), String>> {
         name.clone_into(&mut locked(&self.test));
         writeln!(locked(&self.orders).as_mut().context("it is being ended")?, "{name}")?;
-        let answer = self.answers.next().context("it has ended")??;
+        let answer = self.answers.recv_timeout(LONGEST).context("no answer")?;
         let failure: Option<String> = serde_json::from_str(&answer).with_context(|| answer.clone())?;
         Ok(failure.map_or(Ok(()), Err))
     }
 
     fn end(mut self) -> Result<()> {
         locked(&self.orders).take();
+        if !ended(&[self.id], END) {
+            self.process.kill()?;
+        }
         let status = self.process.wait()?;
         // What it said of its end comes before what is said of it.
         let _ = self.words.join();
@@ -238,8 +265,7 @@ pub(crate) fn serve() -> ExitCode {
     let session = Session::default();
     for name in orders(session.clone(), inside) {
         let answer = match test_of(&name) {
-            Some(test) => catch_unwind(AssertUnwindSafe(|| session.run(&name, test)))
-                .unwrap_or_else(|_| Err("a panic; its words are above".to_owned())),
+            Some(test) => session.run(&name, test),
             None => Err(format!("there is no test {name}")),
         };
         if writeln!(std::io::stdout(), "{}", serde_json::json!(answer.err())).is_err() {

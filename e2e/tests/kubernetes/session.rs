@@ -1,9 +1,10 @@
 //! The cluster that the tests share: started by the first one that needs it, ended once.
 
+use std::panic::catch_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use tulle_e2e::cluster::Cluster;
 use tulle_e2e::pods::say;
@@ -30,7 +31,11 @@ impl Session {
     /// Runs a test on the cluster; says how long it took.
     pub(crate) fn run(&self, name: &str, test: Test) -> Result<(), String> {
         let start = Instant::now();
-        let done = self.cluster().and_then(|cluster| test(&cluster));
+        // A panic is a failure like others.
+        let run = |cluster: Cluster| {
+            catch_unwind(|| test(&cluster)).unwrap_or_else(|_| bail!("a panic; its words are above"))
+        };
+        let done = self.cluster().and_then(run);
         say(&format!("{name}: {:.0} s", start.elapsed().as_secs_f64()));
         if done.is_err() {
             self.begin_anew();

@@ -3,10 +3,13 @@
 //! A file is written beside its place, synced and renamed; then the folder is synced, so that a crash at any moment
 //! leaves the old content or the new one. Watchers that look for renames (Envoy's `watched_directory`) see one event.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions};
+use std::hash::BuildHasher;
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Replaces `path` by a file with this content and mode.
@@ -59,12 +62,13 @@ pub fn lock(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// A name in the same folder that no other writer uses.
+/// A name in the same folder that no other writer uses. Not by the process's number: two containers that share a folder have the same.
 fn sibling(path: &Path) -> PathBuf {
     static NEXT: AtomicU64 = AtomicU64::new(0);
+    static WRITER: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
     let count = NEXT.fetch_add(1, Ordering::Relaxed);
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.{count}.new", std::process::id()));
+    name.push(format!(".{:x}.{count}.new", *WRITER));
     path.with_file_name(name)
 }
